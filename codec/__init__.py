@@ -1,0 +1,48 @@
+"""The chat protocol, pure: bytes and text in, bytes, text and plain values out.
+
+Complete in itself: framing, handshake, text, commands, and the dispatcher that holds the room's
+whole behaviour. No socket, clock, file, log or environment is ever imported here, so that all of
+it can be tested, fuzzed and reused without a network. docs/PROTOCOL.md is its specification.
+"""
+
+from codec.commands import is_exit
+from codec.dispatcher import SHUTTING_DOWN, Deliveries, Dispatcher
+from codec.errors import ProtocolError
+from codec.framing import MAX_LINE_BYTES, LineDecoder, LineTooLongError, encode_line
+from codec.handshake import (
+    EXPECTED_JOIN,
+    HANDSHAKE_TIMED_OUT,
+    MAX_JOIN_BYTES,
+    MAX_PASSCODE_BYTES,
+    Join,
+    RefusedError,
+    format_join,
+    format_refusal,
+    parse_answer,
+    parse_join,
+)
+from codec.text import decode_text, has_control_or_line_end
+
+__all__ = [
+    "EXPECTED_JOIN",
+    "HANDSHAKE_TIMED_OUT",
+    "MAX_JOIN_BYTES",
+    "MAX_LINE_BYTES",
+    "MAX_PASSCODE_BYTES",
+    "SHUTTING_DOWN",
+    "Deliveries",
+    "Dispatcher",
+    "Join",
+    "LineDecoder",
+    "LineTooLongError",
+    "ProtocolError",
+    "RefusedError",
+    "decode_text",
+    "encode_line",
+    "format_join",
+    "format_refusal",
+    "has_control_or_line_end",
+    "is_exit",
+    "parse_answer",
+    "parse_join",
+]

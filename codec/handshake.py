@@ -1,0 +1,116 @@
+"""JOIN, OK and ERROR: the words spoken before the first line of chat.
+
+    C: JOIN <username> <passcode>
+    S: OK                         or    ERROR <reason>, and the connection ends
+
+Lines come and go here without their line ends; docs/PROTOCOL.md, section 4, is the full text.
+Parsing never judges a username or a passcode: a server looks at the passcode first, so that
+without it nobody learns anything else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from codec.errors import ProtocolError
+from codec.text import decode_text
+
+MAX_USERNAME_CHARACTERS = 8
+"""The assignment: "The display name is a maximum of 8 characters long"."""
+
+MAX_JOIN_BYTES = 256
+"""Bytes of a JOIN line without its line end: all that a stranger may make a server keep."""
+
+MAX_PASSCODE_BYTES = MAX_JOIN_BYTES - len("JOIN  ") - MAX_USERNAME_CHARACTERS
+"""Bytes of the longest passcode that every username can present."""
+
+OK = "OK"
+EXPECTED_JOIN = "Expected: JOIN <username> <passcode>"
+INCORRECT_PASSCODE = "Incorrect passcode"
+HANDSHAKE_TIMED_OUT = "Handshake timed out"
+_INVALID_USERNAME = "Invalid username: "
+_USERNAME_IN_USE = "Username already in use: "
+
+_USERNAME = re.compile(r"[A-Za-z0-9_.-]+")
+_REASON_PREFIX = "ERROR "
+
+
+class Join(NamedTuple):
+    """A request to join. `username` is whatever was asked for, not yet checked."""
+
+    username: str
+    passcode: bytes
+
+
+def parse_join(line: bytes) -> Join:
+    """One space, the name, one space; the rest is the passcode, nothing trimmed.
+
+    Raises ProtocolError(EXPECTED_JOIN) for a line of any other form. Both parts may be empty.
+    """
+    word, _, rest = line.partition(b" ")
+    username, separator, passcode = rest.partition(b" ")
+    if word != b"JOIN" or not separator:
+        raise ProtocolError(EXPECTED_JOIN)
+    return Join(decode_text(username), passcode)
+
+
+def format_join(join: Join) -> bytes:
+    """The line that asks to join.
+
+    Raises ProtocolError, with what the server would answer, for a request that has no such line:
+    one that is too long, or whose username holds a space. A shorter passcode or another username
+    is for the server to judge. The caller keeps control characters out of both.
+    """
+    line = b"JOIN %s %s" % (join.username.encode("utf-8", "surrogateescape"), join.passcode)
+    if len(join.passcode) > MAX_PASSCODE_BYTES:
+        raise ProtocolError(INCORRECT_PASSCODE)
+    if " " in join.username or len(line) > MAX_JOIN_BYTES:
+        check_username(join.username)
+    return line
+
+
+def check_username(username: str) -> None:
+    """Raise ProtocolError unless `username` is 1 to 8 of A-Z a-z 0-9 _ - . and nothing else.
+
+    `str.isalnum` is no substitute: it passes U+0430, U+00B2 and U+FF41, which look like others.
+    """
+    if not username:
+        raise ProtocolError(f"{_INVALID_USERNAME}it is empty")
+    if not _USERNAME.fullmatch(username):
+        raise ProtocolError(f"{_INVALID_USERNAME}only A-Z a-z 0-9 _ - . are allowed")
+    if len(username) > MAX_USERNAME_CHARACTERS:
+        raise ProtocolError(f"{_INVALID_USERNAME}longer than {MAX_USERNAME_CHARACTERS} characters")
+
+
+def username_in_use(username: str) -> ProtocolError:
+    """The refusal of a name that somebody in the room has, whatever the letter case."""
+    return ProtocolError(f"{_USERNAME_IN_USE}{username}")
+
+
+def format_refusal(error: ProtocolError) -> str:
+    """The server's last line to whoever it does not let in."""
+    return f"{_REASON_PREFIX}{error}"
+
+
+def parse_answer(line: bytes) -> None:
+    """Read the server's answer to JOIN: return for OK.
+
+    Raises RefusedError with the reason for ERROR, and ProtocolError for a line that is neither.
+    """
+    text = decode_text(line)
+    if text == OK:
+        return
+    if text.startswith(_REASON_PREFIX):
+        raise RefusedError(text.removeprefix(_REASON_PREFIX))
+    raise ProtocolError("the answer to JOIN was neither OK nor ERROR")
+
+
+class RefusedError(ProtocolError):
+    """The server's ERROR. Its text is the reason alone."""
+
+    @property
+    def is_for_the_user(self) -> bool:
+        """Whether the user can mend it by another name or passcode (shown as ordinary output),
+        not the server's state or a broken client (shown as an error)."""
+        return str(self).startswith((INCORRECT_PASSCODE, _INVALID_USERNAME, _USERNAME_IN_USE))

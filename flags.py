@@ -1,0 +1,160 @@
+"""The command lines of both programs.
+
+In: an argument vector. Out: the values of the flags, checked; or one line on standard error and
+exit status 2. A flag is written `-port 1`, `-port=1`, `--port 1` or `--port=1`, whole and in any
+order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from codec import MAX_PASSCODE_BYTES, decode_text, has_control_or_line_end
+
+VERSION = "1.0.0"
+
+_PORT = re.compile(r"0*[0-9]{1,5}")  # int() and isdigit() know digits of other scripts too
+_ASSIGNMENT_PASSCODE = re.compile(rb"[A-Za-z0-9]{1,5}")
+
+
+class ServerFlags(argparse.Namespace):
+    """What the server was asked to do. `passcode` is as the system gave it, byte for byte."""
+
+    port: int
+    passcode: bytes
+    strict: bool
+    verbose: bool
+
+
+class ClientFlags(argparse.Namespace):
+    """What the client was asked to do. `host` is as typed."""
+
+    host: str
+    port: int
+    username: str
+    passcode: bytes
+
+
+def parse_server_flags(argv: Sequence[str] | None = None) -> ServerFlags:
+    """Read the server's command line, by default the process's own."""
+    parser = _FlagParser(
+        usage="python3 server.py -start -port <port> -passcode <passcode> [-strict] [-verbose]",
+        description="A chat room on 127.0.0.1.",
+        epilog="example:\n  python3 server.py -start -port 65432 -passcode abc12",
+    )
+    parser.add_flag("start", action="store_true", required=True, help="start the server")
+    parser.add_flag("port", type=_port, required=True, help="0 to 65535; 0 takes a free one")
+    parser.add_flag(
+        "passcode", type=_server_passcode, required=True, help="what a client must present"
+    )
+    parser.add_flag(
+        "strict", action="store_true", help="refuse a passcode that is not 1 to 5 letters or digits"
+    )
+    parser.add_flag(
+        "verbose", action="store_true", help="tell on standard error who is refused and why"
+    )
+    flags = parser.parse_args(argv, ServerFlags())
+    if not _ASSIGNMENT_PASSCODE.fullmatch(flags.passcode):
+        complaint = "the passcode is not 1 to 5 letters or digits, as the assignment asks"
+        if flags.strict:
+            parser.error(complaint)
+        complain(f"warning: {complaint}")
+    return flags
+
+
+def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
+    """Read the client's command line, by default the process's own."""
+    parser = _FlagParser(
+        usage=(
+            "python3 client.py -join -host <host> -port <port> -username <username> "
+            "-passcode <passcode>"
+        ),
+        description="Join a chat room.",
+        epilog=(
+            "example:\n"
+            "  python3 client.py -join -host 127.0.0.1 -port 65432 -username Alice -passcode abc12"
+        ),
+    )
+    parser.add_flag("join", action="store_true", required=True, help="join the room")
+    parser.add_flag("host", type=_word, required=True, help="a name or an address")
+    parser.add_flag("port", type=_port, required=True, help="0 to 65535")
+    parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
+    parser.add_flag("passcode", type=_client_passcode, required=True, help="the room's passcode")
+    return parser.parse_args(argv, ClientFlags())
+
+
+def complain(line: str) -> None:
+    """Say one line on standard error, for as long as no loop runs; a closed one is no matter.
+
+    `print` would not do: where standard error is closed it prints on standard output.
+    """
+    with contextlib.suppress(OSError):
+        os.write(2, line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+class _FlagParser(argparse.ArgumentParser):
+    """argparse, but for its abbreviations and its many lines about one mistake."""
+
+    def __init__(self, usage: str, description: str, epilog: str) -> None:
+        super().__init__(
+            usage=usage,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
+            allow_abbrev=False,
+        )
+        self.add_argument("-h", "-help", "--help", action="help", help="show this and exit")
+        self.add_argument(
+            "-version",
+            "--version",
+            action="version",
+            version=VERSION,
+            help="show the version and exit",
+        )
+
+    def add_flag(self, name: str, **options: object) -> None:
+        """A flag under both of its spellings."""
+        self.add_argument(f"-{name}", f"--{name}", **options)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        complain(f"error: {decode_text(os.fsencode(message))} (-help shows how)")
+        sys.exit(2)
+
+    def _get_option_tuples(self, option_string: str) -> list[object]:  # type: ignore[override]
+        # allow_abbrev stops at flags with two dashes: `-po` would still be `-port`. This is
+        # where both kinds are looked up, and there is nothing to be found.
+        return []
+
+
+def _port(text: str) -> int:
+    if not _PORT.fullmatch(text) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"not a port from 0 to 65535: {text}")
+    return int(text)
+
+
+def _word(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    if has_control_or_line_end(text):
+        raise argparse.ArgumentTypeError("must not hold a line end or a control character")
+    return text
+
+
+def _client_passcode(text: str) -> bytes:
+    return os.fsencode(_word(text))
+
+
+def _server_passcode(text: str) -> bytes:
+    passcode = _client_passcode(text)
+    if any(character.isspace() for character in text):
+        raise argparse.ArgumentTypeError("must not hold white space")
+    if len(passcode) > MAX_PASSCODE_BYTES:
+        raise argparse.ArgumentTypeError(f"must not be longer than {MAX_PASSCODE_BYTES} bytes")
+    return passcode

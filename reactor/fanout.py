@@ -1,0 +1,321 @@
+"""One log, many cursors: the same bytes for thousands, without a copy for each.
+
+In: `broadcast(data)` for everyone, and for one member alone `write` on its connection, in any
+order. Out: every member gets, in that order, all that was broadcast while it was subscribed and
+not skipped, and all that was written to it. The work is O(messages + members), not their product:
+
+- The log is one sequence of bytes with absolute positions, which only grows. All that is
+  broadcast in one turn is joined once, when the turn ends, into one immutable page.
+- A member owns no copy. It has a *cursor*: a position in the log, and a short list of *cuts*,
+  each "at this position leave out so many bytes" (its own line) or "at this position put these
+  bytes in" (a private line). A member at the end of the log and without cuts gets the new page
+  in one `send`, by reference.
+- Pages before the slowest cursor are dropped. A thousand slow readers share one log: memory is
+  bounded by the slowest of them, never by their sum, and that one by `reactor.flow`.
+
+The log holds bytes and members; what they mean is somebody else's subject.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from reactor.connection import Connection
+from reactor.flow import Lag, SlowReaderError
+from reactor.loop import Reactor
+from reactor.outbound import MAX_PIECES, Bytes
+from reactor.timers import Timer
+
+PAGE_BYTES = 256 * 1024
+"""Bytes after which a page is full: whoever feeds the log lets the turn end before feeding more."""
+
+SMALL_PAGE_BYTES = 16 * 1024
+"""A page below this is joined with the next when somebody still needs it, so that quiet talk past
+a slow reader costs bytes and not objects."""
+
+
+class Log:
+    """A sequence of bytes that grows at its end and is forgotten from its start."""
+
+    __slots__ = ("_pages", "_starts", "_unsealed", "end", "sealed_end")
+
+    def __init__(self) -> None:
+        self._pages: list[bytes] = []
+        self._starts: list[int] = []
+        self._unsealed: list[bytes] = []
+        self.end = 0
+        """Position behind the last byte."""
+        self.sealed_end = 0
+        """Position behind the last page; what lies between it and `end` is not joined yet."""
+
+    def append(self, data: bytes) -> None:
+        self._unsealed.append(data)
+        self.end += len(data)
+
+    def seal(self) -> bytes:
+        """Join what was appended since the last time into a page, and return that page."""
+        page = b"".join(self._unsealed)
+        if not page:
+            return page
+        self._unsealed.clear()
+        if self._pages and len(self._pages[-1]) < SMALL_PAGE_BYTES:
+            self._pages[-1] += page
+        else:
+            self._starts.append(self.sealed_end)
+            self._pages.append(page)
+        self.sealed_end = self.end
+        return page
+
+    def between(self, start: int, end: int) -> list[Bytes]:
+        """The bytes from `start` to `end`, both sealed and not dropped, without copying."""
+        pieces: list[Bytes] = []
+        index = bisect_right(self._starts, start) - 1
+        while start < end:
+            page, page_start = self._pages[index], self._starts[index]
+            piece = memoryview(page)[start - page_start : end - page_start]
+            pieces.append(piece)
+            start += len(piece)
+            index += 1
+        return pieces
+
+    def drop_before(self, position: int) -> None:
+        """Forget the pages that end at or before `position`."""
+        count = len(self._pages)
+        if position < self.sealed_end:
+            count = bisect_right(self._starts, position) - 1
+        del self._pages[:count], self._starts[:count]
+
+    @property
+    def kept_bytes(self) -> int:
+        """How many bytes of pages are kept for somebody."""
+        return self.sealed_end - self._starts[0] if self._starts else 0
+
+
+class Cut(NamedTuple):
+    """At `start`, put `data` in and go on at `end`, which is never before `start`."""
+
+    start: int
+    end: int
+    data: Bytes
+
+
+class Cursor:
+    """What one member is owed: an Outbound whose bytes lie in the log, but for the cuts."""
+
+    __slots__ = (
+        "_cut_bytes",
+        "_fanout",
+        "_is_discarded",
+        "_stop",
+        "connection",
+        "cuts",
+        "position",
+    )
+
+    def __init__(self, fanout: Fanout, connection: Connection) -> None:
+        self._fanout = fanout
+        self._cut_bytes = 0  # how many bytes the cuts add; below 0 when they leave out more
+        self._is_discarded = False
+        self._stop: int | None = None  # where the log ends for one who has unsubscribed
+        self.connection = connection
+        self.position = fanout.log.end
+        self.cuts: deque[Cut] = deque()
+
+    @property
+    def owed_bytes(self) -> int:
+        return self._end - self.position + self._cut_bytes
+
+    def append(self, data: bytes) -> None:
+        self._add_cut(Cut(self._end, self._end, data))
+
+    def skip(self, start: int) -> None:
+        """Leave out what the log holds from `start` to its end."""
+        cuts = self.cuts
+        if cuts and cuts[-1].end == start and not cuts[-1].data:
+            last = cuts.pop()
+            self._cut_bytes += last.end - last.start
+            start = last.start
+        self._add_cut(Cut(start, self._end, b""))
+
+    def stop(self) -> None:
+        """Owe nothing that is appended to the log from here on."""
+        self._stop = self._end
+
+    def pieces(self) -> list[Bytes]:
+        self._pass_skips()
+        log = self._fanout.log
+        pieces: list[Bytes] = []
+        position = self.position
+        for start, end, data in self.cuts:
+            if start > log.sealed_end:
+                break
+            pieces += log.between(position, start)
+            if data:
+                pieces.append(data)
+            position = end
+            if len(pieces) >= MAX_PIECES:
+                return pieces[:MAX_PIECES]
+        pieces += log.between(position, min(self._end, log.sealed_end))
+        return pieces[:MAX_PIECES]
+
+    def advance(self, sent_bytes: int) -> None:
+        self._fanout.note_sent(self, sent_bytes)
+        while sent_bytes:
+            self._pass_skips()
+            cut = self.cuts[0] if self.cuts else None
+            if cut and cut.start == self.position:
+                step = min(sent_bytes, len(cut.data))
+                self.cuts.popleft()
+                if step < len(cut.data):
+                    self.cuts.appendleft(cut._replace(data=memoryview(cut.data)[step:]))
+                self._cut_bytes -= step
+            else:
+                step = min(sent_bytes, (cut.start if cut else self._end) - self.position)
+                self.position += step
+            sent_bytes -= step
+
+    def discard(self) -> None:
+        self._fanout.forget(self)
+        self._is_discarded = True
+        self.cuts.clear()
+        self._cut_bytes = 0
+        self._stop = self.position
+
+    @property
+    def _end(self) -> int:
+        return self._fanout.log.end if self._stop is None else self._stop
+
+    def _add_cut(self, cut: Cut) -> None:
+        if not self._is_discarded:
+            self.cuts.append(cut)
+            self._cut_bytes += len(cut.data) - (cut.end - cut.start)
+
+    def _pass_skips(self) -> None:
+        cuts = self.cuts
+        while cuts and cuts[0].start == self.position and not cuts[0].data:
+            self._cut_bytes += cuts[0].end - self.position
+            self.position = cuts.popleft().end
+
+
+class Fanout:
+    """The log, its members, and the end of their turn.
+
+    `after_turn` is called at the end of each turn in which something was queued, sent, or judged:
+    the moment to let those go on who had to wait for room in the page, for a held room, or for
+    their own debts. What they add belongs to the next turn, which follows at once.
+    """
+
+    def __init__(self, reactor: Reactor, after_turn: Callable[[], None]) -> None:
+        self.log = Log()
+        self.is_held = False
+        """Whether talkers are to wait for a reader who is behind and drains well."""
+        self._reactor = reactor
+        self._after_turn = after_turn
+        self._live: dict[Cursor, None] = {}
+        self._owing: dict[Cursor, Lag] = {}  # all who were left owing something by a send
+        self._is_turn_queued = False
+        self._judgement: Timer | None = None
+
+    # For whoever feeds it.
+
+    @property
+    def is_page_full(self) -> bool:
+        """Whether this turn has had its share: feed no more until it has ended."""
+        return self.log.end - self.log.sealed_end >= PAGE_BYTES
+
+    def subscribe(self, connection: Connection) -> Cursor:
+        """From here on, in the order of the calls, `connection` gets what is broadcast. Nothing
+        may be owed on it yet. What is written to it takes its place among the broadcasts."""
+        cursor = Cursor(self, connection)
+        connection.outbound = cursor
+        self._live[cursor] = None
+        return cursor
+
+    def unsubscribe(self, cursor: Cursor) -> None:
+        """Nothing that is broadcast from here on is for this member. What it is owed, it gets."""
+        if cursor in self._live:
+            del self._live[cursor]
+            cursor.stop()
+            self.note_sent(cursor, 0)
+
+    def broadcast(self, data: bytes, skip: Cursor | None = None) -> None:
+        """Queue `data` for everyone who is subscribed now, but for `skip`."""
+        start = self.log.end
+        self.log.append(data)
+        if skip:
+            skip.skip(start)
+        self.queue_turn()
+
+    def queue_turn(self) -> None:
+        """See to it that this turn, or the next if this one is over, ends with `after_turn`."""
+        if not self._is_turn_queued:
+            self._is_turn_queued = True
+            self._reactor.call_at_end(self._end_turn)
+
+    # For Cursor.
+
+    def note_sent(self, cursor: Cursor, sent_bytes: int) -> None:
+        """It was tried to send to this member."""
+        lag = self._owing.get(cursor) or self._owing.setdefault(cursor, Lag(self._reactor.now))
+        if sent_bytes:
+            lag.note_taken(sent_bytes, self._reactor.now)
+        self.queue_turn()
+
+    def forget(self, cursor: Cursor) -> None:
+        """This member is gone."""
+        self._live.pop(cursor, None)
+        self._owing.pop(cursor, None)
+
+    # The end of the turn.
+
+    def _end_turn(self) -> None:
+        try:
+            self._send_page()
+            self._judge_owing()
+        finally:
+            self._is_turn_queued = False
+        self._after_turn()
+
+    def _send_page(self) -> None:
+        start = self.log.sealed_end
+        page = self.log.seal()
+        if not page:
+            return
+        pieces: list[Bytes] = [page]
+        size = len(page)
+        for cursor in list(self._live):
+            connection = cursor.connection
+            if cursor.position != start or cursor.cuts:
+                connection.flush()
+                continue
+            sent_bytes = connection.send(pieces)
+            if sent_bytes == size:
+                cursor.position += size
+            else:
+                cursor.advance(sent_bytes)
+                connection.wait_until_writable()
+        for cursor in list(self._owing):
+            cursor.connection.flush()
+
+    def _judge_owing(self) -> None:
+        """Let go of those who owe nothing any more, of those who took too long, and of the pages
+        that nobody needs."""
+        now = self._reactor.now
+        for cursor, lag in list(self._owing.items()):
+            if not cursor.owed_bytes:
+                del self._owing[cursor]
+            elif verdict := lag.judge(cursor.owed_bytes, now):
+                cursor.connection.abort(SlowReaderError(verdict))
+        self.is_held = any(lag.holds_room for lag in self._owing.values())
+        self.log.drop_before(
+            min((cursor.position for cursor in self._owing), default=self.log.sealed_end)
+        )
+        if self._judgement:
+            self._judgement.cancel()
+            self._judgement = None
+        if self._owing:
+            deadline = min(lag.next_deadline() for lag in self._owing.values())
+            self._judgement = self._reactor.call_later(deadline - now, self.queue_turn)

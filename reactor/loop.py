@@ -1,0 +1,157 @@
+"""The loop: wait, serve what is ready, run what is due, end the turn.
+
+One thread, one selector, no polling: with nothing to do the process sleeps in `select` until a
+descriptor is ready or the next deadline comes. Every turn runs its phases in the same order:
+
+    1. wait          for a ready descriptor or the next deadline; not at all if work is queued
+    2. ready         each ready handler, once
+    3. timers        each timer that is due
+    4. soon          what `call_soon` queued, up to here
+    5. end of turn   what `call_at_end` queued, up to here: where bytes are sent
+
+A callback that raises costs its owner, never the loop: it is reported, a handler is told by
+`handle_error`, and the turn goes on. Only KeyboardInterrupt and its kin pass.
+
+Pattern: Reactor (Schmidt 1995); the order of phases is that of Redis' ae.c and of asyncio.
+"""
+
+from __future__ import annotations
+
+import selectors
+import time
+import traceback
+from collections.abc import Callable
+from typing import Protocol
+
+from reactor.timers import Timer, Timers
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+
+Callback = Callable[[], None]
+
+
+class EventHandler(Protocol):
+    """Whoever is interested in a descriptor."""
+
+    def handle_events(self, events: int) -> None:
+        """The descriptor is ready for `events`: READ, WRITE or both. A peer that hung up, or an
+        error on the descriptor, comes as whichever of the two was asked for."""
+
+    def handle_error(self) -> None:
+        """`handle_events` raised, which is a bug, and it was reported. Let go of the descriptor,
+        or it may be ready again at once and for ever."""
+
+
+class Reactor:
+    """The loop. `clock` gives seconds that never go back; `report` is called while an exception
+    from a callback is being handled, so that `sys.exc_info` tells which."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        report: Callable[[], None] = traceback.print_exc,
+    ) -> None:
+        self._selector = selector or selectors.DefaultSelector()
+        self._clock = clock
+        self._handlers: dict[int, EventHandler] = {}
+        self._timers = Timers()
+        self._soon: list[Callback] = []
+        self._at_end: list[Callback] = []
+        self._is_running = False
+        self.report = report
+        """To be called where an exception is being handled that costs its owner only."""
+        self.now = clock()
+        """Seconds on the clock when this turn woke up. All of a turn happens at one instant."""
+
+    # For those who wait: descriptors, deadlines, queues.
+
+    def set_interest(self, descriptor: int, events: int, handler: EventHandler) -> None:
+        """From now on tell `handler` when `descriptor` is ready for `events`; 0 for no more.
+
+        An event of this turn that has not been served yet is not served any more once its
+        handler has been taken away, even if the number already belongs to another descriptor.
+        Raises OSError when the kernel does not watch such a descriptor (EPERM for a plain file).
+        """
+        if descriptor not in self._handlers:
+            if events:
+                self._selector.register(descriptor, events, handler)
+                self._handlers[descriptor] = handler
+            return
+        # First forget it, so that a selector that fails leaves nothing half done.
+        del self._handlers[descriptor]
+        if events:
+            self._selector.modify(descriptor, events, handler)
+            self._handlers[descriptor] = handler
+        else:
+            self._selector.unregister(descriptor)
+
+    def call_later(self, seconds: float, callback: Callback) -> Timer:
+        """Call once, `seconds` after this turn woke up or as soon after that as possible."""
+        return self._timers.add(self.now + seconds, callback)
+
+    def call_soon(self, callback: Callback) -> None:
+        """Call once, a step later: in this turn's phase 4, or the next turn's from there on."""
+        self._soon.append(callback)
+
+    def call_at_end(self, callback: Callback) -> None:
+        """Call once, when all other work of the turn is done; from phase 5, in the next turn."""
+        self._at_end.append(callback)
+
+    # For whoever owns the loop.
+
+    def run(self) -> None:
+        """Turn until somebody calls `stop`."""
+        self._is_running = True
+        while self._is_running:
+            self.run_once()
+
+    def stop(self) -> None:
+        """Let `run` return when this turn has ended."""
+        self._is_running = False
+
+    def run_once(self, max_wait_seconds: float | None = None) -> None:
+        """One turn. It sleeps until there is something to do, or for `max_wait_seconds`."""
+        ready = self._selector.select(self._wait_seconds(max_wait_seconds))
+        self.now = self._clock()
+        for key, events in ready:
+            handler: EventHandler = key.data
+            # An earlier handler of this batch may have closed this descriptor, and a new one may
+            # have its number already: it is the handler that counts, not the number.
+            if self._handlers.get(key.fd) is handler:
+                try:
+                    handler.handle_events(events)
+                except Exception:
+                    self.report()
+                    handler.handle_error()
+        for timer in self._timers.pop_due(self.now):
+            if callback := timer.take_callback():
+                self._run(callback)
+        soon, self._soon = self._soon, []
+        for callback in soon:
+            self._run(callback)
+        at_end, self._at_end = self._at_end, []
+        for callback in at_end:
+            self._run(callback)
+
+    def close(self) -> None:
+        """Let go of the selector. Descriptors stay as they are; they have their own owners."""
+        self._selector.close()
+
+    # Details.
+
+    def _wait_seconds(self, max_wait_seconds: float | None) -> float | None:
+        if self._soon or self._at_end:
+            return 0
+        deadline = self._timers.next_deadline()
+        if deadline is None:
+            return max_wait_seconds
+        wait_seconds = max(0.0, deadline - self._clock())
+        return wait_seconds if max_wait_seconds is None else min(wait_seconds, max_wait_seconds)
+
+    def _run(self, callback: Callback) -> None:
+        try:
+            callback()
+        except Exception:
+            self.report()

@@ -1,0 +1,61 @@
+"""A signal becomes an ordinary readable event.
+
+The C handler writes the signal's number to a socket (`signal.set_wakeup_fd`); the loop reads it
+in its turn and calls back. No work is ever done between two bytecodes, and a `select` that sleeps
+wakes at once, which it would not otherwise: PEP 475 retries it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from types import FrameType
+
+from reactor.loop import READ, Reactor
+
+
+class Signals:
+    """Calls `on_signal` with the number of each of `signals` that arrives, from the loop.
+
+    For the main thread (signal(7) leaves no choice in Python). One of these at a time.
+    """
+
+    def __init__(
+        self, reactor: Reactor, signals: Iterable[int], on_signal: Callable[[int], None]
+    ) -> None:
+        self._reactor = reactor
+        self._on_signal = on_signal
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        self._previous = {
+            number: signal.signal(number, _wake_only) or signal.SIG_DFL for number in signals
+        }
+        reactor.set_interest(self._receiver.fileno(), READ, self)
+
+    def close(self) -> None:
+        """Let the signals do what they did before."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
+        self._reactor.set_interest(self._receiver.fileno(), 0, self)
+        self._receiver.close()
+        self._sender.close()
+
+    # For the loop.
+
+    def handle_events(self, events: int) -> None:
+        with contextlib.suppress(BlockingIOError, InterruptedError):
+            for number in self._receiver.recv(256):
+                if number in self._previous:
+                    self._on_signal(number)
+
+    def handle_error(self) -> None:
+        """One signal was lost to a bug; the next may do better."""
+
+
+def _wake_only(number: int, frame: FrameType | None) -> None:
+    """Python wants a handler, or the signal's own action is taken; the byte does the work."""

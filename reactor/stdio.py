@@ -1,0 +1,283 @@
+"""Standard streams that never stall the loop.
+
+`Source` reads whatever standard input may be: a terminal, a pipe, a file, a device. `Sink` writes
+whatever standard output may be, and keeps what that does not take.
+
+Neither sets O_NONBLOCK on a stream it was given: the flag belongs to the open file description,
+which the shell and the other end of a `2>&1` share, and would outlive us there. A Sink asks
+before each write whether there is room, and writes no more than certainly fits: PIPE_BUF for a
+pipe (pipe(7)). For a terminal no such size is promised, so it is opened anew, by its name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import stat
+from collections.abc import Callable, Iterable
+
+from reactor.loop import READ, WRITE, Reactor
+
+READ_BYTES = 64 * 1024
+"""Most bytes read from a Source in one turn."""
+
+SINK_BYTES = 1024 * 1024
+"""Bytes that a Sink keeps for a reader that has stopped: some 20,000 lines of chat."""
+
+_FILE_PIECE_BYTES = 64 * 1024
+_TERMINAL_PIECE_BYTES = 64
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def reserve_standard_descriptors() -> frozenset[int]:
+    """Put the null device where 0, 1 or 2 is closed, and return which were.
+
+    To be called before anything is opened: the first socket would otherwise become standard
+    output, and read what was meant for a screen.
+    """
+    closed = set()
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            closed.add(descriptor)
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    return frozenset(closed)
+
+
+def is_null_device(descriptor: int) -> bool:
+    """Whether nothing will ever be read from it, nor anything written to it be seen."""
+    status = os.fstat(descriptor)
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev
+
+
+class Source:
+    """Reads a descriptor until its end; then `on_end`, once. A read that fails is an end too."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        descriptor: int,
+        on_data: Callable[[bytes], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._descriptor = descriptor
+        self._on_data = on_data
+        self._on_end = on_end
+        self._is_reading = False
+        self._is_always_ready = False
+        self._is_read_queued = False
+        self.resume()
+
+    def pause(self) -> None:
+        """Read nothing until `resume`."""
+        if self._is_reading:
+            self._is_reading = False
+            if not self._is_always_ready:
+                self._reactor.set_interest(self._descriptor, 0, self)
+
+    def resume(self) -> None:
+        """Go on reading."""
+        if self._is_reading:
+            return
+        self._is_reading = True
+        if not self._is_always_ready:
+            try:
+                self._reactor.set_interest(self._descriptor, READ, self)
+            except OSError:
+                # epoll_ctl(2), EPERM: a plain file is not watched, since it is always ready.
+                self._is_always_ready = True
+        if self._is_always_ready:
+            self._queue_read()
+
+    # For the loop.
+
+    def handle_events(self, events: int) -> None:
+        self._read()
+
+    def handle_error(self) -> None:
+        self._end()
+
+    # Details.
+
+    def _queue_read(self) -> None:
+        if not self._is_read_queued:
+            self._is_read_queued = True
+            self._reactor.call_soon(self._read_queued)
+
+    def _read_queued(self) -> None:
+        self._is_read_queued = False
+        if self._is_reading:
+            self._read()
+            if self._is_reading:
+                self._queue_read()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._descriptor, READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:  # EIO: the terminal is gone, or not ours to read
+            data = b""
+        if data:
+            self._on_data(data)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        self.pause()
+        self._on_end()
+
+
+class Sink:
+    """Writes whole lines to a descriptor, in order, as fast as it takes them and no faster.
+
+    What it does not take is kept, up to `max_bytes`; beyond that, lines are dropped until half of
+    it has been taken, and then `on_dropped` is told how many. With None nothing is dropped, and
+    whoever writes looks at `owed_bytes`. `on_flushed` is called when nothing is owed any more.
+
+    `on_error` is told when a write fails, once until one succeeds. A full disk may have room again
+    later, so what it did not take is kept like the rest; after any other error nothing more is
+    written, and `is_broken`.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        descriptor: int,
+        *,
+        max_bytes: int | None = SINK_BYTES,
+        on_dropped: Callable[[int], None] | None = None,
+        on_flushed: Callable[[], None] | None = None,
+        on_error: Callable[[OSError], None] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._descriptor, self._is_own = _open_terminal_anew(descriptor)
+        self._piece_bytes = _surely_fitting_bytes(self._descriptor, self._is_own)
+        self._max_bytes = max_bytes
+        self._on_dropped = on_dropped
+        self._on_flushed = on_flushed
+        self._on_error = on_error
+        self._queue = bytearray()
+        self._dropped_lines = 0
+        self._is_failing = False
+        self._is_waiting = False
+        self._is_flush_queued = False
+        self.is_broken = False
+
+    @property
+    def owed_bytes(self) -> int:
+        """Bytes kept because the descriptor has not taken them yet."""
+        return len(self._queue)
+
+    @property
+    def unwritten_lines(self) -> int:
+        """Lines kept, and lines dropped that `on_dropped` was not told of yet."""
+        return self._queue.count(b"\n") + self._dropped_lines
+
+    def write(self, lines: bytes) -> None:
+        """Queue `lines`, each with its LF; they are written when the turn ends."""
+        if self.is_broken:
+            return
+        is_full = self._max_bytes is not None and len(self._queue) + len(lines) > self._max_bytes
+        if is_full or self._dropped_lines:
+            self._dropped_lines += lines.count(b"\n")
+        else:
+            self._queue += lines
+        if not self._is_flush_queued and not self._is_waiting:
+            self._is_flush_queued = True
+            self._reactor.call_at_end(self.flush)
+
+    def flush(self) -> None:
+        """Write what the descriptor takes now; wait for it if that is not all."""
+        self._is_flush_queued = False
+        if self.is_broken:
+            return
+        try:
+            self._write_what_fits()
+            self._set_waiting(bool(self._queue) and not self._is_failing)
+        except OSError as error:
+            self._break(error)
+        if self._dropped_lines and len(self._queue) * 2 <= (self._max_bytes or 0):
+            dropped_lines, self._dropped_lines = self._dropped_lines, 0
+            if self._on_dropped:
+                self._on_dropped(dropped_lines)
+        if not self._queue and self._on_flushed:
+            self._on_flushed()
+
+    def close(self) -> None:
+        """Write no more. The descriptor is left open unless it is the Sink's own."""
+        self._set_waiting(False)
+        self.is_broken = True
+        if self._is_own:
+            self._is_own = False
+            os.close(self._descriptor)
+
+    # For the loop.
+
+    def handle_events(self, events: int) -> None:
+        self.flush()
+
+    def handle_error(self) -> None:
+        self.close()
+
+    # Details.
+
+    def _write_what_fits(self) -> None:
+        queue = self._queue
+        try:
+            while queue and self._has_room():
+                del queue[: os.write(self._descriptor, queue[: self._piece_bytes])]
+                self._is_failing = False
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            if error.errno not in _NO_SPACE:
+                raise
+            self._tell(error)
+
+    def _has_room(self) -> bool:
+        return bool(select.select([], [self._descriptor], [], 0)[1])
+
+    def _set_waiting(self, is_waiting: bool) -> None:
+        if is_waiting != self._is_waiting:
+            self._reactor.set_interest(self._descriptor, WRITE if is_waiting else 0, self)
+            self._is_waiting = is_waiting
+
+    def _break(self, error: OSError) -> None:
+        self._queue.clear()
+        self._tell(error)
+        self.close()
+
+    def _tell(self, error: OSError) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            if self._on_error:
+                self._on_error(error)
+
+
+def _open_terminal_anew(descriptor: int) -> tuple[int, bool]:
+    """A descriptor of our own that never blocks if this is a terminal, else `descriptor`."""
+    if os.isatty(descriptor):
+        with contextlib.suppress(OSError):  # not ours to open (su), or no such name (a container)
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+            return os.open(os.ttyname(descriptor), flags), True
+    return descriptor, False
+
+
+def _surely_fitting_bytes(descriptor: int, is_own: bool) -> int:
+    """How much may be written at once when there is said to be room, without ever blocking."""
+    mode = os.fstat(descriptor).st_mode
+    if is_own or stat.S_ISREG(mode):
+        return _FILE_PIECE_BYTES
+    return _TERMINAL_PIECE_BYTES if stat.S_ISCHR(mode) else select.PIPE_BUF
+
+
+def drain(reactor: Reactor, sinks: Iterable[Sink], deadline: float) -> None:
+    """Turn the loop until nothing is owed by `sinks`, or until `deadline` on its clock."""
+    while reactor.now < deadline and any(sink.owed_bytes for sink in sinks if not sink.is_broken):
+        reactor.run_once(deadline - reactor.now)

@@ -1,0 +1,273 @@
+"""The room: where bytes from the reactor meet the words of the codec.
+
+In: what connections receive, and that they come and go. Out: what members read, through a Fanout;
+what the server prints, through the console. What a line means is the Dispatcher's to say, and
+when bytes move is the reactor's; this file only brings one to the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from codec import (
+    EXPECTED_JOIN,
+    HANDSHAKE_TIMED_OUT,
+    MAX_JOIN_BYTES,
+    MAX_LINE_BYTES,
+    SHUTTING_DOWN,
+    Deliveries,
+    Dispatcher,
+    LineDecoder,
+    LineTooLongError,
+    ProtocolError,
+    encode_line,
+    format_refusal,
+    parse_join,
+)
+from reactor import PAGE_BYTES, Connection, Cursor, Fanout, Reactor, Sink, SlowReaderError
+
+HANDSHAKE_SECONDS = 20.0
+"""From accept to JOIN, however the bytes drip; enough for a person to type it into `nc`."""
+
+
+class Room:
+    """Everyone who is connected, and what they have to do with each other.
+
+    `log` takes one line for the operator, without its line end. With `is_verbose` it is told of
+    refusals too. `on_empty` is called when the last connection is gone after `shut_down`.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        dispatcher: Dispatcher,
+        console: Sink,
+        log: Callable[[str], None],
+        on_empty: Callable[[], None],
+        is_verbose: bool = False,
+    ) -> None:
+        self.reactor = reactor
+        self.dispatcher = dispatcher
+        self.log = log
+        self.fanout = Fanout(reactor, after_turn=self._let_waiting_talk)
+        self._console = console
+        self._on_empty = on_empty
+        self._is_verbose = is_verbose
+        self._is_shutting_down = False
+        self._sessions: dict[Session, None] = {}
+        self._members: dict[str, Session] = {}
+        self._waiting: dict[Session, None] = {}  # in the order they are to go on
+
+    # For the server.
+
+    def make_session(self, address: object) -> Session:
+        """A protocol for a new connection from `address`, an IPv4 (host, port)."""
+        host, port = address[:2] if isinstance(address, tuple) else (address, 0)
+        return Session(self, f"{host}:{port}")
+
+    def shut_down(self) -> None:
+        """Tell every member, and end all connections once that is sent. Nobody has `left`."""
+        self._is_shutting_down = True
+        self.fanout.broadcast(encode_line(SHUTTING_DOWN))
+        self._members.clear()
+        for session in list(self._sessions):
+            session.dismiss()
+        self._look_whether_empty()
+
+    # For sessions.
+
+    def enter(self, session: Session) -> None:
+        """A connection has been made."""
+        self._sessions[session] = None
+
+    def join(self, session: Session, username: str, deliveries: Deliveries) -> Cursor:
+        """A connection becomes a member, who hears all that comes after its own `joined`."""
+        self._members[username] = session
+        self._print_and_broadcast(deliveries, skip=None)
+        cursor = self.fanout.subscribe(session.connection)
+        self._write_private(deliveries)
+        return cursor
+
+    def deliver(self, deliveries: Deliveries, sender: Cursor) -> None:
+        """Carry out what came of a member's line."""
+        self._print_and_broadcast(deliveries, None if deliveries.room_and_self else sender)
+        self._write_private(deliveries)
+
+    def part(self, username: str, cursor: Cursor, deliveries: Deliveries) -> None:
+        """A member becomes a connection like any other, and hears no more."""
+        del self._members[username]
+        self.fanout.unsubscribe(cursor)
+        self._print_and_broadcast(deliveries, skip=None)
+
+    def leave(self, session: Session) -> None:
+        """A connection is gone."""
+        self._sessions.pop(session, None)
+        self._waiting.pop(session, None)
+        self._look_whether_empty()
+
+    def may_talk(self, cursor: Cursor) -> bool:
+        """Whether another line of this member may be taken now."""
+        fanout = self.fanout
+        return not (fanout.is_held or fanout.is_page_full or cursor.owed_bytes >= PAGE_BYTES)
+
+    def wait_to_talk(self, session: Session) -> None:
+        """Let `session` go on, after those who wait already, once it may talk."""
+        self._waiting[session] = None
+
+    def note_refusal(self, address: str, reason: str) -> None:
+        """Somebody was not let in."""
+        if self._is_verbose:
+            self.log(f"refused {address}: {reason[:1].lower()}{reason[1:]}")
+
+    # Details.
+
+    def _print_and_broadcast(self, deliveries: Deliveries, skip: Cursor | None) -> None:
+        if deliveries.console:
+            self._console.write(deliveries.console)
+        if deliveries.room:
+            self.fanout.broadcast(deliveries.room, skip)
+
+    def _write_private(self, deliveries: Deliveries) -> None:
+        for username, line in deliveries.private:
+            self._members[username].connection.write(line)
+
+    def _let_waiting_talk(self) -> None:
+        for session in list(self._waiting):
+            if self.fanout.is_held or self.fanout.is_page_full:
+                return
+            if session.may_talk():
+                del self._waiting[session]
+                session.go_on()
+
+    def _look_whether_empty(self) -> None:
+        if self._is_shutting_down and not self._sessions:
+            self._on_empty()
+
+
+class Session:
+    """One connection's part of the conversation: a stranger until JOIN, a member after it."""
+
+    __slots__ = ("_cursor", "_deadline", "_decoder", "_room", "_username", "address", "connection")
+
+    def __init__(self, room: Room, address: str) -> None:
+        self.address = address
+        self.connection: Connection
+        self._room = room
+        self._decoder = LineDecoder(MAX_JOIN_BYTES)
+        self._username = ""
+        self._cursor: Cursor | None = None
+        self._deadline = room.reactor.call_later(HANDSHAKE_SECONDS, self._time_out)
+
+    # For the connection.
+
+    def connection_made(self, connection: Connection) -> None:
+        self.connection = connection
+        self._room.enter(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._decoder.feed_data(data)
+        self._take_lines()
+
+    def eof_received(self) -> None:
+        # An unfinished line is not taken: nobody can tell it from one that was cut short.
+        self._part()
+        self.connection.close()
+
+    def flushed(self) -> None:
+        pass
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._deadline.cancel()
+        if isinstance(error, SlowReaderError):
+            self._room.log(f"cut {self.address} ({self._username}): {error}")
+        self._part()
+        self._room.leave(self)
+
+    # For the room.
+
+    def may_talk(self) -> bool:
+        """Whether the next line may be taken now. A stranger's always may."""
+        return self._cursor is None or self._room.may_talk(self._cursor)
+
+    def go_on(self) -> None:
+        """Take the lines that had to wait."""
+        try:
+            self._take_lines()
+            self.connection.resume_reading()
+        except Exception:
+            self._room.reactor.report()
+            self.connection.abort()
+
+    def dismiss(self) -> None:
+        """End the connection without a word to the others."""
+        if self._cursor:
+            self._room.fanout.unsubscribe(self._cursor)
+            self._cursor = None
+        self.connection.close()
+
+    # Details.
+
+    def _take_lines(self) -> None:
+        """Take every line that is complete, or all that may be taken now."""
+        while not self.connection.is_closing:
+            if not self.may_talk():
+                self.connection.pause_reading()
+                self._room.wait_to_talk(self)
+                return
+            try:
+                line = self._decoder.next_line()
+            except LineTooLongError as error:
+                self._refuse_line(error)
+                continue
+            if line is None:
+                return
+            self._take_line(line)
+
+    def _take_line(self, line: bytes) -> None:
+        if self._cursor is None:
+            self._join(line)
+            return
+        deliveries = self._room.dispatcher.dispatch(self._username, line)
+        if deliveries.leaves:
+            self._end_membership(deliveries)
+            self.connection.close()
+        else:
+            self._room.deliver(deliveries, self._cursor)
+
+    def _refuse_line(self, error: LineTooLongError) -> None:
+        if self._cursor is None:
+            self._turn_away(ProtocolError(EXPECTED_JOIN))
+        else:
+            deliveries = self._room.dispatcher.refuse(self._username, error)
+            self._room.deliver(deliveries, self._cursor)
+
+    def _join(self, line: bytes) -> None:
+        try:
+            join = parse_join(line)
+            deliveries = self._room.dispatcher.join(join)
+        except ProtocolError as error:
+            self._turn_away(error)
+            return
+        self._deadline.cancel()
+        self._decoder.max_line_bytes = MAX_LINE_BYTES
+        self._username = join.username
+        self._cursor = self._room.join(self, join.username, deliveries)
+
+    def _turn_away(self, error: ProtocolError) -> None:
+        self._deadline.cancel()
+        self._room.note_refusal(self.address, str(error))
+        self.connection.write(encode_line(format_refusal(error)))
+        self.connection.close()
+
+    def _time_out(self) -> None:
+        if not self.connection.is_closing:
+            self._turn_away(ProtocolError(HANDSHAKE_TIMED_OUT))
+
+    def _part(self) -> None:
+        if self._cursor:
+            self._end_membership(self._room.dispatcher.leave(self._username))
+
+    def _end_membership(self, deliveries: Deliveries) -> None:
+        if self._cursor:
+            cursor, self._cursor = self._cursor, None
+            self._room.part(self._username, cursor, deliveries)

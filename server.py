@@ -1,0 +1,109 @@
+"""The chat server: `python3 server.py -start -port <port> -passcode <passcode>`.
+
+Puts together a Reactor, a Listener and a Room, and ends them when a signal asks for it. Standard
+output carries what the assignment names and nothing else; the rest goes to standard error.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+import time
+import traceback
+
+from codec import Dispatcher
+from flags import ServerFlags, complain, parse_server_flags
+from reactor import Listener, Reactor, Signals, Sink, drain, listen, reserve_standard_descriptors
+from room import Room
+
+HOST = "127.0.0.1"
+"""The assignment: "Your server should bind to 127.0.0.1 as the host"."""
+
+SHUTDOWN_SECONDS = 2.0
+"""Longest that the last words to members and console may take."""
+
+
+class Server:
+    """All the parts of a running server."""
+
+    def __init__(self, flags: ServerFlags) -> None:
+        """Listen. Raises OSError if the port cannot be had."""
+        sock = listen(HOST, flags.port)
+        self.port: int = sock.getsockname()[1]
+        self._reactor = Reactor(report=self._report)
+        self._stderr = Sink(self._reactor, 2)
+        self._console = Sink(
+            self._reactor,
+            1,
+            on_dropped=self._tell_dropped,
+            on_error=lambda error: self._log(f"standard output: {error.strerror}"),
+        )
+        dispatcher = Dispatcher(
+            flags.passcode, lambda seconds: time.localtime(time.time() + seconds)
+        )
+        self._room = Room(
+            self._reactor,
+            dispatcher,
+            self._console,
+            log=self._log,
+            on_empty=self._reactor.stop,
+            is_verbose=flags.verbose,
+        )
+        self._listener = Listener(self._reactor, sock, self._room.make_session)
+        self._is_shutting_down = False
+
+    def run(self) -> None:
+        """Serve until a signal asks to end, and then until everyone has been told."""
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            signals.append(signal.SIGHUP)
+        Signals(self._reactor, signals, self._shut_down)
+        self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
+        self._reactor.run()
+        drain(self._reactor, [self._console, self._stderr], self._reactor.now + SHUTDOWN_SECONDS)
+        if self._console.unwritten_lines:
+            self._tell_dropped(self._console.unwritten_lines)
+            self._stderr.flush()
+
+    def _shut_down(self, number: int) -> None:
+        if self._is_shutting_down:
+            self._reactor.stop()
+            return
+        self._is_shutting_down = True
+        self._listener.close()
+        self._reactor.call_later(SHUTDOWN_SECONDS, self._reactor.stop)
+        self._room.shut_down()
+
+    def _log(self, line: str) -> None:
+        self._stderr.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+    def _report(self) -> None:
+        self._log(traceback.format_exc().rstrip())
+
+    def _tell_dropped(self, lines: int) -> None:
+        self._log(f"standard output was not read: {lines} lines not shown")
+
+
+def main() -> int:
+    closed = reserve_standard_descriptors()
+    flags = parse_server_flags()
+    try:
+        server = Server(flags)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = f"port {flags.port} is already in use"
+        else:
+            reason = f"cannot listen on port {flags.port}: {error.strerror}"
+        complain(f"error: {reason}")
+        return 1
+    if 1 in closed:
+        complain("warning: standard output is closed")
+    server.run()
+    return 0
+
+
+if __name__ == "__main__":
+    # Until the loop listens to signals, one ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(main())
