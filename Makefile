@@ -1,0 +1,57 @@
+# Running needs Python 3.10 or newer and nothing else. Testing makes its own environment in .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+HOST ?= 127.0.0.1
+PORT ?= 65432
+PASSCODE ?= abc12
+USERNAME ?= Alice
+
+PYTHONS ?= 3.10 3.12 3.13
+
+BIN = $(VENV)/bin
+TOOLS = $(VENV)/.tools
+SOURCES = codec reactor client.py flags.py room.py server.py
+
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*##/\1/p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "%-12s%s\n", name, $$0 }'
+	@echo "variables: HOST=$(HOST) PORT=$(PORT) PASSCODE=$(PASSCODE) USERNAME=$(USERNAME) PYTHON=$(PYTHON)"
+
+run-server:  ## start a room: PORT, PASSCODE
+	@exec $(PYTHON) server.py -start -port "$(PORT)" -passcode "$(PASSCODE)"
+
+run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
+	@exec $(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -passcode "$(PASSCODE)"
+
+test: $(TOOLS)  ## run the tests; ARGS is passed on to pytest
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+test-all:  ## run the tests on each of PYTHONS that is found
+	@PYTHONS="$(PYTHONS)" MAKE="$(MAKE)" ./tools/test-all
+
+lint: $(TOOLS)  ## check style and formatting
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(TOOLS)  ## check types, strictly, as Python 3.10
+	@$(BIN)/mypy
+
+coverage: $(TOOLS)  ## codec 100 % and reactor 95 % by branches, each from its own tests
+	@$(BIN)/python -m pytest -q tests/codec --cov=codec --cov-branch --cov-report=term-missing --cov-fail-under=100
+	@$(BIN)/python -m pytest -q tests/reactor --cov=reactor --cov-branch --cov-report=term-missing --cov-fail-under=95
+
+picture: $(TOOLS)  ## draw docs/session.svg from a session of the real programs
+	@$(BIN)/python -m tools.picture docs/session.svg
+
+clean:  ## remove everything that was made
+	@rm -rf .venv .venv-* .coverage .hypothesis .mypy_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(TOOLS): requirements-dev.txt
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.PHONY: help run-server run-client test test-all lint types coverage picture clean

@@ -1,0 +1,73 @@
+"""Draws a session of the real programs as an SVG of terminals: `picture.py <file.svg>`.
+
+The session is the longest of README.md; what is drawn is what the programs printed just now.
+"""
+
+from __future__ import annotations
+
+import sys
+from html import escape
+from pathlib import Path
+
+from tools.session import ROOT, Step, read_sessions, run_session
+
+LINE_HEIGHT = 17
+CHARACTER_WIDTH = 7.25
+MARGIN = 14
+TITLE_HEIGHT = 26
+GAP = 12
+
+INK = {"$": "#8b949e", ">": "#7ee787", "|": "#e6edf3"}
+STYLE = (
+    "text { font: 12px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace;"
+    " white-space: pre }"
+)
+
+
+def draw(steps: list[Step]) -> str:
+    """The picture: a terminal for each name, one above the other, in the order they appear."""
+    terminals: dict[str, list[Step]] = {}
+    for step in steps:
+        terminals.setdefault(step.terminal, []).append(step)
+    columns = max(len(shown(step)) for step in steps)
+    width = round(columns * CHARACTER_WIDTH + 2 * MARGIN)
+    parts: list[str] = []
+    top = 0
+    for name, lines in terminals.items():
+        height = TITLE_HEIGHT + len(lines) * LINE_HEIGHT + MARGIN
+        parts.append(draw_terminal(name, lines, top, width, height))
+        top += height + GAP
+    height = top - GAP
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+        f' viewBox="0 0 {width} {height}" role="img">\n'
+        f"<title>A session of the chat room</title>\n<style>{STYLE}</style>\n"
+        + "".join(parts)
+        + "</svg>\n"
+    )
+
+
+def draw_terminal(name: str, lines: list[Step], top: int, width: int, height: int) -> str:
+    parts = [
+        f'<rect y="{top}" width="{width}" height="{height}" rx="8" fill="#0d1117"/>\n',
+        f'<text x="{MARGIN}" y="{top + 18}" fill="#6e7681">{escape(name)}</text>\n',
+    ]
+    for number, step in enumerate(lines, start=1):
+        y = top + TITLE_HEIGHT + number * LINE_HEIGHT - 4
+        text = escape(shown(step))
+        parts.append(f'<text x="{MARGIN}" y="{y}" fill="{INK[step.mark]}">{text}</text>\n')
+    return "".join(parts)
+
+
+def shown(step: Step) -> str:
+    """The line as it stands in the terminal."""
+    return f"$ {step.text}" if step.mark == "$" else step.text
+
+
+def main() -> None:
+    session = max(read_sessions(ROOT / "README.md"), key=len)
+    Path(sys.argv[1]).write_text(draw(run_session(session)))
+
+
+if __name__ == "__main__":
+    main()
