@@ -33,6 +33,7 @@ from reactor import (
     Sink,
     Source,
     drain,
+    ending_signals,
     is_null_device,
     reserve_standard_descriptors,
 )
@@ -80,8 +81,7 @@ class Client:
             on_error=self._screen_failed,
         )
         self._connection = Connection(self._reactor, sock, self)
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        Signals(self._reactor, signals, self._signal_received)
+        Signals(self._reactor, ending_signals(), self._signal_received)
 
     def run(self) -> None:
         """Stay until the person or the server ends it, and all of it is on the screen."""

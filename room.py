@@ -192,8 +192,8 @@ class Session:
     def go_on(self) -> None:
         """Take the lines that had to wait."""
         try:
-            self._take_lines()
-            self.connection.resume_reading()
+            if self._take_lines():
+                self.connection.resume_reading()
         except Exception:
             self._room.reactor.report()
             self.connection.abort()
@@ -207,21 +207,22 @@ class Session:
 
     # Details.
 
-    def _take_lines(self) -> None:
-        """Take every line that is complete, or all that may be taken now."""
+    def _take_lines(self) -> bool:
+        """Take every line that is complete; False if some have to wait."""
         while not self.connection.is_closing:
             if not self.may_talk():
                 self.connection.pause_reading()
                 self._room.wait_to_talk(self)
-                return
+                return False
             try:
                 line = self._decoder.next_line()
             except LineTooLongError as error:
                 self._refuse_line(error)
                 continue
             if line is None:
-                return
+                break
             self._take_line(line)
+        return True
 
     def _take_line(self, line: bytes) -> None:
         if self._cursor is None:

@@ -14,7 +14,16 @@ import traceback
 
 from codec import Dispatcher
 from flags import ServerFlags, complain, parse_server_flags
-from reactor import Listener, Reactor, Signals, Sink, drain, listen, reserve_standard_descriptors
+from reactor import (
+    Listener,
+    Reactor,
+    Signals,
+    Sink,
+    drain,
+    ending_signals,
+    listen,
+    reserve_standard_descriptors,
+)
 from room import Room
 
 HOST = "127.0.0.1"
@@ -37,7 +46,7 @@ class Server:
             self._reactor,
             1,
             on_dropped=self._tell_dropped,
-            on_error=lambda error: self._log(f"standard output: {error.strerror}"),
+            on_error=lambda error: self._log(f"warning: standard output: {error.strerror}"),
         )
         dispatcher = Dispatcher(
             flags.passcode, lambda seconds: time.localtime(time.time() + seconds)
@@ -55,10 +64,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until a signal asks to end, and then until everyone has been told."""
-        signals = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
-            signals.append(signal.SIGHUP)
-        Signals(self._reactor, signals, self._shut_down)
+        Signals(self._reactor, ending_signals(), self._shut_down)
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
         self._reactor.run()
         drain(self._reactor, [self._console, self._stderr], self._reactor.now + SHUTDOWN_SECONDS)
@@ -82,7 +88,7 @@ class Server:
         self._log(traceback.format_exc().rstrip())
 
     def _tell_dropped(self, lines: int) -> None:
-        self._log(f"standard output was not read: {lines} lines not shown")
+        self._log(f"warning: standard output was not read: {lines} lines not shown")
 
 
 def main() -> int:

@@ -50,7 +50,7 @@ def decode_text(line: bytes) -> str:
     """The text of a line, with U+FFFD for each byte that is not UTF-8 and for each character
     that could move a cursor, break a line or reorder it. TAB, ZWJ and ZWNJ pass."""
     text = line.decode("utf-8", "surrogateescape")
-    # Everything unsafe is unprintable, and isprintable() costs a fifth of the search.
+    # Everything unsafe is unprintable, and isprintable() takes half the time of the search.
     return text if text.isprintable() else _UNSAFE.sub("\ufffd", text)
 
 

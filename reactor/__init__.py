@@ -50,7 +50,7 @@ from reactor.flow import SlowReaderError
 from reactor.listener import Listener, listen
 from reactor.loop import READ, WRITE, EventHandler, Reactor
 from reactor.outbound import Buffer, Outbound
-from reactor.signals import Signals
+from reactor.signals import Signals, ending_signals
 from reactor.stdio import Sink, Source, drain, is_null_device, reserve_standard_descriptors
 from reactor.timers import Timer
 
@@ -73,6 +73,7 @@ __all__ = [
     "StreamProtocol",
     "Timer",
     "drain",
+    "ending_signals",
     "is_null_device",
     "listen",
     "reserve_standard_descriptors",

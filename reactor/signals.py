@@ -16,6 +16,14 @@ from types import FrameType
 from reactor.loop import READ, Reactor
 
 
+def ending_signals() -> list[int]:
+    """The signals that ask a program to end: SIGINT, SIGTERM, and SIGHUP unless it was started
+    with that one ignored, as by nohup(1)."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return [signal.SIGINT, signal.SIGTERM]
+    return [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
 class Signals:
     """Calls `on_signal` with the number of each of `signals` that arrives, from the loop.
 
