@@ -30,6 +30,12 @@ HANDSHAKE_SECONDS = 20.0
 """From accept to JOIN, however the bytes drip; enough for a person to type it into `nc`."""
 
 
+BLOCK_BYTES = 16 * 1024
+"""Most bytes of lines that are taken at once: more would overfill a page, since each grows by the
+name in front of it. Taking lines together is what makes a flood of them cheap (see docstring of
+Dispatcher.dispatch_plain)."""
+
+
 class Room:
     """Everyone who is connected, and what they have to do with each other.
 
@@ -209,11 +215,17 @@ class Session:
 
     def _take_lines(self) -> bool:
         """Take every line that is complete; False if some have to wait."""
+        singly = 0  # how many lines are known to be not all plain
         while not self.connection.is_closing:
             if not self.may_talk():
                 self.connection.pause_reading()
                 self._room.wait_to_talk(self)
                 return False
+            if not singly and self._cursor:
+                lines = self._decoder.peek_lines(BLOCK_BYTES)
+                if lines and self._take_plain(lines, self._cursor):
+                    continue
+                singly = lines.count(b"\n")
             try:
                 line = self._decoder.next_line()
             except LineTooLongError as error:
@@ -222,6 +234,16 @@ class Session:
             if line is None:
                 break
             self._take_line(line)
+            singly = max(0, singly - 1)
+        return True
+
+    def _take_plain(self, lines: bytes, cursor: Cursor) -> bool:
+        """Take all of `lines` at once, if they are plain."""
+        deliveries = self._room.dispatcher.dispatch_plain(self._username, lines)
+        if deliveries is None:
+            return False
+        self._decoder.drop(len(lines))
+        self._room.deliver(deliveries, cursor)
         return True
 
     def _take_line(self, line: bytes) -> None:

@@ -16,9 +16,9 @@ from typing import NamedTuple
 from codec import commands
 from codec.commands import Command, parse_command
 from codec.errors import ProtocolError
-from codec.framing import MAX_LINE_BYTES, LineTooLongError, encode_line
+from codec.framing import MAX_LINE_BYTES, LineTooLongError, encode_line, has_longer_line
 from codec.handshake import INCORRECT_PASSCODE, OK, Join, check_username, username_in_use
-from codec.text import LocalTime, decode_text, translate
+from codec.text import LocalTime, are_plain, decode_text, translate
 
 SHUTTING_DOWN = "Server is shutting down"
 
@@ -26,7 +26,7 @@ SHUTTING_DOWN = "Server is shutting down"
 class Deliveries(NamedTuple):
     """What one event brings about. Every line is bytes, ended by LF; b"" means none.
 
-    - `console`: what the server prints.
+    - `console`: what the server prints; this and `room` may be several lines.
     - `room`: what every member but the one it comes from reads; `room_and_self`: that one too.
     - `private`: (username, line) pairs, for one member each.
     - `leaves`: the one it comes from is no longer a member.
@@ -100,6 +100,16 @@ class Dispatcher:
         """Obey a line that the member `username` typed, given without its line end."""
         command = parse_command(decode_text(line))
         return self._handlers[command.verb](username, command)
+
+    def dispatch_plain(self, username: str, lines: bytes) -> Deliveries | None:
+        """Obey many lines at once, each ended by LF, if none of them needs a closer look; what
+        comes of it is what `dispatch` would bring about, one line after the other. None if one
+        does, or may: then nothing has happened."""
+        prefix = f"{username}: ".encode()
+        if not are_plain(lines) or has_longer_line(lines, self._max_line_bytes - len(prefix)):
+            return None
+        shown = prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
+        return Deliveries(shown, shown)
 
     def refuse(self, username: str, error: ProtocolError) -> Deliveries:
         """Tell the member `username`, and nobody else, why its line was not taken."""

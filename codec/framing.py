@@ -67,6 +67,22 @@ class LineDecoder:
             raise LineTooLongError(self.max_line_bytes)
         return line[:-1] if line.endswith(b"\r") else line
 
+    def peek_lines(self, max_bytes: int) -> bytes:
+        """The complete lines among the next `max_bytes`, with their line ends and however long.
+
+        They are not taken: the caller takes all of them by `drop`, or each by `next_line`. b""
+        when there is none yet, or while the rest of a refused line is skipped.
+        """
+        if self._skipping:
+            return b""
+        end = self._buffer.rfind(b"\n", 0, max_bytes) + 1
+        return bytes(memoryview(self._buffer)[:end])
+
+    def drop(self, line_bytes: int) -> None:
+        """Take what `peek_lines` gave, `line_bytes` of it, as read."""
+        del self._buffer[:line_bytes]
+        self._searched_bytes = 0
+
     def _is_over(self, line: bytes | bytearray) -> bool:
         excess = len(line) - self.max_line_bytes
         return excess > 1 or (excess == 1 and not line.endswith(b"\r"))
@@ -78,6 +94,17 @@ class LineDecoder:
         del self._buffer[: len(self._buffer) if end < 0 else end + 1]
         self._searched_bytes = 0
         return end >= 0
+
+
+def has_longer_line(lines: bytes, max_line_bytes: int) -> bool:
+    """Whether one of `lines`, each ended by LF, has more bytes than that before its LF. Looks at
+    one place in `max_line_bytes`, not at each byte."""
+    start = 0
+    while start < len(lines):
+        start = lines.rfind(b"\n", start, start + max_line_bytes + 1) + 1
+        if not start:
+            return True
+    return False
 
 
 def encode_line(text: str) -> bytes:

@@ -31,7 +31,11 @@ _UNSAFE = re.compile(
 )
 _CONTROL_OR_LINE_END = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
+_PLAIN_ASCII = bytes(byte for byte in range(0x20, 0x7F)) + b"\n"
+
 _WORDS_AND_BLANKS = re.compile(r"([ \t]+)")
+# An empty line, one that may be blank, and words that begin like a command or a shortcut.
+_SPECIAL_STARTS = (b"\n\n", b"\n ", b"\n:", b" :", b"\n\\", b" \\")
 _FACES = {":)": "[feeling happy]", ":(": "[feeling sad]"}
 _TIMES = {":mytime": 0, ":+1hr": 3600}
 
@@ -52,6 +56,22 @@ def decode_text(line: bytes) -> str:
     text = line.decode("utf-8", "surrogateescape")
     # Everything unsafe is unprintable, and isprintable() takes half the time of the search.
     return text if text.isprintable() else _UNSAFE.sub("\ufffd", text)
+
+
+def are_plain(lines: bytes) -> bool:
+    """Whether each of `lines`, ended by LF, is shown as it was typed: it is not blank, nothing in
+    it is unsafe, and it has no command, no shortcut and no protected word. May be False for
+    lines that are: this looks at all of them at once, and costs a tenth of looking at each."""
+    lines = b"\n" + lines
+    if any(start in lines for start in _SPECIAL_STARTS):
+        return False
+    if not lines.translate(None, _PLAIN_ASCII):
+        return True
+    try:
+        text = lines.decode()
+    except UnicodeDecodeError:
+        return False
+    return text.replace("\n", " ").isprintable()
 
 
 def has_control_or_line_end(text: str) -> bool:

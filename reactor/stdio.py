@@ -271,10 +271,9 @@ def _open_terminal_anew(descriptor: int) -> tuple[int, bool]:
 
 def _surely_fitting_bytes(descriptor: int, is_own: bool) -> int:
     """How much may be written at once when there is said to be room, without ever blocking."""
-    mode = os.fstat(descriptor).st_mode
-    if is_own or stat.S_ISREG(mode):
+    if is_own or stat.S_ISREG(os.fstat(descriptor).st_mode) or is_null_device(descriptor):
         return _FILE_PIECE_BYTES
-    return _TERMINAL_PIECE_BYTES if stat.S_ISCHR(mode) else select.PIPE_BUF
+    return _TERMINAL_PIECE_BYTES if os.isatty(descriptor) else select.PIPE_BUF
 
 
 def drain(reactor: Reactor, sinks: Iterable[Sink], deadline: float) -> None:
