@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 
 from codec import (
     Join,
@@ -34,6 +33,7 @@ from reactor import (
     Source,
     drain,
     ending_signals,
+    format_exception,
     is_null_device,
     reserve_standard_descriptors,
 )
@@ -70,7 +70,7 @@ class Client:
         self._ends_in_line = True
         self._typed_lines = LineDecoder()
         self._server_lines = LineDecoder(MAX_SERVER_LINE_BYTES)
-        self._reactor = Reactor(report=lambda: self._log(traceback.format_exc().rstrip()))
+        self._reactor = Reactor(report=lambda: self._log(format_exception()))
         self._keyboard: Source | None = None
         self._stderr = Sink(self._reactor, 2)
         self._screen = Sink(

@@ -10,7 +10,6 @@ import errno
 import signal
 import sys
 import time
-import traceback
 
 from codec import Dispatcher
 from flags import ServerFlags, complain, parse_server_flags
@@ -21,6 +20,7 @@ from reactor import (
     Sink,
     drain,
     ending_signals,
+    format_exception,
     listen,
     reserve_standard_descriptors,
 )
@@ -85,7 +85,7 @@ class Server:
         self._stderr.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
     def _report(self) -> None:
-        self._log(traceback.format_exc().rstrip())
+        self._log(format_exception())
 
     def _tell_dropped(self, lines: int) -> None:
         self._log(f"warning: standard output was not read: {lines} lines not shown")

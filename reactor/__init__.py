@@ -48,7 +48,7 @@ from reactor.connection import Connection, StreamProtocol
 from reactor.fanout import PAGE_BYTES, Cursor, Fanout
 from reactor.flow import SlowReaderError
 from reactor.listener import Listener, listen
-from reactor.loop import READ, WRITE, EventHandler, Reactor
+from reactor.loop import READ, WRITE, EventHandler, Reactor, format_exception
 from reactor.outbound import Buffer, Outbound
 from reactor.signals import Signals, ending_signals
 from reactor.stdio import Sink, Source, drain, is_null_device, reserve_standard_descriptors
@@ -74,6 +74,7 @@ __all__ = [
     "Timer",
     "drain",
     "ending_signals",
+    "format_exception",
     "is_null_device",
     "listen",
     "reserve_standard_descriptors",
