@@ -11,8 +11,9 @@ USERNAME ?= Alice
 PYTHONS ?= 3.10 3.12 3.13
 
 BIN = $(VENV)/bin
+BENCH_VENV = $(VENV)-bench
+BENCH_TOOLS = $(BENCH_VENV)/.tools
 TOOLS = $(VENV)/.tools
-SOURCES = codec reactor client.py flags.py room.py server.py
 
 .DEFAULT_GOAL := help
 
@@ -42,6 +43,12 @@ coverage: $(TOOLS)  ## codec 100 % and reactor 95 % by branches, each from its o
 	@$(BIN)/python -m pytest -q tests/codec --cov=codec --cov-branch --cov-report=term-missing --cov-fail-under=100
 	@$(BIN)/python -m pytest -q tests/reactor --cov=reactor --cov-branch --cov-report=term-missing --cov-fail-under=95
 
+bench: $(BENCH_TOOLS)  ## measure beside other servers (5 minutes); rewrites docs/bench.*
+	@$(BENCH_VENV)/bin/python -m bench --json docs/bench.json --plot docs/bench.svg --table docs/bench.md
+
+bench-quick: $(BENCH_TOOLS)  ## the same with less of everything (30 seconds), on the screen alone
+	@$(BENCH_VENV)/bin/python -m bench --quick
+
 picture: $(TOOLS)  ## draw docs/session.svg from a session of the real programs
 	@$(BIN)/python -m tools.picture docs/session.svg
 
@@ -54,4 +61,9 @@ $(TOOLS): requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run-server run-client test test-all lint types coverage picture clean
+$(BENCH_TOOLS): requirements-bench.txt
+	@$(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
+
+.PHONY: help run-server run-client test test-all lint types coverage bench bench-quick picture clean

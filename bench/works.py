@@ -1,0 +1,192 @@
+"""The works (a) to (h): the same for every system, each in processes of its own.
+
+`python -m bench.works <work> <system> <size>` does one of them and prints its figures as JSON; a
+figure that a work does not have is not there. `size` is `full` or `quick`.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bench.load import Crowd, blast, pace, pin_to_last_core
+from bench.processes import Process
+from bench.systems import ROOT, SYSTEMS, System
+
+Figures = dict[str, float]
+
+
+class Size(NamedTuple):
+    """How much of it."""
+
+    blast_seconds: float
+    blast_lines: int
+    pace_seconds: float
+    idle_members: int
+    idle_seconds: float
+    joins: int
+    starts: int
+
+
+SIZES = {
+    "full": Size(1.5, 400_000, 2.5, 10_000, 10.0, 2_000, 15),
+    "quick": Size(0.2, 40_000, 0.5, 1_000, 1.0, 500, 3),
+}
+
+
+def blast_to(members: int) -> Callable[[System, Size], Figures]:
+    """(a), (b): one sends, everyone else listens."""
+    return lambda system, size: _fan_out(system, size, members + 1, 1)
+
+
+def talkers(system: System, size: Size) -> Figures:
+    """(c): fifty send all at once, to one another and to fifty more."""
+    return _fan_out(system, size._replace(blast_lines=size.blast_lines // 100), 100, 50)
+
+
+def read_console(system: System, size: Size) -> Figures:
+    """(a) once more, with the server's standard output a pipe that is read."""
+    process = Process(system, stdout=subprocess.PIPE)
+    threading.Thread(target=process.read_stdout, daemon=True).start()
+    with process:
+        return _measure_blast(process, system, size, 101, 1)
+
+
+def paced_to(members: int) -> Callable[[System, Size], Figures]:
+    """(d), (e): ten members send 200 lines a second together."""
+
+    def work(system: System, size: Size) -> Figures:
+        with Process(system) as process:
+            crowd = Crowd(system, process.port, members)
+            paced = pace(crowd, process, 10, 200, size.pace_seconds)
+            crowd.close()
+        return {
+            "lost": paced.lost,
+            "p50_ms": paced.p50_ms,
+            "p99_ms": paced.p99_ms,
+            "cpu_percent": 100 * paced.cpu_seconds / paced.wall_seconds,
+            "per_cpu_second": paced.deliveries / paced.cpu_seconds,
+        }
+
+    return work
+
+
+def idle(system: System, size: Size) -> Figures:
+    """(f): nobody talks."""
+    with Process(system) as process:
+        empty_bytes = process.resident_bytes()
+        crowd = Crowd(system, process.port, size.idle_members)
+        loaded_bytes = process.resident_bytes()
+        ticks, cpu_seconds = process.cpu_ticks(), process.cpu_seconds()
+        time.sleep(size.idle_seconds)
+        figures = {
+            "idle_ticks": float(process.cpu_ticks() - ticks),
+            "idle_cpu_ms": 1000 * (process.cpu_seconds() - cpu_seconds),
+            "empty_mib": empty_bytes / 2**20,
+            "loaded_mib": loaded_bytes / 2**20,
+            "bytes_per_member": (loaded_bytes - empty_bytes) / size.idle_members,
+        }
+        crowd.close()
+    return figures
+
+
+def joins(system: System, size: Size) -> Figures:
+    """(g): all at once, 256 in flight, each saying who it is as soon as it is connected."""
+    with Process(system) as process:
+        cpu_started = process.cpu_seconds()
+        crowd = Crowd(system, process.port, size.joins, joins_in_flight=256)
+        cpu_seconds = process.cpu_seconds() - cpu_started
+        crowd.close()
+    return {
+        "joins_per_second": size.joins / crowd.join_seconds,
+        "joins_per_cpu_second": size.joins / cpu_seconds,
+    }
+
+
+def start(system: System, size: Size) -> Figures:
+    """(h): from exec to banner, beside an interpreter that imports the same standard modules.
+    The chat room alone has a banner to wait for."""
+    bare = [sys.executable, "-c", "import argparse, selectors, socket; print()"]
+    ours = [*system.start(0, ROOT)]
+    seconds: dict[str, list[float]] = {"ours": [], "bare": []}
+    for _ in range(size.starts):
+        for name, command in (("bare", bare), ("ours", ours)):
+            started = time.perf_counter()
+            with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+                assert process.stdout is not None
+                process.stdout.readline()
+                seconds[name].append(time.perf_counter() - started)
+                process.kill()
+    ours_ms, bare_ms = (1000 * statistics.median(seconds[name]) for name in ("ours", "bare"))
+    return {"start_ms": ours_ms, "bare_ms": bare_ms, "start_ratio": ours_ms / bare_ms}
+
+
+def _fan_out(system: System, size: Size, members: int, senders: int) -> Figures:
+    with Process(system) as process:
+        return _measure_blast(process, system, size, members, senders)
+
+
+def _measure_blast(
+    process: Process, system: System, size: Size, members: int, senders: int
+) -> Figures:
+    empty_bytes = process.resident_bytes()
+    crowd = Crowd(system, process.port, members)
+    fanned = blast(crowd, process, senders, size.blast_lines, size.blast_seconds)
+    figures = {
+        "lines": float(fanned.lines),
+        "per_second": fanned.deliveries / fanned.wall_seconds,
+        "per_cpu_second": fanned.deliveries / fanned.cpu_seconds,
+        "lost": float(fanned.lost),
+        "in_order": float(fanned.in_order),
+        "empty_mib": empty_bytes / 2**20,
+        "loaded_mib": process.resident_bytes() / 2**20,
+    }
+    crowd.close()
+    return figures
+
+
+class Work(NamedTuple):
+    """One row of what is measured.
+
+    `members`: where it stands in the plot. `ours_only`: the others have nothing to compare.
+    `is_quiet`: nobody uses the CPU while it is measured, so that all systems may do it at once.
+    """
+
+    letter: str
+    title: str
+    run: Callable[[System, Size], Figures]
+    members: int = 0
+    ours_only: bool = False
+    is_quiet: bool = False
+
+
+WORKS = (
+    Work("a", "blast, 1 sender to 100 members", blast_to(100), members=100),
+    Work("b", "blast, 1 sender to 1,000 members", blast_to(1_000), members=1_000),
+    Work("10", "blast, 1 sender to 10 members", blast_to(10), members=10),
+    Work("c", "50 talkers at once, to each other and 50 more", talkers),
+    Work("d", "200 lines a second from 10 senders to 100 members", paced_to(100)),
+    Work("e", "200 lines a second from 10 senders to 1,000 members", paced_to(1_000)),
+    Work("f", "idle members", idle, is_quiet=True),
+    Work("g", "join storm, 256 in flight", joins),
+    Work("h", "start, from exec to banner", start, ours_only=True),
+    Work("i", "(a) with the console's pipe read", read_console, ours_only=True),
+)
+
+
+def main() -> None:
+    letter, name, size = sys.argv[1:]
+    pin_to_last_core()
+    work = next(work for work in WORKS if work.letter == letter)
+    system = next(system for system in SYSTEMS if system.name == name)
+    print(json.dumps(work.run(system, SIZES[size])))
+
+
+if __name__ == "__main__":
+    main()
