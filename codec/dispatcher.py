@@ -105,6 +105,8 @@ class Dispatcher:
         """Obey many lines at once, each ended by LF, if none of them needs a closer look; what
         comes of it is what `dispatch` would bring about, one line after the other. None if one
         does, or may: then nothing has happened."""
+        if self._handlers[commands.SAY] != self._say:
+            return None
         prefix = f"{username}: ".encode()
         if not are_plain(lines) or has_longer_line(lines, self._max_line_bytes - len(prefix)):
             return None
