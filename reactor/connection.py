@@ -236,7 +236,8 @@ class Connection:
         self._update_interest()
         if outbound.owed_bytes:
             return  # and not sent yet: the turn has not ended for all of it (reactor.fanout)
-        self._protocol.flushed()
+        if not self.is_closing:
+            self._protocol.flushed()
         if self._is_ending:
             self._shut_half()
 

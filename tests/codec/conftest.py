@@ -1,0 +1,105 @@
+"""A room with a screen for everyone, so that tests say what is read and not how it is delivered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from codec.dispatcher import Deliveries, Dispatcher
+from codec.errors import ProtocolError
+from codec.framing import MAX_LINE_BYTES
+from codec.handshake import Join
+
+PASSCODE = b"abc12"
+
+CONSOLE = "the console"
+"""Whose screen the server prints on. No member has this name: it holds a space."""
+
+UNSAFE = {
+    *range(0x09),
+    *range(0x0A, 0x20),
+    *range(0x7F, 0xA0),
+    *(0x2028, 0x2029),
+    *(0x061C, 0x200E, 0x200F),
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+}
+"""What may not reach a terminal: C0 but TAB, DEL and C1, two line ends, twelve bidi controls."""
+
+Screens = dict[str, bytes]
+"""What came of one event: name -> the bytes on that screen. Who reads nothing is not in it."""
+
+
+@contextmanager
+def refused(reason: str) -> Iterator[None]:
+    """What is done here ends in a ProtocolError with exactly this reason."""
+    with pytest.raises(ProtocolError) as refusal:
+        yield
+    assert str(refusal.value) == reason
+
+
+class Clock:
+    """A clock without a time zone, which stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1_758_717_104  # Wed Sep 24 12:31:44 2025
+
+    def local_time(self, seconds: int) -> Sequence[int]:
+        return time.gmtime(self.now + seconds)
+
+
+class ScreenRoom:
+    """A dispatcher, and everyone's screen: what a server does with Deliveries, without a server.
+
+    Each method returns the screens of its event alone. `clock` starts at 12:31:44 on September 24,
+    2025, a Wednesday.
+    """
+
+    def __init__(self, *usernames: str, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self.clock = Clock()
+        self.dispatcher = Dispatcher(PASSCODE, self.clock.local_time, max_line_bytes)
+        for username in usernames:
+            self.join(username)
+
+    def join(self, username: str, passcode: bytes = PASSCODE) -> Screens:
+        deliveries = self.dispatcher.join(Join(username, passcode))
+        assert username in self.dispatcher.usernames
+        return self._show(username, deliveries)
+
+    def type(self, username: str, line: bytes) -> Screens:
+        deliveries = self.dispatcher.dispatch(username, line)
+        assert deliveries.leaves == (username not in self.dispatcher.usernames)
+        return self._show(username, deliveries)
+
+    def type_plain(self, username: str, lines: bytes) -> Screens | None:
+        deliveries = self.dispatcher.dispatch_plain(username, lines)
+        return None if deliveries is None else self._show(username, deliveries)
+
+    def refuse(self, username: str, error: ProtocolError) -> Screens:
+        return self._show(username, self.dispatcher.refuse(username, error))
+
+    def leave(self, username: str) -> Screens:
+        deliveries = self.dispatcher.leave(username)
+        assert deliveries.leaves
+        assert username not in self.dispatcher.usernames
+        return self._show(username, deliveries)
+
+    def _show(self, origin: str, deliveries: Deliveries) -> Screens:
+        members = self.dispatcher.usernames
+        screens = dict.fromkeys([CONSOLE, *members], b"")
+        screens[CONSOLE] += deliveries.console
+        for name in members:
+            if name != origin or deliveries.room_and_self:
+                screens[name] += deliveries.room
+        for name, line in deliveries.private:
+            screens[name] += line  # a KeyError here would be one in the server
+        return {name: lines for name, lines in screens.items() if lines}
+
+
+@pytest.fixture
+def room() -> ScreenRoom:
+    """Alice, Bob and Carol, who joined in this order."""
+    return ScreenRoom("Alice", "Bob", "Carol")
