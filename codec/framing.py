@@ -5,8 +5,8 @@ without their line ends. A line ends with LF, and one CR before that LF belongs 
 (docs/PROTOCOL.md, section 3). No other character ends a line: `str.splitlines` knows ten, and
 each of the other nine would let one member forge a line of another.
 
-The decoder never holds more than it was fed, never searches a byte twice, and refuses a line
-over its limit as soon as that is certain, so a line end that never comes costs nothing.
+The decoder remembers how far it has searched and refuses a line over its limit as soon as that is
+certain, so a line end that comes late, or never, costs nothing.
 """
 
 from __future__ import annotations

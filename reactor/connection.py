@@ -104,8 +104,12 @@ class Connection:
         self._is_closed = False
         self._linger_timer: Timer | None = None
         self._drained_bytes = 0
-        protocol.connection_made(self)
-        self._update_interest()
+        try:
+            protocol.connection_made(self)
+            self._update_interest()
+        except Exception:
+            reactor.report()
+            self.handle_error()
 
     # For the protocol.
 
@@ -148,10 +152,9 @@ class Connection:
 
     def abort(self, error: Exception | None = None) -> None:
         """End now, by a reset: the kernel lets go of whatever was not acknowledged."""
-        if not self._is_closed:
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            self._die(error)
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._die(error)
 
     # For whoever sends to many at once (reactor.fanout).
 
@@ -201,7 +204,7 @@ class Connection:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._die(error)
+            self._die(None if self.is_closing else error)
             return
         if not data:
             self._has_eof = True
@@ -269,6 +272,8 @@ class Connection:
 
     def _die(self, error: Exception | None) -> None:
         """The one way out: forget the socket at once, tell the protocol a step later."""
+        if self._is_closed:
+            return
         self._is_closed = self.is_closing = True
         self._interest = 0
         self._reactor.set_interest(self.descriptor, 0, self)

@@ -136,7 +136,7 @@ class Reactor:
                     handler.handle_events(events)
                 except Exception:
                     self.report()
-                    handler.handle_error()
+                    self._run(handler.handle_error)
         for timer in self._timers.pop_due(self.now):
             if callback := timer.take_callback():
                 self._run(callback)

@@ -38,7 +38,9 @@ class Signals:
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
-        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        self._previous_wakeup = signal.set_wakeup_fd(
+            self._sender.fileno(), warn_on_full_buffer=False
+        )
         self._previous = {
             number: signal.signal(number, _wake_only) or signal.SIG_DFL for number in signals
         }
@@ -48,7 +50,7 @@ class Signals:
         """Let the signals do what they did before."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(self._previous_wakeup)
         self._reactor.set_interest(self._receiver.fileno(), 0, self)
         self._receiver.close()
         self._sender.close()

@@ -69,6 +69,7 @@ class Source:
         self._on_data = on_data
         self._on_end = on_end
         self._is_reading = False
+        self._has_ended = False
         self._is_always_ready = False
         self._is_read_queued = False
         self.resume()
@@ -81,8 +82,8 @@ class Source:
                 self._reactor.set_interest(self._descriptor, 0, self)
 
     def resume(self) -> None:
-        """Go on reading."""
-        if self._is_reading:
+        """Go on reading, unless the end has come."""
+        if self._is_reading or self._has_ended:
             return
         self._is_reading = True
         if not self._is_always_ready:
@@ -112,9 +113,13 @@ class Source:
     def _read_queued(self) -> None:
         self._is_read_queued = False
         if self._is_reading:
-            self._read()
-            if self._is_reading:
-                self._queue_read()
+            try:
+                self._read()
+            except Exception:
+                self._reactor.report()
+                self.handle_error()
+        if self._is_reading:
+            self._queue_read()
 
     def _read(self) -> None:
         try:
@@ -129,8 +134,10 @@ class Source:
             self._end()
 
     def _end(self) -> None:
-        self.pause()
-        self._on_end()
+        if not self._has_ended:
+            self._has_ended = True
+            self.pause()
+            self._on_end()
 
 
 class Sink:
