@@ -67,6 +67,7 @@ class Client:
         self._has_joined = False
         self._is_leaving = False
         self._has_sent_all = False
+        self._has_server_ended = False
         self._ends_in_line = True
         self._typed_lines = LineDecoder()
         self._server_lines = LineDecoder(MAX_SERVER_LINE_BYTES)
@@ -109,7 +110,9 @@ class Client:
             self._connection.pause_reading()
 
     def eof_received(self) -> None:
-        self._connection.close()
+        self._has_server_ended = True
+        if not self._is_leaving or self._has_sent_all:
+            self._connection.close()
 
     def flushed(self) -> None:
         if not self._is_leaving:
@@ -117,6 +120,8 @@ class Client:
         elif not self._has_sent_all:
             self._has_sent_all = True
             self._reactor.call_later(GOODBYE_SECONDS, self._reactor.stop)
+            if self._has_server_ended:
+                self._connection.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._has_sent_all:

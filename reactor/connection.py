@@ -35,8 +35,9 @@ READ_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0
 """Longest that `close` waits for a peer to take our last words and to end its half."""
 
-LINGER_BYTES = 64 * 1024
-"""Most bytes read and dropped from a peer that goes on talking when we have said our last."""
+LINGER_BYTES = 1024 * 1024
+"""Most bytes read and dropped from a peer that goes on talking when we have said our last: more
+than two socket buffers hold, so that what was said before our last word does not cost it."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger {on, 0 seconds}: socket(7), SO_LINGER
 
@@ -126,7 +127,7 @@ class Connection:
     def pause_reading(self) -> None:
         """Receive nothing until `resume_reading`; the peer will feel it as back-pressure. That
         the peer is lost may be noticed only then."""
-        self._is_reading = False
+        self._is_reading = self.is_closing  # what still comes is dropped, not kept
         self._update_interest()
 
     def resume_reading(self) -> None:
@@ -166,8 +167,8 @@ class Connection:
             )
         except (BlockingIOError, InterruptedError):
             return 0
-        except OSError:
-            self._let_stream_end()
+        except OSError as error:
+            self._let_stream_end(error)
             return 0
 
     def flush(self) -> None:
@@ -252,10 +253,12 @@ class Connection:
         if self.is_closing and self._has_eof:
             self._die(None)
 
-    def _let_stream_end(self) -> None:
+    def _let_stream_end(self, error: OSError) -> None:
         """Nobody takes what we send. What has been received can still be read, and then EOF."""
         self.outbound.discard()
         self._shut_half(socket.SHUT_RDWR)
+        if self._has_eof:
+            self._die(None if self.is_closing else error)
 
     def _update_interest(self) -> None:
         if self._is_closed:

@@ -28,7 +28,10 @@ SEND_BUFFER_BYTES = 64 * 1024
 """SO_SNDBUF of every accepted socket (Linux doubles it). Half of it costs five times the CPU in a
 blast; the kernel's own choice hides 3.9 MB for each peer that has stopped reading."""
 
-_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PEER_IS_GONE = frozenset(  # accept(2): what went wrong with that one before we came
+    {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.ENETUNREACH}
+    | {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ETIMEDOUT}
+)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -45,7 +48,7 @@ def listen(host: str, port: int) -> socket.socket:
         sock.bind((host, port))
         sock.listen(BACKLOG)
         sock.setblocking(False)
-    except OSError:
+    except Exception:
         sock.close()
         raise
     return sock
@@ -81,15 +84,17 @@ class Listener:
 
     def handle_events(self, events: int) -> None:
         for _ in range(ACCEPTS_PER_TURN):
+            if self._is_closed:
+                return
             try:
                 sock, address = self._socket.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno in _OUT_OF_RESOURCES:
-                    self._rest()
-                    return
-                continue  # this peer was gone before we came (ECONNABORTED and its kin)
+                if error.errno in _PEER_IS_GONE:
+                    continue
+                self._rest()
+                return
             self._serve(sock, address)
 
     def handle_error(self) -> None:

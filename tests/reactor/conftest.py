@@ -1,0 +1,240 @@
+"""What the tests of the reactor share: a clock they move, every selector, real socket pairs."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import pytest
+
+from reactor import Connection, Reactor
+
+SELECTORS: list[type[selectors.BaseSelector]] = [
+    getattr(selectors, name)
+    for name in (
+        "SelectSelector",
+        "PollSelector",
+        "EpollSelector",
+        "DevpollSelector",
+        "KqueueSelector",
+    )
+    if hasattr(selectors, name)
+]
+
+MOST_TURNS = 10_000
+"""More turns than any wait here needs: whoever takes more of them is spinning."""
+
+POLL_SECONDS = 0.001
+"""How long the kernel is given to deliver before the loop looks again."""
+
+Pair: TypeAlias = tuple[socket.socket, socket.socket]
+MakePair: TypeAlias = Callable[[], Pair]
+
+
+class Clock:
+    """Seconds that pass only when a test, or a selector with nothing ready, says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class WatchedSelector(selectors.BaseSelector):
+    """A real selector that never sleeps: what it would have slept passes on the clock at once.
+
+    `waits` holds how long each `select` was asked to wait; None is for ever.
+    """
+
+    def __init__(self, real: selectors.BaseSelector, clock: Clock) -> None:
+        self.real = real
+        self.waits: list[float | None] = []
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.waits.append(timeout)
+        ready = self.real.select(0)
+        if not ready and timeout:
+            self._clock.advance(timeout)
+        return ready
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self.real.register(fileobj, events, data)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self.real.modify(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self.real.unregister(fileobj)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self.real.get_map()
+
+    def close(self) -> None:
+        self.real.close()
+
+
+class Loop:
+    """A Reactor in the hands of a test: on its clock, and with its errors noted."""
+
+    def __init__(self, real: selectors.BaseSelector) -> None:
+        self.clock = Clock()
+        self.selector = WatchedSelector(real, self.clock)
+        self.reactor = Reactor(self.selector, self.clock, self._note_error)
+        self._errors: list[BaseException] = []
+
+    def _note_error(self) -> None:
+        error = sys.exc_info()[1]
+        assert error is not None, "report was called outside of an except clause"
+        self._errors.append(error)
+
+    def take_errors(self) -> list[BaseException]:
+        """What was reported so far. What nobody takes fails the test when it ends."""
+        errors, self._errors = self._errors, []
+        return errors
+
+    def turn(self, turns: int = 1) -> None:
+        """Turn without waiting; no time passes."""
+        for _ in range(turns):
+            self.reactor.run_once(0)
+
+    def turn_until(self, condition: Callable[[], object]) -> None:
+        """Turn, with no time passing, until the kernel has delivered what makes it true."""
+        for _ in range(MOST_TURNS):
+            if condition():
+                return
+            self.reactor.run_once(0)
+            if not condition():
+                self.selector.real.select(POLL_SECONDS)
+        pytest.fail("what was waited for did not come")
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Turn while so much time passes, from deadline to deadline as a loop that sleeps."""
+        end = self.clock.now + seconds
+        for _ in range(MOST_TURNS):
+            if self.clock.now >= end:
+                self.reactor.run_once(0)
+                return
+            self.reactor.run_once(end - self.clock.now)
+        pytest.fail("the loop spins: no time passes")
+
+    def receive(self, peer: socket.socket, count: int) -> bytes:
+        """Turn until `peer` has received `count` bytes, or less if the stream ends there."""
+        received = bytearray()
+
+        def has_all() -> bool:
+            while len(received) < count:
+                try:
+                    data = peer.recv(min(count - len(received), 1 << 16))
+                except BlockingIOError:
+                    return False
+                if not data:
+                    break
+                received.extend(data)
+            return True
+
+        self.turn_until(has_all)
+        return bytes(received)
+
+    def receive_to_end(self, peer: socket.socket) -> bytes:
+        """Turn until `peer` has received everything up to the end of the stream."""
+        return self.receive(peer, sys.maxsize)
+
+    def interest_in(self, descriptor: int) -> int:
+        """Which events of `descriptor` are watched, 0 for none."""
+        key = self.selector.get_map().get(descriptor)
+        return key.events if key else 0
+
+    def is_idle(self) -> bool:
+        """Whether a real loop would now sleep for ever: nothing ready, queued or scheduled."""
+        if self.selector.real.select(0):
+            return False
+        self.reactor.run_once()
+        return self.selector.waits[-1] is None
+
+
+class Recorder:
+    """A protocol that notes what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.received = bytearray()
+        self.lost: list[Exception | None] = []
+
+    def connection_made(self, connection: Connection) -> None:
+        self.connection = connection
+        self.calls.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self.calls.append("data")
+
+    def eof_received(self) -> None:
+        self.calls.append("eof")
+
+    def flushed(self) -> None:
+        self.calls.append("flushed")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost.append(error)
+        self.calls.append("lost")
+
+
+def tcp_pair() -> Pair:
+    """Two ends of a TCP connection over loopback, non-blocking."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        near = socket.create_connection(listening.getsockname())
+        far, _ = listening.accept()
+    for end in (near, far):
+        end.setblocking(False)
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return near, far
+
+
+def unix_pair() -> Pair:
+    """Two ends of an AF_UNIX stream, non-blocking."""
+    near, far = socket.socketpair(socket.AF_UNIX)
+    near.setblocking(False)
+    far.setblocking(False)
+    return near, far
+
+
+@pytest.fixture(params=SELECTORS, ids=lambda selector: selector.__name__)
+def loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
+    """A Loop on each kind of selector that this machine has."""
+    loop = Loop(request.param())
+    yield loop
+    loop.reactor.close()
+    assert loop.take_errors() == []
+
+
+def _closing(make_pair: MakePair) -> Iterator[MakePair]:
+    ends: list[socket.socket] = []
+
+    def make() -> Pair:
+        pair = make_pair()
+        ends.extend(pair)
+        return pair
+
+    yield make
+    for end in ends:
+        end.close()
+
+
+@pytest.fixture(params=[tcp_pair, unix_pair], ids=["tcp", "unix"])
+def make_pair(request: pytest.FixtureRequest) -> Iterator[MakePair]:
+    """Makes connected pairs, of TCP and of AF_UNIX in turn, and closes them in the end."""
+    yield from _closing(request.param)
+
+
+@pytest.fixture
+def make_tcp_pair() -> Iterator[MakePair]:
+    """Makes connected pairs of TCP, which alone knows resets, and closes them in the end."""
+    yield from _closing(tcp_pair)

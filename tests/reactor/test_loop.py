@@ -1,0 +1,591 @@
+"""The loop serves what is ready, due or queued in a fixed order, once, and otherwise sleeps."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reactor import READ, WRITE, Reactor, format_exception
+from tests.reactor.conftest import Clock, Loop, MakePair
+
+
+def nothing() -> None:
+    """A callback that is only there to be called."""
+
+
+class Handler:
+    """Notes the events it is told of, and then does `action`."""
+
+    def __init__(self, action: Callable[[], object] = nothing) -> None:
+        self.seen: list[int] = []
+        self.failures = 0
+        self._action = action
+
+    def handle_events(self, events: int) -> None:
+        self.seen.append(events)
+        self._action()
+
+    def handle_error(self) -> None:
+        self.failures += 1
+
+
+def readable_end(make_pair: MakePair) -> socket.socket:
+    """A socket with a byte to be read, sooner or later."""
+    near, far = make_pair()
+    far.send(b"x")
+    return near
+
+
+def turn_when_ready(loop: Loop, descriptors: int) -> None:
+    """One turn that finds so many `descriptors` ready all at once."""
+    while len(loop.selector.real.select(1 if descriptors else 0)) < descriptors:
+        pass
+    loop.turn()
+
+
+# The turn.
+
+
+def test_phases_come_in_their_order_whatever_the_order_of_asking(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    calls: list[str] = []
+    near = readable_end(make_pair)
+    loop.reactor.call_at_end(lambda: calls.append("end"))
+    loop.reactor.call_soon(lambda: calls.append("soon"))
+    loop.reactor.call_later(0, lambda: calls.append("timer"))
+    loop.reactor.set_interest(near.fileno(), READ, Handler(lambda: calls.append("ready")))
+    turn_when_ready(loop, 1)
+    assert calls == ["ready", "timer", "soon", "end"]
+
+
+def test_what_was_queued_twice_is_called_in_order_and_once_each(loop: Loop) -> None:
+    calls: list[int] = []
+    for number in range(5):
+        loop.reactor.call_soon(lambda number=number: calls.append(number))  # type: ignore[misc]
+        loop.reactor.call_at_end(lambda number=number: calls.append(10 + number))  # type: ignore[misc]
+    loop.turn(3)
+    assert calls == [0, 1, 2, 3, 4, 10, 11, 12, 13, 14]
+
+
+@pytest.mark.parametrize(
+    ("asked_in", "asked_for", "turns_later"),
+    [
+        ("ready", "timer", 0),
+        ("ready", "soon", 0),
+        ("ready", "end", 0),
+        ("timer", "timer", 1),
+        ("timer", "soon", 0),
+        ("timer", "end", 0),
+        ("soon", "timer", 1),
+        ("soon", "soon", 1),
+        ("soon", "end", 0),
+        ("end", "timer", 1),
+        ("end", "soon", 1),
+        ("end", "end", 1),
+    ],
+)
+def test_what_a_phase_asks_for_comes_in_a_later_phase_or_in_the_next_turn_at_once(
+    loop: Loop, make_pair: MakePair, asked_in: str, asked_for: str, turns_later: int
+) -> None:
+    near = readable_end(make_pair)
+    calls: list[int] = []
+
+    def ask(phase: str, callback: Callable[[], None]) -> None:
+        if phase == "ready":
+            loop.reactor.set_interest(near.fileno(), READ, Handler(callback))
+        elif phase == "timer":
+            loop.reactor.call_later(0, callback)
+        elif phase == "soon":
+            loop.reactor.call_soon(callback)
+        else:
+            loop.reactor.call_at_end(callback)
+
+    def in_first_phase() -> None:
+        loop.reactor.set_interest(near.fileno(), 0, Handler())
+        ask(asked_for, lambda: calls.append(len(loop.selector.waits)))
+
+    ask(asked_in, in_first_phase)
+    turn_when_ready(loop, 1 if asked_in == "ready" else 0)
+    if turns_later:
+        assert calls == []
+        loop.reactor.run_once()
+        assert loop.selector.waits[-1] == 0
+    assert calls == [1 + turns_later]
+
+
+def test_callbacks_that_ask_for_themselves_again_for_ever_do_not_keep_a_turn_from_ending(
+    loop: Loop,
+) -> None:
+    calls: list[str] = []
+
+    def soon_again() -> None:
+        calls.append("soon")
+        loop.reactor.call_soon(soon_again)
+
+    def timer_again() -> None:
+        calls.append("timer")
+        loop.reactor.call_later(0, timer_again)
+
+    def end_again() -> None:
+        calls.append("end")
+        loop.reactor.call_at_end(end_again)
+
+    soon_again()
+    timer_again()
+    end_again()
+    calls.clear()
+    loop.turn(2)
+    assert calls == ["timer", "soon", "end"] * 2
+
+
+def test_a_ready_descriptor_is_served_once_a_turn_while_it_stays_ready(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    near = readable_end(make_pair)
+    handler = Handler()
+    loop.reactor.set_interest(near.fileno(), READ, handler)
+    turn_when_ready(loop, 1)
+    assert handler.seen == [READ]
+    loop.turn(2)
+    assert handler.seen == [READ] * 3
+
+
+def test_a_descriptor_that_is_ready_for_both_is_told_so_in_one_call(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    near = readable_end(make_pair)
+    handler = Handler()
+    loop.reactor.set_interest(near.fileno(), READ | WRITE, handler)
+    loop.turn_until(lambda: READ | WRITE in handler.seen)
+    assert set(handler.seen) <= {WRITE, READ | WRITE}  # at first the byte may be on its way
+    assert len(handler.seen) <= len(loop.selector.waits)
+
+
+@pytest.mark.parametrize("interest", [READ, WRITE])
+def test_a_peer_that_hung_up_comes_as_whichever_was_asked_for(
+    loop: Loop, make_pair: MakePair, interest: int
+) -> None:
+    near, far = make_pair()
+    handler = Handler()
+    far.close()
+    loop.reactor.set_interest(near.fileno(), interest, handler)
+    turn_when_ready(loop, 1)
+    assert handler.seen == [interest]
+
+
+# Batches: the world may change between two handlers.
+
+
+def served_and_spared(
+    loop: Loop, make_pair: MakePair, rob: Callable[[socket.socket, Handler], None]
+) -> list[Handler]:
+    """Make two sockets ready in one batch; whichever is served first robs the other."""
+    ends = [readable_end(make_pair), readable_end(make_pair)]
+    handlers: list[Handler] = []
+    robbed: list[int] = []
+
+    def rob_other(robber: int) -> None:
+        if not robbed:
+            robbed.append(1 - robber)
+            rob(ends[1 - robber], handlers[1 - robber])
+
+    for index in (0, 1):
+        handlers.append(Handler(lambda index=index: rob_other(index)))  # type: ignore[misc]
+        loop.reactor.set_interest(ends[index].fileno(), READ, handlers[index])
+    turn_when_ready(loop, 2)
+    return handlers
+
+
+def test_a_handler_that_was_taken_away_earlier_in_the_turn_is_not_told(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    def take_away(end: socket.socket, handler: Handler) -> None:
+        loop.reactor.set_interest(end.fileno(), 0, handler)
+
+    handlers = served_and_spared(loop, make_pair, take_away)
+    assert sorted(handler.seen for handler in handlers) == [[], [READ]]
+
+
+def test_a_handler_that_was_replaced_earlier_in_the_turn_is_not_told_nor_is_its_successor(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    successor = Handler()
+
+    def replace(end: socket.socket, handler: Handler) -> None:
+        loop.reactor.set_interest(end.fileno(), READ, successor)
+
+    handlers = served_and_spared(loop, make_pair, replace)
+    assert sorted(handler.seen for handler in handlers) == [[], [READ]]
+    assert successor.seen == []
+    loop.turn()
+    assert successor.seen == [READ]
+
+
+def test_the_number_of_a_descriptor_closed_in_the_turn_brings_nothing_to_its_next_owner(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    newcomer = Handler()
+    quiet, friend = make_pair()
+    numbers: list[int] = []
+
+    def close_and_reuse(end: socket.socket, handler: Handler) -> None:
+        number = end.fileno()
+        loop.reactor.set_interest(number, 0, handler)
+        end.close()
+        assert os.dup2(quiet.fileno(), number) == number
+        loop.reactor.set_interest(number, READ, newcomer)
+        numbers.append(number)
+
+    handlers = served_and_spared(loop, make_pair, close_and_reuse)
+    assert sorted(handler.seen for handler in handlers) == [[], [READ]]
+    assert newcomer.seen == []
+    friend.send(b"for the newcomer")
+    loop.turn_until(lambda: newcomer.seen)
+    [number] = numbers
+    loop.reactor.set_interest(number, 0, newcomer)
+    os.close(number)
+
+
+# Deadlines.
+
+
+def test_the_loop_is_asked_to_wait_exactly_until_the_next_deadline(loop: Loop) -> None:
+    calls: list[float] = []
+    for seconds in (5.0, 2.0):
+        loop.reactor.call_later(seconds, lambda: calls.append(loop.clock.now))
+    loop.reactor.run_once()
+    loop.reactor.run_once()
+    assert loop.selector.waits == [2.0, 3.0]
+    assert calls == [1002.0, 1005.0]
+
+
+def test_a_deadline_is_never_early(loop: Loop) -> None:
+    calls: list[str] = []
+    loop.reactor.call_later(1.0, lambda: calls.append("due"))
+    loop.clock.advance(0.999)
+    loop.turn()
+    assert calls == []
+    loop.clock.advance(0.001001)
+    loop.turn()
+    assert calls == ["due"]
+
+
+def test_the_longest_wait_is_the_shorter_of_the_deadline_and_what_the_caller_allows(
+    loop: Loop,
+) -> None:
+    loop.reactor.run_once(7.0)
+    loop.reactor.call_later(2.0, nothing)
+    loop.reactor.run_once(0.5)
+    loop.reactor.run_once(7.0)
+    assert loop.selector.waits == [7.0, 0.5, 1.5]
+
+
+def test_a_deadline_that_was_missed_is_not_waited_for(loop: Loop) -> None:
+    calls: list[str] = []
+    loop.reactor.call_later(1.0, lambda: calls.append("late"))
+    loop.clock.advance(60)
+    loop.reactor.run_once()
+    assert loop.selector.waits == [0]
+    assert calls == ["late"]
+
+
+def test_all_of_a_turn_happens_at_one_instant(loop: Loop) -> None:
+    seen: list[float] = []
+
+    def slow_callback() -> None:
+        seen.append(loop.reactor.now)
+        loop.clock.advance(10)
+
+    def call_in_15_seconds() -> None:
+        loop.reactor.call_later(15, lambda: seen.append(loop.clock.now))
+
+    loop.reactor.call_soon(slow_callback)
+    loop.reactor.call_soon(call_in_15_seconds)
+    loop.reactor.call_at_end(slow_callback)
+    loop.reactor.run_once()
+    assert seen == [1000.0, 1000.0]
+    loop.reactor.run_once()
+    assert seen[2:] == [1020.0]  # due at 1015 already, since its seconds count from the instant
+
+
+def test_a_ready_descriptor_ends_the_wait_before_the_deadline(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    near = readable_end(make_pair)
+    handler = Handler()
+    calls: list[str] = []
+    loop.reactor.set_interest(near.fileno(), READ, handler)
+    loop.reactor.call_later(1.0, lambda: calls.append("due"))
+    turn_when_ready(loop, 1)
+    assert (handler.seen, calls) == ([READ], [])
+
+
+def test_a_timer_that_another_of_the_turn_cancels_is_not_called(loop: Loop) -> None:
+    calls: list[str] = []
+    loop.reactor.call_later(1.0, lambda: second.cancel())
+    second = loop.reactor.call_later(1.0, lambda: calls.append("second"))
+    loop.pass_seconds(2.0)
+    assert calls == []
+
+
+# Idle means idle.
+
+
+def test_with_nothing_to_do_the_loop_would_sleep_for_ever(loop: Loop) -> None:
+    loop.reactor.run_once()
+    assert loop.selector.waits == [None]
+
+
+def test_a_quiet_socket_and_a_cancelled_timer_wake_nobody(loop: Loop, make_pair: MakePair) -> None:
+    near, _ = make_pair()
+    handler = Handler()
+    loop.reactor.set_interest(near.fileno(), READ, handler)
+    loop.reactor.call_later(1.0, nothing).cancel()
+    assert loop.is_idle()
+    assert handler.seen == []
+
+
+def test_after_the_last_work_is_done_the_loop_is_idle_again(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    near = readable_end(make_pair)
+    handler = Handler(lambda: near.recv(100))
+    loop.reactor.set_interest(near.fileno(), READ, handler)
+    loop.reactor.call_soon(nothing)
+    loop.reactor.call_at_end(nothing)
+    loop.reactor.call_later(0, nothing)
+    turn_when_ready(loop, 1)
+    assert loop.is_idle()
+    assert handler.seen == [READ]
+
+
+@pytest.mark.parametrize("queue", ["call_soon", "call_at_end"])
+def test_queued_work_is_not_kept_waiting(loop: Loop, queue: str) -> None:
+    getattr(loop.reactor, queue)(nothing)
+    loop.reactor.call_later(9.0, nothing)
+    loop.reactor.run_once()
+    loop.reactor.run_once()
+    assert loop.selector.waits == [0, 9.0]
+
+
+# Interest.
+
+
+def test_interest_is_set_changed_and_taken_back(loop: Loop, make_pair: MakePair) -> None:
+    near, _ = make_pair()
+    number = near.fileno()
+    handler = Handler()
+    for events in (READ, READ | WRITE, WRITE, 0, READ, 0):
+        loop.reactor.set_interest(number, events, handler)
+        assert loop.interest_in(number) == events
+    assert loop.is_idle()
+
+
+def test_to_take_back_what_was_never_asked_for_does_no_harm(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    near, _ = make_pair()
+    loop.reactor.set_interest(near.fileno(), 0, Handler())
+    loop.reactor.set_interest(near.fileno(), 0, Handler())
+    assert loop.interest_in(near.fileno()) == 0
+
+
+def test_a_changed_interest_is_what_counts(loop: Loop, make_pair: MakePair) -> None:
+    near = readable_end(make_pair)
+    handler = Handler()
+    loop.reactor.set_interest(near.fileno(), READ, handler)
+    loop.reactor.set_interest(near.fileno(), WRITE, handler)
+    turn_when_ready(loop, 1)
+    assert handler.seen == [WRITE]
+
+
+def test_a_plain_file_is_either_always_ready_or_refused_with_nothing_left_behind(
+    loop: Loop, tmp_path: Path
+) -> None:
+    handler = Handler()
+    with (tmp_path / "plain").open("w+b") as plain:
+        is_epoll = isinstance(loop.selector.real, getattr(selectors, "EpollSelector", ()))
+        if is_epoll:
+            with pytest.raises(PermissionError):
+                loop.reactor.set_interest(plain.fileno(), READ, handler)
+            assert loop.interest_in(plain.fileno()) == 0
+        else:
+            loop.reactor.set_interest(plain.fileno(), READ, handler)
+        loop.turn()
+        assert handler.seen == ([] if is_epoll else [READ])
+        loop.reactor.set_interest(plain.fileno(), 0, handler)
+    assert loop.is_idle()
+
+
+def test_a_change_that_fails_leaves_nothing_half_done(
+    loop: Loop, make_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = readable_end(make_pair)
+    other, _ = make_pair()
+    number = near.fileno()
+    handler, newcomer = Handler(), Handler()
+
+    def fail_to_modify(fileobj: int, *_: object) -> None:
+        loop.selector.real.unregister(fileobj)  # as the selectors of the kernel do
+        raise OSError("no more of these")
+
+    loop.reactor.set_interest(number, READ, handler)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.selector, "modify", fail_to_modify)
+        with pytest.raises(OSError, match="no more of these"):
+            loop.reactor.set_interest(number, READ | WRITE, handler)
+    loop.turn()
+    assert handler.seen == []
+    loop.reactor.set_interest(number, 0, handler)
+    loop.reactor.set_interest(number, READ, newcomer)
+    turn_when_ready(loop, 1)
+    assert newcomer.seen == [READ]
+    assert loop.interest_in(other.fileno()) == 0
+
+
+# Errors.
+
+
+def fail() -> None:
+    raise ValueError("a bug")
+
+
+@pytest.mark.parametrize("phase", ["call_soon", "call_at_end", "call_later"])
+def test_a_callback_that_raises_is_reported_and_the_turn_goes_on(loop: Loop, phase: str) -> None:
+    calls: list[str] = []
+
+    def ask(callback: Callable[[], None]) -> None:
+        if phase == "call_later":
+            loop.reactor.call_later(0, callback)
+        else:
+            getattr(loop.reactor, phase)(callback)
+
+    ask(fail)
+    ask(lambda: calls.append("next"))
+    loop.reactor.call_at_end(lambda: calls.append("end"))
+    loop.turn()
+    assert calls == ["next", "end"]
+    assert [repr(error) for error in loop.take_errors()] == ["ValueError('a bug')"]
+    loop.turn()
+    assert calls == ["next", "end"]
+
+
+def test_a_handler_that_raises_is_reported_and_told_and_the_others_are_served(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    calls: list[str] = []
+    handlers = [Handler(), Handler(fail), Handler()]
+    for handler in handlers:
+        loop.reactor.set_interest(readable_end(make_pair).fileno(), READ, handler)
+    loop.reactor.call_soon(lambda: calls.append("soon"))
+    turn_when_ready(loop, 3)
+    assert [handler.seen for handler in handlers] == [[READ]] * 3
+    assert [handler.failures for handler in handlers] == [0, 1, 0]
+    assert calls == ["soon"]
+    assert [repr(error) for error in loop.take_errors()] == ["ValueError('a bug')"]
+
+
+def test_a_handler_that_raises_even_when_told_of_it_does_not_end_the_loop(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    class Hopeless(Handler):
+        def handle_error(self) -> None:
+            raise ValueError("a bug in the answer to a bug")
+
+    calls: list[str] = []
+    loop.reactor.set_interest(readable_end(make_pair).fileno(), READ, Hopeless(fail))
+    loop.reactor.call_soon(lambda: calls.append("soon"))
+    turn_when_ready(loop, 1)
+    assert calls == ["soon"]
+    assert len(loop.take_errors()) == 2
+
+
+@pytest.mark.parametrize("phase", ["ready", "timer", "soon", "end"])
+def test_an_interrupt_passes(loop: Loop, make_pair: MakePair, phase: str) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    if phase == "ready":
+        loop.reactor.set_interest(readable_end(make_pair).fileno(), READ, Handler(interrupt))
+    elif phase == "timer":
+        loop.reactor.call_later(0, interrupt)
+    elif phase == "soon":
+        loop.reactor.call_soon(interrupt)
+    else:
+        loop.reactor.call_at_end(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        loop.turn_until(lambda: False)
+
+
+def test_by_default_what_went_wrong_is_told_with_its_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reactor = Reactor()
+    reactor.call_soon(fail)
+    reactor.run_once()
+    reactor.close()
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback")
+    assert told.endswith("ValueError: a bug\n")
+
+
+def test_what_went_wrong_can_be_had_as_text_without_a_line_end() -> None:
+    try:
+        fail()
+    except ValueError:
+        text = format_exception()
+    assert text.startswith("Traceback")
+    assert text.endswith("ValueError: a bug")
+
+
+# Running.
+
+
+def test_it_runs_until_somebody_stops_it_and_that_turn_is_finished(loop: Loop) -> None:
+    calls: list[str] = []
+
+    def stop() -> None:
+        loop.reactor.stop()
+        calls.append("stop")
+        loop.reactor.call_at_end(lambda: calls.append("end"))
+        loop.reactor.call_later(0, lambda: calls.append("never"))
+
+    loop.reactor.call_later(3600, stop)
+    loop.reactor.run()
+    assert calls == ["stop", "end"]
+    assert loop.clock.now == 4600.0
+
+
+def test_it_runs_again_after_it_was_stopped(loop: Loop) -> None:
+    for _ in range(2):
+        loop.reactor.call_later(1.0, loop.reactor.stop)
+        loop.reactor.run()
+    assert loop.clock.now == 1002.0
+
+
+def test_without_arguments_it_has_a_selector_and_a_clock_of_its_own() -> None:
+    calls: list[float] = []
+    reactor = Reactor()
+    before = reactor.now
+    reactor.call_later(0.002, lambda: calls.append(reactor.now))
+    reactor.call_later(0.002, reactor.stop)
+    reactor.run()
+    reactor.close()
+    assert calls[0] >= before + 0.002
+
+
+def test_closing_lets_go_of_the_selector_and_of_no_descriptor(make_tcp_pair: MakePair) -> None:
+    near, _ = make_tcp_pair()
+    selector = selectors.DefaultSelector()
+    reactor = Reactor(selector, Clock())
+    reactor.set_interest(near.fileno(), READ, Handler())
+    reactor.close()
+    with pytest.raises((KeyError, RuntimeError, ValueError)):
+        selector.register(near, READ)
+    assert near.send(b"still open") == len(b"still open")

@@ -1,0 +1,197 @@
+"""A signal becomes a callback from the loop, whatever the loop is doing when it comes."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from reactor import Reactor, Signals, ending_signals
+from tests.reactor.conftest import SELECTORS, Loop
+
+
+def send(number: int) -> None:
+    """A real signal, from this process to itself."""
+    os.kill(os.getpid(), number)
+
+
+@pytest.fixture(autouse=True)
+def _dispositions_stay_as_they_were() -> Iterator[None]:
+    numbers = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2]
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    signal.set_wakeup_fd(-1)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def watch(loop: Loop) -> Iterator[Callable[..., list[int]]]:
+    """Watches for signals, and returns the list that those which come are noted in."""
+    watching: list[Signals] = []
+
+    def start(*numbers: int) -> list[int]:
+        seen: list[int] = []
+        watching.append(Signals(loop.reactor, numbers, seen.append))
+        return seen
+
+    yield start
+    for signals in watching:
+        signals.close()
+
+
+def test_a_signal_is_told_from_the_loop_and_not_before(
+    loop: Loop, watch: Callable[..., list[int]]
+) -> None:
+    seen = watch(signal.SIGUSR1)
+    send(signal.SIGUSR1)
+    assert seen == []
+    loop.turn_until(lambda: seen)
+    assert seen == [signal.SIGUSR1]
+    assert loop.is_idle()
+
+
+def test_each_of_several_signals_is_told_with_its_number(
+    loop: Loop, watch: Callable[..., list[int]]
+) -> None:
+    seen = watch(signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):
+        send(number)
+    loop.turn_until(lambda: len(seen) == 4)
+    assert sorted(seen) == [signal.SIGINT, signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM]
+
+
+def test_an_interrupt_from_the_keyboard_is_a_signal_like_any_other(
+    loop: Loop, watch: Callable[..., list[int]]
+) -> None:
+    seen = watch(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
+    loop.turn_until(lambda: seen)
+    assert seen == [signal.SIGINT]
+
+
+def test_a_burst_of_signals_is_told_in_full(loop: Loop, watch: Callable[..., list[int]]) -> None:
+    seen = watch(signal.SIGUSR1)
+    for _ in range(200):
+        signal.raise_signal(signal.SIGUSR1)
+    loop.turn_until(lambda: len(seen) == 200)
+    assert loop.is_idle()
+
+
+def test_a_flood_of_signals_neither_blocks_nor_stays_behind(
+    loop: Loop, watch: Callable[..., list[int]]
+) -> None:
+    seen = watch(signal.SIGUSR1)
+    for _ in range(5_000):  # more than any socket holds unread
+        signal.raise_signal(signal.SIGUSR1)
+    loop.turn_until(lambda: seen)
+    loop.turn_until(loop.is_idle)
+    assert set(seen) == {signal.SIGUSR1}
+
+
+def test_a_signal_that_somebody_else_handles_is_not_told(
+    loop: Loop, watch: Callable[..., list[int]]
+) -> None:
+    handled: list[int] = []
+    signal.signal(signal.SIGUSR2, lambda number, frame: handled.append(number))
+    seen = watch(signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR2)
+    signal.raise_signal(signal.SIGUSR1)
+    loop.turn_until(lambda: seen)
+    assert (handled, seen) == ([signal.SIGUSR2], [signal.SIGUSR1])
+
+
+@pytest.mark.parametrize("selector_class", SELECTORS, ids=lambda kind: kind.__name__)
+def test_a_signal_wakes_a_loop_that_sleeps(selector_class: type[selectors.BaseSelector]) -> None:
+    asleep = threading.Event()
+    seen: list[int] = []
+    main_thread = threading.get_ident()
+
+    class Announcing(selector_class):  # type: ignore[valid-type, misc]
+        """Says when it is about to sleep for ever."""
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            assert timeout is None
+            asleep.set()
+            ready: list[tuple[selectors.SelectorKey, int]] = super().select(timeout)
+            return ready
+
+    def disturb() -> None:
+        asleep.wait()
+        signal.pthread_kill(main_thread, signal.SIGUSR1)
+
+    reactor = Reactor(Announcing())
+    signals = Signals(reactor, [signal.SIGUSR1], seen.append)
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    reactor.run_once()
+    disturber.join()
+    assert seen == [signal.SIGUSR1]
+    signals.close()
+    reactor.close()
+
+
+def test_a_bug_in_the_answer_to_one_signal_leaves_the_next_one_heard(loop: Loop) -> None:
+    seen: list[int] = []
+
+    def fail_at_first(number: int) -> None:
+        seen.append(number)
+        if len(seen) == 1:
+            raise ValueError("a bug")
+
+    signals = Signals(loop.reactor, [signal.SIGUSR1], fail_at_first)
+    for count in (1, 2):
+        send(signal.SIGUSR1)
+        loop.turn_until(lambda count=count: len(seen) == count)  # type: ignore[misc]
+    assert [repr(error) for error in loop.take_errors()] == ["ValueError('a bug')"]
+    signals.close()
+
+
+def test_readiness_with_nothing_to_read_does_no_harm(loop: Loop) -> None:
+    seen: list[int] = []
+    signals = Signals(loop.reactor, [signal.SIGUSR1], seen.append)
+    signals.handle_events(selectors.EVENT_READ)
+    assert seen == []
+    signals.close()
+
+
+def test_closing_gives_the_signals_back_to_those_who_had_them(loop: Loop) -> None:
+    handled: list[int] = []
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGUSR1, lambda number, frame: handled.append(number))
+    seen: list[int] = []
+    signals = Signals(loop.reactor, [signal.SIGUSR1, signal.SIGTERM], seen.append)
+    assert signal.getsignal(signal.SIGTERM) is not before
+    signals.close()
+    signal.raise_signal(signal.SIGUSR1)
+    loop.turn(2)
+    assert (handled, seen) == ([signal.SIGUSR1], [])
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not loop.selector.get_map()
+    assert loop.is_idle()
+
+
+def test_closing_gives_the_wakeup_descriptor_back_to_whoever_had_it(loop: Loop) -> None:
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        sender.setblocking(False)
+        assert signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False) == -1
+        Signals(loop.reactor, [signal.SIGUSR1], lambda number: None).close()
+        assert signal.set_wakeup_fd(-1) == sender.fileno()
+
+
+def test_closing_leaves_no_wakeup_descriptor_where_there_was_none(loop: Loop) -> None:
+    Signals(loop.reactor, [signal.SIGUSR1], lambda number: None).close()
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_hang_up_ends_a_program_unless_it_was_started_to_outlive_it() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    assert ending_signals() == [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup(1) does
+    assert ending_signals() == [signal.SIGINT, signal.SIGTERM]
