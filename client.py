@@ -7,8 +7,13 @@ carries what the assignment names and nothing else; the rest goes to standard er
 
 from __future__ import annotations
 
-import os
 import signal
+
+if __name__ == "__main__":
+    # First of all: until the loop listens to it, Ctrl-C ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import os
 import socket
 import sys
 
@@ -258,6 +263,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Until the loop listens to signals, one ends the process without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(main())

@@ -6,8 +6,13 @@ output carries what the assignment names and nothing else; the rest goes to stan
 
 from __future__ import annotations
 
-import errno
 import signal
+
+if __name__ == "__main__":
+    # First of all: until the loop listens to it, Ctrl-C ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import errno
 import sys
 import time
 
@@ -110,6 +115,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Until the loop listens to signals, one ends the process without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(main())

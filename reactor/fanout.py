@@ -85,7 +85,7 @@ class Log:
         """Forget the pages that end at or before `position`."""
         count = len(self._pages)
         if position < self.sealed_end:
-            count = bisect_right(self._starts, position) - 1
+            count = max(0, bisect_right(self._starts, position) - 1)
         del self._pages[:count], self._starts[:count]
 
     @property

@@ -171,7 +171,8 @@ class Sink:
         self._on_error = on_error
         self._queue = bytearray()
         self._dropped_lines = 0
-        self._is_failing = False
+        self.is_failing = False
+        """Whether the last write failed."""
         self._is_waiting = False
         self._is_flush_queued = False
         self.is_broken = False
@@ -206,7 +207,7 @@ class Sink:
             return
         try:
             self._write_what_fits()
-            self._set_waiting(bool(self._queue) and not self._is_failing)
+            self._set_waiting(bool(self._queue) and not self.is_failing)
         except OSError as error:
             self._break(error)
         if self._dropped_lines and len(self._queue) * 2 <= (self._max_bytes or 0):
@@ -239,7 +240,7 @@ class Sink:
         try:
             while queue and self._has_room():
                 del queue[: os.write(self._descriptor, queue[: self._piece_bytes])]
-                self._is_failing = False
+                self.is_failing = False
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -261,8 +262,8 @@ class Sink:
         self.close()
 
     def _tell(self, error: OSError) -> None:
-        if not self._is_failing:
-            self._is_failing = True
+        if not self.is_failing:
+            self.is_failing = True
             if self._on_error:
                 self._on_error(error)
 
@@ -284,6 +285,9 @@ def _surely_fitting_bytes(descriptor: int, is_own: bool) -> int:
 
 
 def drain(reactor: Reactor, sinks: Iterable[Sink], deadline: float) -> None:
-    """Turn the loop until nothing is owed by `sinks`, or until `deadline` on its clock."""
-    while reactor.now < deadline and any(sink.owed_bytes for sink in sinks if not sink.is_broken):
+    """Turn the loop until nothing is owed by `sinks` that they could still write, or until
+    `deadline` on its clock."""
+    while reactor.now < deadline and any(
+        sink.owed_bytes for sink in sinks if not (sink.is_broken or sink.is_failing)
+    ):
         reactor.run_once(deadline - reactor.now)

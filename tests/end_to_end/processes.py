@@ -1,0 +1,612 @@
+"""The real programs as processes, typed to and read as a person or a script would.
+
+A test opens a Room (a server and its members) or a plain Stage, says what is typed, and then, byte
+for byte, what is printed. Nothing extra can hide: whatever was printed stands before whatever is
+expected next, `Room.nothing_else` puts a line of its own behind it all, and every test ends with
+the server's goodbye to each member, and with the ends of all that the programs print.
+
+Nothing here waits for time to pass. It waits for bytes, for as long as DEADLINE_SECONDS, which is
+reached only by a test that fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import fcntl
+import os
+import random
+import re
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DEADLINE_SECONDS = 20.0
+"""Longest that anything is waited for: a hundred times what it takes on a busy machine."""
+
+READ_BYTES = 64 * 1024
+
+PASSCODE = "abc12"
+GOODBYE = "Server is shutting down"
+CLOSED = "error: connection closed by the server"
+
+
+SomeProgram = TypeVar("SomeProgram", bound="Program")
+SomeStage = TypeVar("SomeStage", bound="Stage")
+
+
+class Pump:
+    """Moves bytes for everyone while anyone is waited for, so that no program stalls because the
+    test is looking at another one."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.outputs: list[Output] = []
+
+    def watch(self, descriptor: int, events: int, callback: Callable[[], None]) -> None:
+        self._selector.register(descriptor, events, callback)
+
+    def forget(self, descriptor: int) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(descriptor)
+
+    def wait(self, is_done: Callable[[], bool]) -> None:
+        """Until it is done, or the deadline has passed."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not is_done() and (seconds := deadline - time.monotonic()) > 0:
+            for key, _ in self._selector.select(seconds):
+                key.data()
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """All of `data`, to a non-blocking descriptor that nothing is read from."""
+        unwritten = memoryview(data)
+
+        def write_some() -> None:
+            nonlocal unwritten
+            with contextlib.suppress(BlockingIOError):
+                unwritten = unwritten[os.write(descriptor, unwritten) :]
+
+        self.watch(descriptor, selectors.EVENT_WRITE, write_some)
+        try:
+            self.wait(lambda: not unwritten)
+        finally:
+            self.forget(descriptor)
+        assert not unwritten, f"{len(unwritten)} of {len(data)} bytes were never taken"
+
+    def close(self) -> None:
+        self._selector.close()
+
+
+class Output:
+    """What comes out of one descriptor, which is taken over."""
+
+    def __init__(self, pump: Pump, name: str, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self.name = name
+        self.unread = bytearray()
+        self._pump = pump
+        self._descriptor = descriptor
+        self._end = ""
+        pump.outputs.append(self)
+        self.resume()
+
+    def pause(self) -> None:
+        """Leave all that comes from here on where it is, until `resume`."""
+        self._pump.forget(self._descriptor)
+
+    def resume(self) -> None:
+        self._pump.watch(self._descriptor, selectors.EVENT_READ, self._read)
+
+    def expect(self, expected: bytes) -> None:
+        """The next bytes are exactly these."""
+        self._pump.wait(
+            lambda: (
+                bool(self._end)
+                or len(self.unread) >= len(expected)
+                or not expected.startswith(self.unread)
+            )
+        )
+        seen = bytes(self.unread[: len(expected)])
+        if seen != expected:
+            raise AssertionError(self._difference(expected, bytes(self.unread)))
+        del self.unread[: len(expected)]
+
+    def expect_end(self) -> None:
+        """There are no next bytes: the other end has been closed."""
+        self._pump.wait(lambda: bool(self._end or self.unread))
+        if self.unread or self._end != "the end":
+            raise AssertionError(self._difference(b"", bytes(self.unread)))
+
+    def take_line(self) -> str:
+        """The next line, whatever it is, without its line end."""
+        self._pump.wait(lambda: b"\n" in self.unread or bool(self._end))
+        line, end, rest = self.unread.partition(b"\n")
+        if not end:
+            raise AssertionError(self._difference(b"...\n", bytes(self.unread)))
+        self.unread = rest
+        return line.decode()
+
+    def take_rest(self) -> bytes:
+        """All that comes until the end."""
+        self._pump.wait(lambda: bool(self._end))
+        assert self._end, f"{self.name} has not ended"
+        rest, self.unread = bytes(self.unread), bytearray()
+        return rest
+
+    def close(self) -> None:
+        self._pump.forget(self._descriptor)
+        self._pump.outputs.remove(self)
+        os.close(self._descriptor)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._descriptor, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            # EIO: nobody has the other side of the terminal open any more.
+            self._end = "the end" if error.errno == errno.EIO else str(error.strerror)
+            data = b""
+        if data:
+            self.unread += data
+        else:
+            self._end = self._end or "the end"
+            self._pump.forget(self._descriptor)
+
+    def _difference(self, expected: bytes, seen: bytes) -> str:
+        lines = difflib.unified_diff(
+            [repr(line) for line in expected.splitlines(keepends=True)],
+            [repr(line) for line in seen.splitlines(keepends=True)],
+            "expected",
+            f"seen on {self.name}, and then {self._end or 'no more so far'}",
+            lineterm="",
+            n=2,
+        )
+        others = [
+            f"waiting on {output.name}: {bytes(output.unread[-500:])!r}"
+            for output in self._pump.outputs
+            if output.unread and output is not self
+        ]
+        return "\n".join(["not what was expected", *list(lines)[:40], *others[:10]])
+
+
+class Speaker:
+    """Whoever has lines put in and lines come out."""
+
+    def __init__(self, name: str, stdout: Output) -> None:
+        self.name = name
+        self.stdout = stdout
+
+    def types(self, *lines: str) -> None:
+        """All of the lines in one burst."""
+        self.feed("".join(f"{line}\n" for line in lines).encode())
+
+    def feed(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def shows(self, *lines: str) -> None:
+        """These lines come next, and nothing between them."""
+        self.stdout.expect("".join(f"{line}\n" for line in lines).encode())
+
+    def hears_goodbye(self) -> None:
+        """The server shuts down."""
+        self.shows(GOODBYE)
+        self.goes_home()
+
+    def goes_home(self) -> None:
+        """The server has ended the connection, and nothing more is shown."""
+        raise NotImplementedError
+
+
+class Program(Speaker):
+    """A running server.py or client.py."""
+
+    def __init__(
+        self,
+        name: str,
+        process: subprocess.Popen[bytes],
+        stdin: int,
+        stdout: Output,
+        stderr: Output,
+        pump: Pump,
+        is_on_terminal: bool,
+    ) -> None:
+        super().__init__(name, stdout)
+        self.process = process
+        self.stderr = stderr
+        self.has_ended = False
+        self._stdin = stdin
+        self._pump = pump
+        self._is_on_terminal = is_on_terminal
+
+    def feed(self, data: bytes) -> None:
+        """Exactly these bytes. On a terminal, control characters do what they do there."""
+        self._pump.write(self._stdin, data)
+
+    def end_input(self) -> None:
+        """Ctrl-D, or the pipe is closed."""
+        if self._is_on_terminal:
+            self.feed(b"\x04")
+        else:
+            self._close_stdin()
+
+    def complains(self, *lines: str) -> None:
+        """These lines come next on standard error, and nothing between them."""
+        self.stderr.expect("".join(f"{line}\n" for line in lines).encode())
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def exits(self, status: int, *complaints: str) -> None:
+        """It ends by itself, with nothing more to say but these lines on standard error."""
+        self.complains(*complaints)
+        self.stdout.expect_end()
+        self.ends(status)
+
+    def ends(self, status: int) -> None:
+        """It ends by itself, with nothing on standard error."""
+        self.stderr.expect_end()
+        self.has_ended = True
+        assert self.process.wait(DEADLINE_SECONDS) == status
+
+    def goes_home(self) -> None:
+        self.exits(1, CLOSED)
+
+    def hang_up(self) -> None:
+        """The terminal's window is closed: nothing can be typed and nothing seen from here on."""
+        self.stdout.close()
+        self._close_stdin()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._close_stdin()
+        for output in (self.stdout, self.stderr):
+            if output in self._pump.outputs:
+                output.close()
+
+    def _close_stdin(self) -> None:
+        if self._stdin >= 0:
+            os.close(self._stdin)
+            self._stdin = -1
+
+
+class Netcat(Program):
+    """A running `nc`. There are several of that name, and they end in several ways."""
+
+    def goes_home(self) -> None:
+        self.end_input()
+        self.stdout.expect_end()
+        self.has_ended = True
+
+
+class RawClient(Speaker):
+    """A plain TCP connection, as `nc` makes it."""
+
+    def __init__(self, pump: Pump, name: str, sock: socket.socket) -> None:
+        super().__init__(name, Output(pump, name, os.dup(sock.fileno())))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+        self._socket = sock
+        self._pump = pump
+
+    def feed(self, data: bytes) -> None:
+        self._pump.write(self._socket.fileno(), data)
+
+    def end_input(self) -> None:
+        """FIN: we shall say no more, and go on listening."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """RST: gone, without a goodbye."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def goes_home(self) -> None:
+        self.stdout.expect_end()
+        self.close()
+
+    def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            self.stdout.close()
+            self._socket.close()
+
+
+class Stage:
+    """All the programs of one test. What is still running at its end is killed; a test that
+    succeeds has seen the end of each."""
+
+    def __init__(self) -> None:
+        self.pump = Pump()
+        self._programs: list[Program] = []
+        self._raw_clients: list[RawClient] = []
+
+    def __enter__(self: SomeStage) -> SomeStage:
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, exception_type: type[BaseException] | None, *details: object) -> None:
+        try:
+            if exception_type is None:
+                self.finish()
+        finally:
+            self.close()
+
+    def open(self) -> None:
+        """Set the scene."""
+
+    def finish(self) -> None:
+        """Look at the end of everyone."""
+        unseen = [program.name for program in self._programs if not program.has_ended]
+        assert not unseen, f"nobody looked at the end of {unseen}"
+
+    def close(self) -> None:
+        for program in self._programs:
+            program.close()
+        for raw_client in self._raw_clients:
+            raw_client.close()
+        self.pump.close()
+
+    def run(
+        self,
+        kind: type[SomeProgram],
+        name: str,
+        command: list[str],
+        *,
+        on_terminal: bool = False,
+        with_echo: bool = False,
+        redirect: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> SomeProgram:
+        """Run `<command> <redirect>` in the repository's root.
+
+        Input and output are pipes, or a terminal of its own, which echoes nothing and leaves line
+        ends alone unless asked to be as terminals are. `redirect` is as a shell has it. Standard
+        error is always a pipe.
+        """
+        if redirect:
+            command = ["/bin/sh", "-c", f'exec "$@" {redirect}', "sh", *command]
+        if on_terminal:
+            (stdin, stdout), (child_stdin, child_stdout) = _open_terminal(with_echo)
+        else:
+            child_stdin, stdin = os.pipe()
+            stdout, child_stdout = os.pipe()
+        stderr, child_stderr = os.pipe()
+        os.set_blocking(stdin, False)
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=child_stdin,
+                stdout=child_stdout,
+                stderr=child_stderr,
+                cwd=ROOT,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+                preexec_fn=_control_terminal if on_terminal else None,
+            )
+        finally:
+            for descriptor in (child_stdin, child_stdout, child_stderr):
+                os.close(descriptor)
+        program = kind(
+            name,
+            process,
+            stdin,
+            Output(self.pump, f"standard output of {name}", stdout),
+            Output(self.pump, f"standard error of {name}", stderr),
+            self.pump,
+            on_terminal,
+        )
+        self._programs.append(program)
+        return program
+
+    def start(
+        self,
+        script: str,
+        *flags: str,
+        name: str = "",
+        on_terminal: bool = False,
+        with_echo: bool = False,
+        redirect: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> Program:
+        """Run server.py or client.py."""
+        return self.run(
+            Program,
+            name or script,
+            [sys.executable, script, *flags],
+            on_terminal=on_terminal,
+            with_echo=with_echo,
+            redirect=redirect,
+            env=env,
+        )
+
+    def start_client(
+        self,
+        port: int,
+        username: str = "Alice",
+        *,
+        passcode: str = PASSCODE,
+        host: str = "127.0.0.1",
+        on_terminal: bool = False,
+        with_echo: bool = False,
+        redirect: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> Program:
+        """Run the client; what comes of it is for the caller to see."""
+        flags = ["-join", "-host", host, "-port", str(port)]
+        flags += ["-username", username, "-passcode", passcode]
+        return self.start(
+            "client.py",
+            *flags,
+            name=username,
+            on_terminal=on_terminal,
+            with_echo=with_echo,
+            redirect=redirect,
+            env=env,
+        )
+
+    def take_over(self, sock: socket.socket, name: str) -> RawClient:
+        """Speak over a connected socket."""
+        raw_client = RawClient(self.pump, name, sock)
+        self._raw_clients.append(raw_client)
+        return raw_client
+
+
+class Room(Stage):
+    """A server and its members. A test that succeeds ends with the server's goodbye to all who
+    are still there, before which nothing unexpected may stand."""
+
+    def __init__(
+        self,
+        *flags: str,
+        passcode: str = PASSCODE,
+        port: int = 0,
+        on_terminal: bool = False,
+        redirect: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.members: list[Speaker] = []
+        self.passcode = passcode
+        self.server = self.start(
+            "server.py",
+            *["-start", "-port", str(port), "-passcode", passcode, *flags],
+            on_terminal=on_terminal,
+            redirect=redirect,
+            env=env,
+        )
+        self.port = port
+
+    def open(self) -> None:
+        if not self.port:
+            banner = self.server.stdout.take_line()
+            match = re.fullmatch(r"Server started on port (\d+)\. Accepting connections", banner)
+            assert match, banner
+            self.port = int(match[1])
+
+    def finish(self) -> None:
+        if not self.server.has_ended:
+            self.server.signal(signal.SIGTERM)
+            for member in self.members:
+                member.hears_goodbye()
+            self.server.exits(0)
+        super().finish()
+
+    def start_member(
+        self,
+        username: str,
+        *,
+        on_terminal: bool = False,
+        redirect: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> Program:
+        """Run a client that presents the right passcode."""
+        return self.start_client(
+            self.port,
+            username,
+            passcode=self.passcode,
+            on_terminal=on_terminal,
+            redirect=redirect,
+            env=env,
+        )
+
+    def join(self, *usernames: str, on_terminal: bool = False) -> list[Program]:
+        """Clients join, one after the other, and everyone sees it."""
+        return [self._join(username, on_terminal) for username in usernames]
+
+    def join_raw(self, username: str) -> RawClient:
+        """Someone joins with nothing but a socket, and everyone sees it."""
+        raw_client = self.connect(username)
+        raw_client.types(f"JOIN {username} {self.passcode}")
+        raw_client.shows("OK")
+        self.welcomes(raw_client)
+        return raw_client
+
+    def connect(self, name: str = "a socket") -> RawClient:
+        """A connection that has said nothing yet."""
+        address = ("127.0.0.1", self.port)
+        return self.take_over(socket.create_connection(address, DEADLINE_SECONDS), name)
+
+    def start_nc(self, name: str) -> Netcat:
+        """Run `nc`, which has connected, or will, and has said nothing yet."""
+        return self.run(Netcat, name, ["nc", "127.0.0.1", str(self.port)])
+
+    def welcomes(self, member: Speaker) -> None:
+        """Everyone else sees `member` join; from here on it is one of those who see."""
+        self.all_show(f"{member.name} joined the chatroom")
+        self.members.append(member)
+
+    def misses(self, member: Speaker) -> None:
+        """Everyone else sees `member` leave."""
+        self.members.remove(member)
+        self.all_show(f"{member.name} left the chatroom")
+
+    def all_show(self, *lines: str, but: Speaker | None = None) -> None:
+        """These lines come next on the server and at every member, `but` one."""
+        for speaker in [self.server, *self.members]:
+            if speaker is not but:
+                speaker.shows(*lines)
+
+    def nothing_else(self) -> None:
+        """Everything that was printed has been expected: behind it comes, at each member, what it
+        now tells itself. Once round, and all that was typed before has been obeyed; twice, and
+        what came of it for those asked first has been seen as well."""
+        for _ in range(2):
+            for member in self.members:
+                member.types(f":Msg {member.name} nothing else")
+                self.server.shows(f"{member.name}: send message to {member.name}")
+                member.shows(f"[Message from {member.name}]: nothing else")
+
+    def _join(self, username: str, on_terminal: bool) -> Program:
+        program = self.start_member(username, on_terminal=on_terminal)
+        program.shows(f"Connected to 127.0.0.1 on port {self.port}")
+        self.welcomes(program)
+        return program
+
+
+def free_port() -> int:
+    """A port that nobody listens on, from where the kernel gives none away by itself."""
+    for port in random.sample(range(10_000, 32_768), 100):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port among a hundred")
+
+
+def numbered(text: str, count: int) -> list[str]:
+    """Lines that can be told from each other."""
+    return [f"{text}{number}" for number in range(count)]
+
+
+def _open_terminal(with_echo: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Two descriptors of our side of a terminal, and two of the program's."""
+    ours, theirs = os.openpty()
+    if not with_echo:
+        attributes = termios.tcgetattr(theirs)
+        attributes[1] &= ~termios.OPOST
+        attributes[3] &= ~termios.ECHO
+        termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+    # To write to it and to read from it are watched separately, and a number is watched once.
+    return (os.dup(ours), ours), (theirs, os.dup(theirs))
+
+
+def _control_terminal() -> None:
+    """In the child: let Ctrl-C on this terminal, and its end, be signals to us."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
