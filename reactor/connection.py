@@ -73,7 +73,6 @@ class Connection:
         "_has_eof",
         "_interest",
         "_is_closed",
-        "_is_ending",
         "_is_flush_queued",
         "_is_half_shut",
         "_is_reading",
@@ -84,6 +83,7 @@ class Connection:
         "_socket",
         "descriptor",
         "is_closing",
+        "is_ending",
         "outbound",
     )
 
@@ -100,7 +100,7 @@ class Connection:
         self._has_eof = False
         self._is_flush_queued = False
         self._is_waiting = False  # until the kernel asks for more
-        self._is_ending = False  # our half is to be shut once nothing is owed
+        self.is_ending = False  # our half is to be shut once nothing is owed
         self._is_half_shut = False
         self._is_closed = False
         self._linger_timer: Timer | None = None
@@ -121,7 +121,7 @@ class Connection:
 
     def write_eof(self) -> None:
         """Send what is owed and then FIN. The peer is heard as before; `close` comes later."""
-        self._is_ending = True
+        self.is_ending = True
         self._queue_flush()
 
     def pause_reading(self) -> None:
@@ -242,7 +242,7 @@ class Connection:
             return  # and not sent yet: the turn has not ended for all of it (reactor.fanout)
         if not self.is_closing:
             self._protocol.flushed()
-        if self._is_ending:
+        if self.is_ending and not self.outbound.owed_bytes:  # nothing was written when told
             self._shut_half()
 
     def _shut_half(self, how: int = socket.SHUT_WR) -> None:

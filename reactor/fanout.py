@@ -128,11 +128,20 @@ class Cursor:
     def owed_bytes(self) -> int:
         return self._end - self.position + self._cut_bytes
 
+    @property
+    def kept_bytes(self) -> int:
+        """How many bytes are kept because of this member: all of the log from its position on,
+        whether it is to get it or not, and what is to be put in."""
+        return max(self._fanout.log.end - self.position, self.owed_bytes)
+
     def append(self, data: bytes) -> None:
         self._add_cut(Cut(self._end, self._end, data))
+        self._fanout.queue_turn()  # it may be too much now
 
     def skip(self, start: int) -> None:
         """Leave out what the log holds from `start` to its end."""
+        if self._stop is not None:
+            return
         cuts = self.cuts
         if cuts and cuts[-1].end == start and not cuts[-1].data:
             last = cuts.pop()
@@ -267,7 +276,8 @@ class Fanout:
     def forget(self, cursor: Cursor) -> None:
         """This member is gone."""
         self._live.pop(cursor, None)
-        self._owing.pop(cursor, None)
+        if self._owing.pop(cursor, None):
+            self.queue_turn()  # nobody may need its pages any more
 
     # The end of the turn.
 
@@ -277,6 +287,8 @@ class Fanout:
             self._judge_owing()
         finally:
             self._is_turn_queued = False
+            if self.log.end > self.log.sealed_end:
+                self.queue_turn()  # somebody spoke when its last words were flushed
         self._after_turn()
 
     def _send_page(self) -> None:
@@ -288,7 +300,7 @@ class Fanout:
         size = len(page)
         for cursor in list(self._live):
             connection = cursor.connection
-            if cursor.position != start or cursor.cuts:
+            if cursor.position != start or cursor.cuts or connection.is_ending:
                 connection.flush()
                 continue
             sent_bytes = connection.send(pieces)
@@ -307,7 +319,7 @@ class Fanout:
         for cursor, lag in list(self._owing.items()):
             if not cursor.owed_bytes:
                 del self._owing[cursor]
-            elif verdict := lag.judge(cursor.owed_bytes, now):
+            elif verdict := lag.judge(cursor.kept_bytes, now):
                 cursor.connection.abort(SlowReaderError(verdict))
         self.is_held = any(lag.holds_room for lag in self._owing.values())
         self.log.drop_before(

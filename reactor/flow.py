@@ -1,9 +1,10 @@
 """Who waits for a slow reader, and for how long.
 
-In: what one reader is owed and what it takes, and the time. Out: whether the room is to be held
+In: what is unsent to one reader and what it takes, and the time. Out: whether the room is to be held
 for it, whether it is to be cut, and when to ask again. The rules:
 
-- A reader with more than SEND_QUEUE_BYTES unsent is *behind*.
+- A reader with more than SEND_QUEUE_BYTES unsent is *behind*. What the log holds from its position
+  on counts whole, its own lines too: all of it is kept because of this reader.
 - While one who is behind drains well (DRAIN_BYTES in each DRAIN_SECONDS), the room is *held*:
   talkers are not read, so live readers lose nothing and talkers feel TCP's back-pressure.
 - One who is behind and does not drain like that holds nobody up. It is cut once it has been
@@ -58,23 +59,24 @@ class Lag:
         self.last_taken = now
         self.window_bytes += taken_bytes
 
-    def judge(self, owed_bytes: int, now: float) -> str | None:
-        """Bring the verdict up to date: None, or why this reader is to be cut now."""
-        if now - self.window_start >= DRAIN_SECONDS:
+    def judge(self, unsent_bytes: int, now: float) -> str | None:
+        """Bring the verdict up to date: None, or why this reader is to be cut now. What is unsent
+        counts from where the reader is in the log, whether all of it is for this one or not."""
+        if now >= self.window_start + DRAIN_SECONDS:
             self.drains_well = self.window_bytes >= DRAIN_BYTES
             self.window_start = now
             self.window_bytes = 0
-        if owed_bytes <= SEND_QUEUE_BYTES:
+        if unsent_bytes <= SEND_QUEUE_BYTES:
             self.behind_since = None
         elif self.behind_since is None:
             self.behind_since = now
-        if now - self.last_taken >= STALL_SECONDS:
-            return f"{owed_bytes} bytes unsent, none taken for {now - self.last_taken:.1f} s"
+        if now >= self.last_taken + STALL_SECONDS:
+            return f"{unsent_bytes} bytes unsent, none taken for {now - self.last_taken:.1f} s"
         if self.behind_since is None or self.drains_well:
             return None
-        behind_seconds = now - self.behind_since
-        if behind_seconds >= BEHIND_SECONDS or owed_bytes >= MAX_SEND_QUEUE_BYTES:
-            return f"{owed_bytes} bytes unsent, behind for {behind_seconds:.1f} s"
+        is_over = now >= self.behind_since + BEHIND_SECONDS or unsent_bytes >= MAX_SEND_QUEUE_BYTES
+        if is_over:
+            return f"{unsent_bytes} bytes unsent, behind for {now - self.behind_since:.1f} s"
         return None
 
     @property
@@ -83,7 +85,8 @@ class Lag:
         return self.behind_since is not None and self.drains_well
 
     def next_deadline(self) -> float:
-        """When `judge` may come to another verdict without anything having happened."""
+        """When `judge` may come to another verdict without anything having happened: in the very
+        sums that it compares `now` with, or a rounding might call it once more in vain."""
         deadline = self.last_taken + STALL_SECONDS
         if self.behind_since is not None:
             deadline = min(deadline, self.window_start + DRAIN_SECONDS)

@@ -1,0 +1,395 @@
+"""Who is waited for, who is cut and when: to the byte and to the instant."""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reactor import SlowReaderError
+from reactor.flow import (
+    BEHIND_SECONDS,
+    DRAIN_BYTES,
+    DRAIN_SECONDS,
+    MAX_SEND_QUEUE_BYTES,
+    SEND_QUEUE_BYTES,
+    STALL_SECONDS,
+    Lag,
+)
+from tests.reactor.conftest import Loop, MakePair
+from tests.reactor.crowd import BUFFER_BYTES, PATTERN, Crowd, Member
+
+BEHIND = SEND_QUEUE_BYTES + 1
+"""The fewest unsent bytes of one who is behind."""
+
+# One reader's Lag, which is told the time.
+
+
+@pytest.mark.parametrize(
+    ("owed_bytes", "is_behind"), [(1, False), (SEND_QUEUE_BYTES, False), (BEHIND, True)]
+)
+def test_a_reader_is_behind_with_more_than_so_many_bytes_unsent(
+    owed_bytes: int, is_behind: bool
+) -> None:
+    lag = Lag(0)
+    assert lag.judge(owed_bytes, 0) is None
+    assert lag.holds_room == is_behind
+
+
+@pytest.mark.parametrize(
+    ("taken_bytes", "holds_room"), [(0, False), (DRAIN_BYTES - 1, False), (DRAIN_BYTES, True)]
+)
+def test_the_room_is_held_for_one_who_drained_well_in_the_last_window(
+    taken_bytes: int, holds_room: bool
+) -> None:
+    lag = Lag(0)
+    lag.judge(BEHIND, 0)
+    if taken_bytes:
+        lag.note_taken(taken_bytes // 2, 0.03)
+        lag.note_taken(taken_bytes - taken_bytes // 2, 0.06)
+    lag.judge(BEHIND, 0.09)
+    assert lag.holds_room, "the doubt is in its favour until one window has passed"
+    lag.judge(BEHIND, DRAIN_SECONDS)
+    assert lag.holds_room == holds_room
+
+
+def test_what_was_taken_in_one_window_does_not_count_in_the_next() -> None:
+    lag = Lag(0)
+    lag.judge(BEHIND, 0)
+    lag.note_taken(10 * DRAIN_BYTES, 0.05)
+    lag.judge(BEHIND, 0.125)
+    assert lag.holds_room
+    lag.judge(BEHIND, 0.25)
+    assert not lag.holds_room
+    lag.note_taken(DRAIN_BYTES, 0.3)
+    lag.judge(BEHIND, 0.375)
+    assert lag.holds_room
+
+
+@pytest.mark.parametrize("owed_bytes", [BEHIND, MAX_SEND_QUEUE_BYTES, 10 * MAX_SEND_QUEUE_BYTES])
+def test_one_who_drains_well_is_waited_for_as_long_as_it_takes(owed_bytes: int) -> None:
+    lag = Lag(0)
+    for window in range(1000):
+        now = window * 0.125
+        assert lag.judge(owed_bytes, now) is None
+        assert lag.holds_room
+        lag.note_taken(DRAIN_BYTES, now)
+
+
+def judged_at(lag: Lag, owed_bytes: int, *instants: float) -> list[bool]:
+    """Whether it was to be cut at each of these."""
+    return [lag.judge(owed_bytes, now) is not None for now in instants]
+
+
+def test_one_who_is_behind_and_does_not_drain_is_cut_after_so_long() -> None:
+    lag = Lag(0)
+    assert judged_at(lag, 1, 0, 5) == [False, False]
+    assert judged_at(lag, BEHIND, 6, 6.25, 6.9375, 7) == [False, False, False, True]
+    assert BEHIND_SECONDS == 7 - 6
+
+
+def test_one_who_is_never_behind_for_so_long_at_a_stretch_is_not_cut() -> None:
+    lag = Lag(0)
+    for start in range(0, 10, 2):
+        assert judged_at(lag, BEHIND, start, start + 0.9375) == [False, False]
+        lag.note_taken(1, start + 0.9375)
+        assert lag.judge(SEND_QUEUE_BYTES, start + 0.9375) is None
+        assert not lag.holds_room
+
+
+def test_progress_of_a_few_bytes_saves_nobody_who_is_behind() -> None:
+    lag = Lag(0)
+    owed_bytes = BEHIND + 1000
+    cut_at = None
+    for tick in range(100):
+        now = tick / 16
+        if tick:
+            lag.note_taken(3, now)
+            owed_bytes -= 3
+        if lag.judge(owed_bytes, now):
+            cut_at = now
+            break
+    assert cut_at == BEHIND_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("owed_bytes", "is_cut"), [(MAX_SEND_QUEUE_BYTES - 1, False), (MAX_SEND_QUEUE_BYTES, True)]
+)
+def test_one_who_does_not_drain_is_cut_at_once_with_so_many_bytes_unsent(
+    owed_bytes: int, is_cut: bool
+) -> None:
+    lag = Lag(0)
+    assert lag.judge(BEHIND, 0) is None
+    assert judged_at(lag, BEHIND, DRAIN_SECONDS) == [False]
+    assert judged_at(lag, owed_bytes, DRAIN_SECONDS) == [is_cut]
+
+
+@pytest.mark.parametrize("owed_bytes", [1, SEND_QUEUE_BYTES])
+def test_one_who_takes_no_byte_for_so_long_is_cut_even_if_it_is_owed_little(
+    owed_bytes: int,
+) -> None:
+    lag = Lag(0)
+    assert judged_at(lag, owed_bytes, 0, STALL_SECONDS - 0.5) == [False, False]
+    lag.note_taken(1, STALL_SECONDS - 0.5)
+    assert judged_at(lag, owed_bytes, STALL_SECONDS, 2 * STALL_SECONDS - 0.75) == [False, False]
+    assert judged_at(lag, owed_bytes, 2 * STALL_SECONDS - 0.5) == [True]
+
+
+def test_the_reason_tells_the_numbers() -> None:
+    lag = Lag(0)
+    assert lag.judge(77, STALL_SECONDS + 2) == "77 bytes unsent, none taken for 12.0 s"
+    lag = Lag(0)
+    lag.judge(BEHIND, 4)
+    assert lag.judge(BEHIND + 5, 5.25) == "1048582 bytes unsent, behind for 1.2 s"
+
+
+def test_a_reader_is_looked_at_when_it_may_be_judged_otherwise_and_not_before() -> None:
+    lag = Lag(0)
+    lag.judge(1, 0)
+    assert lag.next_deadline() == STALL_SECONDS
+    lag.note_taken(1, 3)
+    lag.judge(1, 3)
+    assert lag.next_deadline() == 3 + STALL_SECONDS
+    lag.judge(BEHIND, 3)
+    assert lag.next_deadline() == 3 + DRAIN_SECONDS
+    lag.judge(1, 3)
+    assert lag.next_deadline() == 3 + STALL_SECONDS
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.floats(0, 1e7),
+    st.sampled_from([1, BEHIND, MAX_SEND_QUEUE_BYTES]),
+    st.lists(st.sampled_from([0, 1, DRAIN_BYTES]), max_size=20),
+)
+def test_one_look_at_each_deadline_is_enough(
+    start: float, owed_bytes: int, takes: list[int]
+) -> None:
+    # Otherwise the loop would look again and again, without sleeping, until the clock ticks.
+    lag = Lag(start)
+    lag.judge(owed_bytes, start)
+    for taken_bytes in takes:
+        now = lag.next_deadline()
+        if taken_bytes:
+            lag.note_taken(taken_bytes, now)
+        if lag.judge(owed_bytes, now) is not None:
+            return
+        assert lag.next_deadline() > now
+
+
+# A room of readers on real sockets, and a clock that the test moves.
+
+
+@pytest.fixture
+def crowd(make_tcp_pair: MakePair) -> Iterator[Crowd]:
+    loop = Loop(selectors.DefaultSelector())
+    crowd = Crowd(loop, make_tcp_pair)
+    yield crowd
+    for member in crowd.members:
+        member.connection.abort()
+    loop.turn(2)
+    loop.reactor.close()
+    assert loop.take_errors() == []
+
+
+def owe(crowd: Crowd, member: Member, owed_bytes: int) -> None:
+    """Let `member`, who does not read, owe just so much, and the others nothing. No time passes."""
+    crowd.leave_owing(member)
+    while missing_bytes := owed_bytes - member.cursor.owed_bytes:
+        assert missing_bytes > 0
+        crowd.say(PATTERN[:missing_bytes])
+        crowd.loop.turn()
+        for other in crowd.members:
+            if other is not member:
+                read_all(crowd, other)
+    assert member.cursor.owed_bytes == owed_bytes
+
+
+def read_all(crowd: Crowd, member: Member) -> None:
+    """Let `member` read all that was said so far."""
+    crowd.read(member, len(crowd.said) - len(member.heard))
+    assert member.heard == crowd.said
+
+
+def test_the_room_is_held_above_so_many_unsent_bytes_and_not_at_them(crowd: Crowd) -> None:
+    deaf, _ = crowd.join(), crowd.join()
+    owe(crowd, deaf, SEND_QUEUE_BYTES)
+    assert not crowd.fanout.is_held
+    crowd.say(b"x")
+    assert not crowd.fanout.is_held, "it is judged when the turn ends"
+    crowd.loop.turn()
+    assert crowd.fanout.is_held
+
+
+@pytest.mark.parametrize("is_private", [True, False])
+def test_private_lines_count_and_own_lines_that_are_kept_for_it_too(
+    crowd: Crowd, is_private: bool
+) -> None:
+    deaf = crowd.join()
+    owe(crowd, deaf, SEND_QUEUE_BYTES)
+    crowd.loop.turn()
+    assert not crowd.fanout.is_held
+    if is_private:
+        deaf.connection.write(b"x")
+    else:
+        crowd.say(b"x", skip=deaf)
+    crowd.loop.turn()
+    assert crowd.fanout.is_held
+
+
+def test_the_room_is_held_while_one_who_is_behind_drains_well_and_no_longer(crowd: Crowd) -> None:
+    slow, ann = crowd.join(), crowd.join()
+    owe(crowd, slow, 4 * SEND_QUEUE_BYTES)
+    windows = 0
+    while crowd.fanout.is_held:
+        assert slow.cursor.owed_bytes > SEND_QUEUE_BYTES
+        crowd.read(slow, 4 * DRAIN_BYTES)
+        crowd.loop.pass_seconds(DRAIN_SECONDS)
+        windows += 1
+    assert windows * DRAIN_SECONDS > 2 * BEHIND_SECONDS
+    assert slow.lost == []
+    assert slow.cursor.owed_bytes <= SEND_QUEUE_BYTES
+    crowd.say(b"end")
+    read_all(crowd, ann)
+    read_all(crowd, slow)
+    assert crowd.is_at_rest()
+
+
+def test_whoever_waits_for_a_held_room_is_told_when_it_is_held_no_longer(crowd: Crowd) -> None:
+    slow = crowd.join()
+    owe(crowd, slow, BEHIND)
+    crowd.loop.turn(3)
+    turns = crowd.turns
+    crowd.loop.turn(3)
+    assert crowd.turns == turns, "nothing happens while nobody takes anything"
+    crowd.read(slow, 8 * DRAIN_BYTES)
+    assert not crowd.fanout.is_held
+    assert crowd.turns > turns
+
+
+def test_one_who_stops_reading_holds_the_room_for_a_window_and_is_then_cut(crowd: Crowd) -> None:
+    deaf, ann = crowd.join(), crowd.join()
+    owe(crowd, deaf, BEHIND)
+    crowd.loop.pass_seconds(DRAIN_SECONDS)
+    assert crowd.fanout.is_held, "this was the window in which its kernel took much"
+    crowd.loop.pass_seconds(DRAIN_SECONDS)
+    assert not crowd.fanout.is_held
+    crowd.say(b"still here")
+    read_all(crowd, ann)
+    crowd.loop.pass_seconds(BEHIND_SECONDS - 3 * DRAIN_SECONDS)
+    assert deaf.lost == []
+    crowd.loop.pass_seconds(2 * DRAIN_SECONDS)
+    [error] = deaf.lost
+    assert isinstance(error, SlowReaderError)
+    assert str(error).startswith(f"{BEHIND + len(b'still here')} bytes unsent, behind for 1.")
+    crowd.say(b"on it goes")
+    read_all(crowd, ann)
+    assert crowd.is_at_rest()
+
+
+def test_one_who_reads_a_few_bytes_now_and_then_is_cut_as_well(crowd: Crowd) -> None:
+    dribbling, ann = crowd.join(), crowd.join()
+    owe(crowd, dribbling, 2 * SEND_QUEUE_BYTES)
+    start = crowd.loop.clock.now
+    while not dribbling.lost:
+        dribbling.heard += dribbling.peer.recv(3)
+        crowd.loop.pass_seconds(DRAIN_SECONDS / 2)
+    assert isinstance(dribbling.lost[0], SlowReaderError)
+    assert BEHIND_SECONDS <= crowd.loop.clock.now - start < BEHIND_SECONDS + 2 * DRAIN_SECONDS
+    crowd.say(b"on it goes")
+    read_all(crowd, ann)
+    assert crowd.is_at_rest()
+
+
+def test_one_who_does_not_drain_is_cut_when_it_is_owed_too_much(crowd: Crowd) -> None:
+    deaf, ann = crowd.join(), crowd.join()
+    owe(crowd, deaf, BEHIND)
+    crowd.loop.pass_seconds(2 * DRAIN_SECONDS)
+    while (missing_bytes := MAX_SEND_QUEUE_BYTES - deaf.cursor.owed_bytes) > 1:
+        crowd.say(PATTERN[: missing_bytes - 1])
+        read_all(crowd, ann)
+    assert deaf.cursor.owed_bytes == MAX_SEND_QUEUE_BYTES - 1
+    crowd.loop.turn(3)
+    assert deaf.lost == []
+    crowd.say(b"x")
+    crowd.loop.turn(3)
+    [error] = deaf.lost
+    assert isinstance(error, SlowReaderError)
+    assert str(error) == "8388608 bytes unsent, behind for 0.2 s"
+    read_all(crowd, ann)
+    assert crowd.is_at_rest()
+
+
+def test_private_lines_alone_are_enough_to_be_cut_for(crowd: Crowd) -> None:
+    deaf = crowd.join()
+    crowd.leave_owing(deaf)
+    for _ in range(2 * MAX_SEND_QUEUE_BYTES // len(PATTERN)):
+        deaf.connection.write(PATTERN)
+        crowd.loop.pass_seconds(DRAIN_SECONDS)
+    assert [type(error) for error in deaf.lost] == [SlowReaderError]
+    assert crowd.is_at_rest()
+
+
+def test_one_who_takes_nothing_is_cut_after_so_long_even_if_it_is_not_behind(crowd: Crowd) -> None:
+    deaf, ann = crowd.join(), crowd.join()
+    crowd.leave_owing(deaf)
+    owed_bytes = deaf.cursor.owed_bytes
+    assert owed_bytes < SEND_QUEUE_BYTES
+    read_all(crowd, ann)
+    crowd.loop.pass_seconds(STALL_SECONDS - 0.5)
+    assert deaf.lost == []
+    crowd.loop.pass_seconds(0.5)
+    crowd.loop.turn()
+    [error] = deaf.lost
+    assert isinstance(error, SlowReaderError)
+    assert str(error) == f"{owed_bytes} bytes unsent, none taken for 10.0 s"
+    assert crowd.is_at_rest()
+
+
+def test_a_cut_is_a_reset(crowd: Crowd) -> None:
+    deaf = crowd.join()
+    crowd.leave_owing(deaf)
+    crowd.loop.pass_seconds(STALL_SECONDS)
+    with pytest.raises(ConnectionResetError):
+        crowd.loop.receive_to_end(deaf.peer)
+
+
+def test_one_who_is_slow_but_never_behind_is_neither_waited_for_nor_cut(crowd: Crowd) -> None:
+    slow = crowd.join()
+    crowd.leave_owing(slow)
+    while len(slow.heard) < len(crowd.said):
+        crowd.read(slow, min(4 * BUFFER_BYTES, len(crowd.said) - len(slow.heard)))
+        crowd.loop.pass_seconds(STALL_SECONDS / 2)
+        assert not crowd.fanout.is_held
+    assert slow.lost == []
+    assert slow.heard == crowd.said
+    assert crowd.is_at_rest()
+
+
+def test_there_is_a_deadline_only_while_somebody_owes(crowd: Crowd) -> None:
+    loop = crowd.loop
+    slow, ann = crowd.join(), crowd.join()
+    crowd.say(b"hello")
+    read_all(crowd, ann)
+    read_all(crowd, slow)
+    assert crowd.is_at_rest()
+    crowd.leave_owing(slow)
+    read_all(crowd, ann)
+    loop.turn(3)
+    loop.selector.waits.clear()
+    loop.pass_seconds(STALL_SECONDS - 0.5)
+    assert len(loop.selector.waits) <= 2, "it is looked at once, when it may have stalled"
+    read_all(crowd, slow)
+    assert crowd.is_at_rest()
+
+
+def test_while_the_room_is_held_the_loop_wakes_once_for_each_window(crowd: Crowd) -> None:
+    deaf = crowd.join()
+    owe(crowd, deaf, BEHIND)
+    crowd.loop.turn(3)
+    crowd.loop.selector.waits.clear()
+    crowd.loop.pass_seconds(BEHIND_SECONDS / 2)
+    assert len(crowd.loop.selector.waits) <= 2 * BEHIND_SECONDS / DRAIN_SECONDS
