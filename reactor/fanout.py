@@ -330,4 +330,4 @@ class Fanout:
             self._judgement = None
         if self._owing:
             deadline = min(lag.next_deadline() for lag in self._owing.values())
-            self._judgement = self._reactor.call_later(deadline - now, self.queue_turn)
+            self._judgement = self._reactor.call_at(deadline, self.queue_turn)

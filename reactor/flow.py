@@ -1,7 +1,7 @@
 """Who waits for a slow reader, and for how long.
 
-In: what is unsent to one reader and what it takes, and the time. Out: whether the room is to be held
-for it, whether it is to be cut, and when to ask again. The rules:
+In: what is unsent to one reader and what it takes, and the time. Out: whether the room is to be
+held for it, whether it is to be cut, and when to ask again. The rules:
 
 - A reader with more than SEND_QUEUE_BYTES unsent is *behind*. What the log holds from its position
   on counts whole, its own lines too: all of it is kept because of this reader.

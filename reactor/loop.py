@@ -101,7 +101,11 @@ class Reactor:
 
     def call_later(self, seconds: float, callback: Callback) -> Timer:
         """Call once, `seconds` after this turn woke up or as soon after that as possible."""
-        return self._timers.add(self.now + seconds, callback)
+        return self.call_at(self.now + seconds, callback)
+
+    def call_at(self, deadline: float, callback: Callback) -> Timer:
+        """Call once, when the clock shows `deadline` or as soon after that as possible."""
+        return self._timers.add(deadline, callback)
 
     def call_soon(self, callback: Callback) -> None:
         """Call once, a step later: in this turn's phase 4, or the next turn's from there on."""
