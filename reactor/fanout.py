@@ -129,10 +129,15 @@ class Cursor:
         return self._end - self.position + self._cut_bytes
 
     @property
+    def needed_from(self) -> int:
+        """From where on the log has to be kept for this member."""
+        return self._fanout.log.end if self.position == self._end else self.position
+
+    @property
     def kept_bytes(self) -> int:
-        """How many bytes are kept because of this member: all of the log from its position on,
-        whether it is to get it or not, and what is to be put in."""
-        return max(self._fanout.log.end - self.position, self.owed_bytes)
+        """How many bytes are kept because of this member: all of the log from there on, whether
+        the member is to get it or not, and what is to be put in."""
+        return max(self._fanout.log.end - self.needed_from, self.owed_bytes)
 
     def append(self, data: bytes) -> None:
         self._add_cut(Cut(self._end, self._end, data))
@@ -323,7 +328,7 @@ class Fanout:
                 cursor.connection.abort(SlowReaderError(verdict))
         self.is_held = any(lag.holds_room for lag in self._owing.values())
         self.log.drop_before(
-            min((cursor.position for cursor in self._owing), default=self.log.sealed_end)
+            min((cursor.needed_from for cursor in self._owing), default=self.log.sealed_end)
         )
         if self._judgement:
             self._judgement.cancel()
