@@ -27,12 +27,16 @@ from reactor import (
     ending_signals,
     format_exception,
     listen,
+    raise_descriptor_limit,
     reserve_standard_descriptors,
 )
 from room import Room
 
 HOST = "127.0.0.1"
 """The assignment: "Your server should bind to 127.0.0.1 as the host"."""
+
+OWN_DESCRIPTORS = 16
+"""Standard streams, selector, signals, listener, and a few to spare: the rest is for members."""
 
 SHUTDOWN_SECONDS = 2.0
 """Longest that the last words to members and console may take."""
@@ -66,6 +70,9 @@ class Server:
         )
         self._listener = Listener(self._reactor, sock, self._room.make_session)
         self._is_shutting_down = False
+        descriptors = raise_descriptor_limit()
+        if flags.verbose:
+            self._log(f"room for {descriptors - OWN_DESCRIPTORS} members")
 
     def run(self) -> None:
         """Serve until a signal asks to end, and then until everyone has been told."""

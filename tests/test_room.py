@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import socket
@@ -28,7 +29,6 @@ from reactor.flow import (
     BEHIND_SECONDS,
     DRAIN_SECONDS,
     MAX_SEND_QUEUE_BYTES,
-    SEND_QUEUE_BYTES,
     STALL_SECONDS,
 )
 from room import HANDSHAKE_SECONDS, Room, Session
@@ -65,9 +65,16 @@ class Spy:
 
 
 class Person:
-    """The other end of a connection, in the hands of the test."""
+    """The other end of a connection, in the hands of the test.
+
+    While the house is `busy`, it sends of `unsent` what the kernel takes, and reads what comes
+    unless it is deaf. `heard` is all that was read.
+    """
 
     def __init__(self, house: House, sock: socket.socket) -> None:
+        self.unsent = memoryview(b"")
+        self.heard = b""
+        self.is_deaf = False
         self.socket = sock
         self.address = "{}:{}".format(*sock.getsockname())
         self._house = house
@@ -79,30 +86,35 @@ class Person:
 
     def send(self, data: bytes) -> None:
         """Send all of it, and let the room turn meanwhile."""
-        unsent = memoryview(data)
-
-        def is_sent() -> bool:
-            nonlocal unsent
-            try:
-                unsent = unsent[self.socket.send(unsent) :]
-            except BlockingIOError:
-                pass
-            return not unsent
-
-        self._house.loop.turn_until(is_sent)
+        self.unsent = memoryview(data)
+        self._house.loop.turn_until(self._has_sent)
         self._house.loop.turn()
 
-    def send_what_fits(self, data: bytes) -> int:
-        """Send what the kernel takes, and let the room turn once."""
+    def types(self, data: bytes) -> None:
+        """Have this to send, as soon as the house is busy."""
+        self.unsent = memoryview(data)
+
+    def act(self) -> None:
+        """Send and read what can be sent and read now."""
         try:
-            return self.socket.send(data)
+            self._has_sent()
+            while not self.is_deaf and (data := self.socket.recv(1 << 20)):
+                self.heard += data
         except BlockingIOError:
-            return 0
-        finally:
-            self._house.loop.turn()
+            pass
+        except ConnectionError:
+            self.socket.close()
+
+    def _has_sent(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            if self.unsent:
+                self.unsent = self.unsent[self.socket.send(self.unsent) :]
+        return not self.unsent
 
     def read(self, size: int) -> bytes:
-        return self._house.loop.receive(self.socket, size)
+        data = self._house.loop.receive(self.socket, size)
+        self.heard += data
+        return data
 
     def reads(self, data: bytes) -> None:
         """Just this comes next."""
@@ -173,6 +185,17 @@ class House:
         for other in others:
             other.reads(b"%s joined the chatroom\n" % username.encode())
         return person
+
+    def busy(self, is_over: Callable[[], object]) -> None:
+        """Let everyone send and read while no time passes, until it is over."""
+
+        def act() -> object:
+            for person in self.people:
+                if person.socket.fileno() >= 0:
+                    person.act()
+            return is_over()
+
+        self.loop.turn_until(act)
 
     def shown(self) -> bytes:
         """What the console shows that was not asked for yet."""
@@ -314,7 +337,8 @@ def test_a_stranger_is_refused_as_soon_as_its_line_is_too_long(
     house: House, data: bytes, is_refused: bool
 ) -> None:
     stranger = house.connect()
-    stranger.send_what_fits(data)
+    stranger.socket.send(data)
+    house.loop.turn()
     if is_refused:
         stranger.read(len(JOIN_EXPECTED))
         assert stranger.spy.received_bytes <= READ_BYTES
@@ -326,7 +350,8 @@ def test_a_stranger_has_so_long_to_join_however_its_bytes_drip(house: House) -> 
     silent, dripping = house.connect(), house.connect()
     for byte in b"JOIN Bob a":
         dripping.send(bytes([byte]))
-        house.loop.pass_seconds((HANDSHAKE_SECONDS - 1) / 10)
+        house.loop.pass_seconds(HANDSHAKE_SECONDS / 20)
+    house.loop.pass_seconds(HANDSHAKE_SECONDS / 2 - 1)
     silent.reads_nothing()
     dripping.reads_nothing()
     house.loop.pass_seconds(1)
@@ -387,7 +412,7 @@ def exit_and_vanish(person: Person) -> None:
 def exit_and_stay(person: Person) -> None:
     person.send(b":Exit\n")
     person.reads_to_end(b"")
-    person.send_what_fits(b"still here\n")
+    person.send(b"still here\n")
 
 
 def vanish(person: Person) -> None:
@@ -458,7 +483,7 @@ def test_lines_after_exit_are_ignored(house: House) -> None:
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
     bob.send(b"before\n:Exit\nafter\n")
-    bob.send_what_fits(b"long after\n")
+    bob.send(b"long after\n")
     ann.reads(b"Bob: before\nBob left the chatroom\n")
     ann.reads_nothing()
 
@@ -536,7 +561,7 @@ def test_however_lines_are_cut_and_joined_they_mean_the_same(
     bob = house.join("Bob", ann)
     data = b"".join(line + b"\n" for line in lines)
     for size in sizes:
-        bob.send(data[:size]) if data[:size] else None
+        bob.send(data[:size])
         data = data[size:]
     bob.send(data + b":Exit\n")
     to_ann, to_bob = line_by_line(lines)
@@ -565,3 +590,277 @@ def line_by_line(lines: list[bytes]) -> tuple[bytes, bytes]:
         for username, private in deliveries.private:
             to[username] += private
     return to["Ann"], to["Bob"]
+
+
+# Many who talk at once.
+
+
+def numbered(count: int, size: int) -> list[bytes]:
+    return [b"%d-" % number + b"x" * size + b"\n" for number in range(count)]
+
+
+@pytest.mark.parametrize("size", [1, 50, 2000])
+def test_talkers_who_fill_more_than_a_page_take_turns_and_nothing_is_lost(
+    house: House, size: int
+) -> None:
+    ear = house.join("Ear")
+    lines = numbered(300_000 // (size + 6), size)
+    names = (b"Ann", b"Bob", b"Cid")
+    for name in names:
+        house.join(name.decode(), ear).types(b"".join(lines))
+    spoken = {name: [name + b": " + line for line in lines] for name in names}
+    count = len(names) * len(lines)
+    house.busy(lambda: ear.heard.count(b": ") == count)
+    heard = lines_since(ear, b"Cid joined the chatroom\n")
+    for name in names:
+        assert [line for line in heard if line.startswith(name)] == spoken[name]
+        assert spoken[name][0] in heard[: len(heard) // 2], "nobody waits for another to end"
+
+
+def test_what_a_talker_has_sent_and_must_wait_with_is_bounded(house: House) -> None:
+    ear = house.join("Ear")
+    ann = house.join("Annabell", ear)
+    typed, shown = b"x\n", b"Annabell: x\n"
+    ann.types(typed * 1_000_000)
+    joined_bytes, most_bytes = len(ear.heard), 0
+
+    def is_over() -> bool:
+        nonlocal most_bytes
+        taken_bytes = (len(ear.heard) - joined_bytes) // len(shown) * len(typed)
+        most_bytes = max(most_bytes, ann.spy.received_bytes - taken_bytes)
+        return taken_bytes == 1_000_000 * len(typed)
+
+    house.busy(is_over)
+    # One read that had to wait, and what is on its way: two pages of lines six times as long.
+    assert most_bytes < 4 * READ_BYTES
+
+
+def test_lines_that_had_to_wait_come_before_their_member_left(house: House) -> None:
+    ear = house.join("Ear")
+    ann = house.join("Ann", ear)
+    line = b"x" * 100 + b"\n"
+    ann.types(line * 10_000 + b":Exit\n" + line)
+    house.busy(lambda: b"Ann left the chatroom\n" in ear.heard)
+    heard = lines_since(ear, b"Ann joined the chatroom\n")
+    assert heard == [b"Ann: " + line] * 10_000 + [b"Ann left the chatroom\n"]
+
+
+# Those who do not read.
+
+
+def lines_since(person: Person, line: bytes) -> list[bytes]:
+    """All lines that `person` heard after this one."""
+    return person.heard.partition(line)[2].splitlines(keepends=True)
+
+
+BLAST = numbered(4_000, 1_000)
+
+
+def hold(house: House, deaf: Person, talker: Person) -> None:
+    """Let `talker` speak until `deaf`, who does not read, is so far behind that all must wait."""
+    deaf.is_deaf = True
+    talker.types(b"".join(BLAST))
+    house.busy(lambda: house.room.fanout.is_held)
+
+
+def test_while_the_room_is_held_talkers_wait_and_others_come_and_go(house: House) -> None:
+    deaf = house.join("Deaf")
+    ann = house.join("Ann", deaf)
+    bob = house.join("Bob", deaf, ann)
+    cid = house.join("Cid", deaf, ann, bob)
+    hold(house, deaf, ann)
+    house.busy(lambda: not house.loop.selector.real.select(0))
+    received_bytes = ann.spy.received_bytes
+
+    bob.send(b"from Bob\n")
+    cid.ends()
+    dan = house.connect()
+    dan.send(b"JOIN Dan abc12\nfrom Dan\n")
+    stranger = house.connect()
+    stranger.send(b"JOIN Eve wrong\n")
+    stranger.reads_to_end(b"ERROR Incorrect passcode\n")
+    bob.reads(b"Cid left the chatroom\nDan joined the chatroom\n")
+    dan.reads(b"OK\n")
+    house.loop.turn(10)
+    bob.reads_nothing()
+    dan.reads_nothing()
+    assert ann.spy.received_bytes == received_bytes
+
+    deaf.is_deaf = False
+    last = BLAST[-1]
+    house.busy(lambda: all(last in person.heard for person in (deaf, bob, dan)))
+    house.busy(lambda: all(b"from Dan" in person.heard for person in (deaf, ann, bob)))
+    story = lines_since(deaf, b"Cid joined the chatroom\n")
+    assert [line for line in story if line.startswith(b"Ann: ")] == [b"Ann: " + x for x in BLAST]
+    for name, person, first in (
+        (b"Ann: ", ann, b"Cid joined the chatroom\n"),
+        (b"Bob: ", bob, b"Cid joined the chatroom\n"),
+        (b"Dan: ", dan, b"OK\n"),
+    ):
+        if person is dan:
+            story = lines_since(deaf, b"Dan joined the chatroom\n")
+        assert lines_since(person, first) == [line for line in story if not line.startswith(name)]
+
+
+def test_a_held_room_does_not_spin(house: House) -> None:
+    deaf = house.join("Deaf")
+    ann = house.join("Ann", deaf)
+    bob = house.join("Bob", deaf, ann)
+    hold(house, deaf, ann)
+    bob.socket.send(b"from Bob\n")
+    house.loop.turn_until(lambda: not house.loop.selector.real.select(0))
+    house.loop.turn(3)
+    house.loop.selector.waits.clear()
+    house.loop.pass_seconds(DRAIN_SECONDS * 0.75)
+    assert len(house.loop.selector.waits) <= 2
+
+
+def test_when_the_one_who_held_the_room_is_cut_all_go_on_and_lose_nothing(house: House) -> None:
+    deaf = house.join("Deaf")
+    ann = house.join("Ann", deaf)
+    bob = house.join("Bob", deaf, ann)
+    hold(house, deaf, ann)
+    while not house.log:
+        assert house.loop.clock.now < 1000 + 2 * BEHIND_SECONDS
+        house.loop.pass_seconds(DRAIN_SECONDS)
+        house.busy(lambda: not house.loop.selector.real.select(0))
+    house.busy(lambda: BLAST[-1] in bob.heard)
+    lines = lines_since(bob, b"OK\n")
+    assert lines.count(b"Deaf left the chatroom\n") == 1
+    lines.remove(b"Deaf left the chatroom\n")
+    assert lines == [b"Ann: " + line for line in BLAST]
+    [entry] = house.log
+    assert entry.startswith(f"cut {deaf.address} (Deaf): ")
+    assert " bytes unsent, behind for " in entry
+
+
+def test_one_who_asks_much_and_reads_nothing_waits_and_is_cut_alone(house: House) -> None:
+    deaf = house.join("Deaf")
+    ann = house.join("Ann", deaf)
+    bob = house.join("Bob", deaf, ann)
+    deaf.is_deaf = True
+    deaf.types(b":Users\n" * 200_000)
+    most_bytes = 0
+    for _ in range(300):
+        house.busy(lambda: True)
+        house.loop.turn()
+        most_bytes = max(most_bytes, deaf.spy.connection.outbound.owed_bytes)
+    assert deaf.spy.received_bytes < 1_000_000, "it feels that nobody reads it"
+    assert PAGE_BYTES <= most_bytes < PAGE_BYTES + 100
+    ann.send(b"hello\n")
+    bob.reads(b"Ann: hello\n")
+    house.loop.pass_seconds(STALL_SECONDS / 2)
+    bob.send(b"hello too\n")
+    ann.reads(b"Bob: hello too\n")
+    house.loop.pass_seconds(STALL_SECONDS / 2)
+    ann.reads(b"Deaf left the chatroom\n")
+    [entry] = house.log
+    assert entry.startswith(f"cut {deaf.address} (Deaf): ")
+    assert entry.endswith(" bytes unsent, none taken for 10.0 s")
+
+
+def test_one_who_asks_much_and_reads_all_gets_every_answer(house: House) -> None:
+    ann = house.join("Ann")
+    ann.types(b":Users\n" * 50_000 + b":Msg Ann end\n")
+    house.busy(lambda: ann.heard.endswith(b"end\n"))
+    assert ann.heard == b"OK\n" + b"Active Users: Ann\n" * 50_000 + b"[Message from Ann]: end\n"
+
+
+def test_private_lines_to_one_who_does_not_read_are_bounded(house: House) -> None:
+    deaf = house.join("Deaf")
+    ann = house.join("Ann", deaf)
+    deaf.is_deaf = True
+    ann.types((b":Msg Deaf " + b"x" * 4_000 + b"\n") * 8_000)
+    while not house.log:
+        for _ in range(20):
+            house.busy(lambda: True)
+            house.loop.turn()
+            owed_bytes = deaf.spy.connection.outbound.owed_bytes
+            assert owed_bytes <= MAX_SEND_QUEUE_BYTES + READ_BYTES
+        house.loop.pass_seconds(DRAIN_SECONDS / 2)
+        assert ann.unsent
+    house.busy(lambda: b"Deaf left the chatroom\n" in ann.heard)
+    house.busy(lambda: b"No such user: Deaf\n" in ann.heard)
+
+
+# The end of the room.
+
+
+def test_at_shutdown_every_member_is_told_and_nobody_has_left(house: House) -> None:
+    ann = house.join("Ann")
+    bob = house.join("Bob", ann)
+    stranger = house.connect()
+    house.shown()
+    ann.send(b"hello\n")
+    house.room.shut_down()
+    bob.socket.send(b"too late\n")
+    ann.reads_to_end(b"Server is shutting down\n")
+    bob.reads_to_end(b"Ann: hello\nServer is shutting down\n")
+    stranger.reads_to_end(b"")
+    assert house.empty_calls == 0
+    ann.socket.close()
+    stranger.socket.close()
+    house.loop.turn(3)
+    assert house.empty_calls == 0
+    bob.resets()
+    house.loop.turn_until(lambda: house.empty_calls)
+    house.loop.pass_seconds(HANDSHAKE_SECONDS)
+    assert house.empty_calls == 1
+    assert house.shown() == b"Ann: hello\n"
+    assert house.log == []
+
+
+def test_an_empty_room_ends_at_once(house: House) -> None:
+    gone = house.join("Ann")
+    gone.socket.close()
+    house.loop.turn(3)
+    assert house.empty_calls == 0
+    house.room.shut_down()
+    assert house.empty_calls == 1
+
+
+def test_one_who_does_not_read_delays_the_end_no_longer_than_any_close(house: House) -> None:
+    deaf = house.join("Deaf")
+    ann = house.join("Ann", deaf)
+    hold(house, deaf, ann)
+    house.room.shut_down()
+    house.busy(lambda: ann.heard.endswith(b"Server is shutting down\n"))
+    ann.socket.close()
+    house.loop.pass_seconds(LINGER_SECONDS + 1)
+    assert house.empty_calls == 1
+    assert b"left" not in house.shown()
+
+
+# A bug, which costs its owner only.
+
+
+def fail(username: str, command: Command) -> Deliveries:
+    raise ZeroDivisionError
+
+
+def test_a_bug_in_obeying_a_line_costs_its_sender_the_connection(house: House) -> None:
+    ann = house.join("Ann")
+    bob = house.join("Bob", ann)
+    house.dispatcher.register(LIST_USERS, fail)
+    bob.send(b"before\n:Users\nafter\n")
+    ann.reads(b"Bob: before\nBob left the chatroom\n")
+    ann.send(b"still here\n:Msg Bob hello\n")
+    ann.reads(b"No such user: Bob\n")
+    assert [type(error) for error in house.loop.take_errors()] == [ZeroDivisionError]
+
+
+def test_a_bug_in_obeying_a_line_that_had_to_wait_costs_no_more(house: House) -> None:
+    deaf = house.join("Deaf")
+    ann = house.join("Ann", deaf)
+    bob = house.join("Bob", deaf, ann)
+    cid = house.join("Cid", deaf, ann, bob)
+    hold(house, deaf, ann)
+    house.dispatcher.register(LIST_USERS, fail)
+    bob.send(b"before\n:Users\nafter\n")
+    cid.send(b"hello\n")
+    deaf.is_deaf = False
+    house.busy(lambda: b"Bob left" in ann.heard and b"Cid: hello\n" in ann.heard)
+    house.busy(lambda: BLAST[-1] in cid.heard)
+    assert ann.heard.count(b"Bob: before\n") == 1
+    assert b"after" not in ann.heard
+    assert [type(error) for error in house.loop.take_errors()] == [ZeroDivisionError]

@@ -240,6 +240,20 @@ def test_private_lines_count_and_own_lines_that_are_kept_for_it_too(
     assert crowd.fanout.is_held
 
 
+def test_one_who_unsubscribed_long_ago_is_judged_by_what_it_is_owed(crowd: Crowd) -> None:
+    gone, ann = crowd.join(), crowd.join()
+    crowd.fanout.unsubscribe(gone.cursor)
+    for _ in range(MAX_SEND_QUEUE_BYTES // len(PATTERN) + 1):
+        crowd.say(PATTERN)
+        read_all(crowd, ann)
+    gone.connection.write(PATTERN)
+    crowd.loop.pass_seconds(2 * BEHIND_SECONDS)
+    assert not crowd.fanout.is_held
+    assert gone.lost == []
+    assert crowd.fanout.log.kept_bytes == 0
+    assert crowd.read(gone, len(PATTERN)) == PATTERN
+
+
 def test_the_room_is_held_while_one_who_is_behind_drains_well_and_no_longer(crowd: Crowd) -> None:
     slow, ann = crowd.join(), crowd.join()
     owe(crowd, slow, 4 * SEND_QUEUE_BYTES)

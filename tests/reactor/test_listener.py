@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pytest
 
-from reactor import READ, Connection, Listener, listen
+from reactor import READ, Connection, Listener, listen, raise_descriptor_limit
 from reactor.listener import ACCEPTS_PER_TURN, REST_SECONDS, SEND_BUFFER_BYTES
 from tests.reactor.conftest import Loop, Recorder
 
@@ -488,3 +488,22 @@ def test_a_server_starts_again_while_connections_of_the_last_one_wait_for_their_
             assert peer.recv(1) == b""
     with listen(*address) as second:
         assert second.getsockname() == address
+
+
+def test_the_descriptor_limit_is_raised_as_far_as_it_goes() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        assert raise_descriptor_limit() == hard
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_descriptor_limit_that_may_not_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(what: int, limits: tuple[int, int]) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert raise_descriptor_limit() == soft
