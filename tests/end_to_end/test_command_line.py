@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 
@@ -13,6 +14,8 @@ SERVER_FLAGS = ["-start", "-port", "0", "-passcode", "abc12"]
 CLIENT_FLAGS = ["-join", "-host", "127.0.0.1", "-port", "1", "-username", "Alice"]
 CLIENT_FLAGS += ["-passcode", "abc12"]
 HINT = "(-help shows how)"
+# Each takes a descriptor, up to the hard limit, and the server needs a few itself.
+ROOM_FOR = f"room for {resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 16} members"
 WEAK = "the passcode is not 1 to 5 letters or digits, as the assignment asks"
 
 
@@ -37,6 +40,8 @@ def test_the_server_takes_its_flags_in_any_order_and_spelling(spelling: str) -> 
         server.shows("Alice joined the chatroom")
         server.signal(signal.SIGTERM)
         alice.hears_goodbye()
+        if "-verbose" in spelling:
+            server.complains(ROOM_FOR)
         server.exits(0)
 
 
@@ -211,6 +216,7 @@ def test_a_refusal_can_be_told_to_the_operator() -> None:
         mallory = room.start_client(room.port, "Mallory", passcode="wrong")
         mallory.shows("Incorrect passcode")
         mallory.exits(1)
+        room.server.complains(ROOM_FOR)
         line = room.server.stderr.take_line()
         assert "incorrect passcode" in line
         assert "wrong" not in line
