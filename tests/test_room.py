@@ -170,6 +170,8 @@ class House:
         sock = socket.socket()
         # As little as may be: one who does not read is to be owed something soon.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        # What is sent is to be on its way at once, or a reset would take it back.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.connect(self._address)
         sock.setblocking(False)
         person = Person(self, sock)
@@ -700,6 +702,24 @@ def test_while_the_room_is_held_talkers_wait_and_others_come_and_go(house: House
         if person is dan:
             story = lines_since(deaf, b"Dan joined the chatroom\n")
         assert lines_since(person, first) == [line for line in story if not line.startswith(name)]
+
+
+@pytest.mark.parametrize("go", [Person.ends, Person.resets])
+def test_the_last_lines_of_one_who_had_to_wait_are_shown_before_it_left(
+    house: House, go: Callable[[Person], None]
+) -> None:
+    deaf = house.join("Deaf")
+    ann = house.join("Ann", deaf)
+    bob = house.join("Bob", deaf, ann)
+    hold(house, deaf, ann)
+    bob.send(b"last\n")
+    bob.socket.send(b"words\nhalf")
+    go(bob)
+    house.loop.turn(10)
+    deaf.is_deaf = False
+    house.busy(lambda: b"Bob left" in deaf.heard and BLAST[-1] in deaf.heard)
+    by_bob = [line for line in lines_since(deaf, b"Bob joined the chatroom\n") if b"Bob" in line]
+    assert by_bob == [b"Bob: last\n", b"Bob: words\n", b"Bob left the chatroom\n"]
 
 
 def test_a_held_room_does_not_spin(house: House) -> None:

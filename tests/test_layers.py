@@ -1,0 +1,164 @@
+"""Who may know whom: the codec is pure, the reactor never heard of a chat, nobody looks upward."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+KNOWS: dict[str, set[str]] = {
+    "codec": set(),
+    "reactor": set(),
+    "flags": {"codec"},
+    "room": {"codec", "reactor"},
+    "server": {"codec", "flags", "reactor", "room"},
+    "client": {"codec", "flags", "reactor"},
+}
+"""Each part of the programs, and the other parts that it may import, the lowest first."""
+
+PURE_LAYER = "codec"
+
+PURE_MODULES = frozenset({"__future__", "collections", "hmac", "re", "typing"})
+"""What the pure layer may import: values and functions of their arguments, nothing else."""
+
+IMPURE_CALLS = ("__import__", "breakpoint", "compile", "eval", "exec", "input", "open", "print")
+"""Ways to the outside, or around this test, that need no import."""
+
+
+IMPURE_MODULES = (
+    *("asyncio", "builtins", "datetime", "importlib", "io", "locale", "logging", "os", "os.path"),
+    *("pathlib", "random", "secrets", "select", "selectors", "signal", "socket", "subprocess"),
+    *("sys", "tempfile", "threading", "time", "zoneinfo"),
+)
+"""Some that anybody might be tempted to import there."""
+
+
+def program_files() -> list[Path]:
+    """Every file that runs as part of the programs."""
+    return sorted([*ROOT.glob("*.py"), *ROOT.glob("codec/**/*.py"), *ROOT.glob("reactor/**/*.py")])
+
+
+def layer_of(path: Path) -> str:
+    """`codec` for codec/text.py, `room` for room.py."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def complaints(layer: str, source: str) -> list[str]:
+    """What a file of `layer` with this source does that it may not do."""
+    if layer not in KNOWS:
+        return [f"{layer} belongs to no layer: say in KNOWS what it may import"]
+    tree = ast.parse(source)
+    return [*_wrong_imports(layer, tree), *_wrong_calls(layer, tree)]
+
+
+def _wrong_imports(layer: str, tree: ast.AST) -> Iterator[str]:
+    for module in _imported_modules(tree):
+        if module == layer or module in KNOWS[layer]:
+            continue
+        if layer == PURE_LAYER and module not in PURE_MODULES:
+            yield f"{layer} imports {module}, and is to be pure"
+        elif module in KNOWS:
+            yield f"{layer} imports {module}, which is not below it"
+        elif module not in sys.stdlib_module_names:
+            yield f"{layer} imports {module}, which is not in the standard library"
+
+
+def _imported_modules(tree: ast.AST) -> Iterator[str]:
+    """The first part of each name, wherever in the file it is imported; "." for a relative one,
+    which hides where it leads."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.split(".")[0]
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").split(".")[0] if not node.level else "."
+
+
+def _wrong_calls(layer: str, tree: ast.AST) -> Iterator[str]:
+    if layer == PURE_LAYER:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and node.id in IMPURE_CALLS:
+                yield f"{layer} uses {node.id}, and is to be pure"
+
+
+@pytest.mark.parametrize("path", program_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_keeps_to_its_layer(path: Path) -> None:
+    assert complaints(layer_of(path), path.read_text()) == []
+
+
+def test_every_part_was_looked_at() -> None:
+    assert {layer_of(path) for path in program_files()} == set(KNOWS)
+
+
+def test_nothing_is_known_by_what_it_knows() -> None:
+    below: set[str] = set()
+    for layer, knows in KNOWS.items():
+        assert knows <= below
+        below.add(layer)
+
+
+def test_what_is_pure_is_in_the_standard_library() -> None:
+    assert sys.stdlib_module_names >= PURE_MODULES
+
+
+@pytest.mark.parametrize(
+    ("layer", "source"),
+    [
+        *[("codec", f"import {module}") for module in IMPURE_MODULES],
+        *[("codec", name) for name in IMPURE_CALLS],
+        ("codec", "from os import environ"),
+        ("codec", "import re, time"),
+        ("codec", "def later():\n    import time"),
+        ("codec", "try:\n    from time import monotonic\nexcept ImportError:\n    pass"),
+        ("codec", "if TYPE_CHECKING:\n    from reactor import Connection"),
+        ("codec", "from . import text"),
+        ("codec", "from .. import room"),
+        ("codec", "say = print\nsay('hello')"),
+        ("codec", "data = open('names').read()"),
+        ("codec", "import reactor"),
+        ("codec", "import flags"),
+        ("codec", "import hypothesis"),
+        ("reactor", "import codec"),
+        ("reactor", "from codec.text import decode_text"),
+        ("reactor", "import room"),
+        ("reactor", "from server import Server"),
+        ("reactor", "import client"),
+        ("reactor", "import flags"),
+        ("reactor", "from .loop import Reactor"),
+        ("reactor", "import uvloop"),
+        ("flags", "import reactor"),
+        ("flags", "import room"),
+        ("flags", "import click"),
+        ("room", "import flags"),
+        ("room", "import server"),
+        ("room", "from client import Client"),
+        ("server", "import client"),
+        ("client", "import room"),
+        ("client", "import server"),
+        ("client", "import rich.console"),
+        ("setup", "import os"),
+    ],
+)
+def test_a_file_that_breaks_a_rule_is_found(layer: str, source: str) -> None:
+    assert complaints(layer, source)
+
+
+@pytest.mark.parametrize(
+    ("layer", "source"),
+    [
+        ("codec", "import re\nfrom collections.abc import Callable\nfrom codec.text import BLANKS"),
+        ("codec", '"""Reads what open() gave, and import os is not here."""'),
+        ("reactor", "import os, socket\nfrom reactor.loop import Reactor\nprint('hello')"),
+        ("flags", "import argparse\nfrom codec import decode_text"),
+        ("room", "from codec import Dispatcher\nfrom reactor import Fanout"),
+        ("server", "import signal\nfrom room import Room\nfrom flags import parse_server_flags"),
+        ("client", "import socket\nfrom codec import Join\nfrom reactor import Reactor"),
+    ],
+)
+def test_a_file_that_keeps_the_rules_is_left_in_peace(layer: str, source: str) -> None:
+    assert complaints(layer, source) == []
