@@ -13,7 +13,6 @@ if __name__ == "__main__":
     # First of all: until the loop listens to it, Ctrl-C ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import os
 import socket
 import sys
 
@@ -24,12 +23,11 @@ from codec import (
     ProtocolError,
     RefusedError,
     decode_text,
-    encode_line,
     format_join,
     is_exit,
     parse_answer,
 )
-from flags import ClientFlags, complain, parse_client_flags
+from flags import ClientFlags, complain, parse_client_flags, say
 from reactor import (
     Connection,
     Reactor,
@@ -46,8 +44,11 @@ from reactor import (
 CONNECT_SECONDS = 10.0
 """Longest that each address of the host is tried."""
 
+ANSWER_SECONDS = 30.0
+"""Longest that is waited for the answer to JOIN: a server may take its time with a stranger."""
+
 GOODBYE_SECONDS = 2.0
-"""Longest that is waited, once all is sent, for what still comes; and then for the screen."""
+"""Longest that is waited, once all is sent, for what still comes and for the screen to take it."""
 
 MAX_SERVER_LINE_BYTES = 1024 * 1024
 """Longest line taken from a server: a list of some 100,000 members."""
@@ -73,6 +74,7 @@ class Client:
         self._is_leaving = False
         self._has_sent_all = False
         self._has_server_ended = False
+        self._deadline: float | None = None  # for what still comes, once we are leaving
         self._ends_in_line = True
         self._typed_lines = LineDecoder()
         self._server_lines = LineDecoder(MAX_SERVER_LINE_BYTES)
@@ -87,14 +89,17 @@ class Client:
             on_error=self._screen_failed,
         )
         self._connection = Connection(self._reactor, sock, self)
+        self._answer_timer = self._reactor.call_later(ANSWER_SECONDS, self._answer_overdue)
         Signals(self._reactor, ending_signals(), self._signal_received)
 
     def run(self) -> None:
         """Stay until the person or the server ends it, and all of it is on the screen."""
         self._reactor.run()
-        drain(self._reactor, [self._screen, self._stderr], self._reactor.now + GOODBYE_SECONDS)
-        if self._screen.unwritten_lines:
-            complain(f"warning: {self._screen.unwritten_lines} lines not shown")
+        deadline = self._deadline or self._reactor.now + GOODBYE_SECONDS
+        drain(self._reactor, [self._screen, self._stderr], deadline)
+        if self._screen.unwritten_lines and not self._screen.is_failing:
+            self._log(f"warning: {self._screen.unwritten_lines} lines not shown")
+            self._stderr.flush()
 
     # What the server does.
 
@@ -124,7 +129,7 @@ class Client:
             self._resume_keyboard()
         elif not self._has_sent_all:
             self._has_sent_all = True
-            self._reactor.call_later(GOODBYE_SECONDS, self._reactor.stop)
+            self._stop_later()
             if self._has_server_ended:
                 self._connection.close()
 
@@ -154,7 +159,7 @@ class Client:
     def _signal_received(self, number: int) -> None:
         if self._has_joined and not self._is_leaving:
             self._leave(128 + number)
-            self._reactor.call_later(GOODBYE_SECONDS, self._reactor.stop)
+            self._stop_later()
         else:
             self.exit_status = 128 + number
             self._reactor.stop()
@@ -166,6 +171,8 @@ class Client:
 
     def _screen_failed(self, error: OSError) -> None:
         self._connection.resume_reading()
+        if self._is_leaving or self._connection.is_closing:
+            return
         if isinstance(error, BrokenPipeError):
             self._leave(128 + signal.SIGPIPE)
         else:
@@ -177,6 +184,7 @@ class Client:
         if self._has_joined:
             self._show(decode_text(line))
             return
+        self._answer_timer.cancel()
         try:
             parse_answer(line)
         except RefusedError as refused:
@@ -221,6 +229,14 @@ class Client:
             self._keyboard.pause()
         self._connection.write_eof()
 
+    def _stop_later(self) -> None:
+        if self._deadline is None:
+            self._deadline = self._reactor.now + GOODBYE_SECONDS
+            self._reactor.call_at(self._deadline, self._reactor.stop)
+
+    def _answer_overdue(self) -> None:
+        self._fail(f"no answer from {self._flags.host} port {self._flags.port}")
+
     def _fail(self, reason: str) -> None:
         self._log(f"error: {reason}")
         self._end(1)
@@ -249,7 +265,7 @@ def main() -> int:
     try:
         join_line = format_join(Join(flags.username, flags.passcode))
     except ProtocolError as refusal:
-        os.write(1, encode_line(str(refusal)))
+        say(1, str(refusal))
         return 1
     try:
         sock = connect(flags.host, flags.port)

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import re
+import select
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -89,13 +90,20 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
     return parser.parse_args(argv, ClientFlags())
 
 
-def complain(line: str) -> None:
-    """Say one line on standard error, for as long as no loop runs; a closed one is no matter.
+def say(descriptor: int, line: str) -> None:
+    """Write one line to standard output or error, for as long as no loop runs. Where it is closed,
+    full, or not read, the line is lost: whoever does not read is not waited for.
 
     `print` would not do: where standard error is closed it prints on standard output.
     """
     with contextlib.suppress(OSError):
-        os.write(2, line.encode("utf-8", "backslashreplace") + b"\n")
+        if select.select([], [descriptor], [], 0)[1]:
+            os.write(descriptor, line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def complain(line: str) -> None:
+    """Say one line on standard error."""
+    say(2, line)
 
 
 class _FlagParser(argparse.ArgumentParser):
@@ -126,6 +134,10 @@ class _FlagParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         complain(f"error: {decode_text(os.fsencode(message))} (-help shows how)")
         sys.exit(2)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        # Help and version alone come here. argparse writes them with a traceback to a full disk.
+        say(1, message.rstrip("\n"))
 
     def _get_option_tuples(self, option_string: str) -> list[object]:  # type: ignore[override]
         # allow_abbrev stops at flags with two dashes: `-po` would still be `-port`. This is

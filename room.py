@@ -31,9 +31,12 @@ HANDSHAKE_SECONDS = 20.0
 
 
 BLOCK_BYTES = 16 * 1024
-"""Most bytes of lines that are taken at once: more would overfill a page, since each grows by the
-name in front of it. Taking lines together is what makes a flood of them cheap (see docstring of
-Dispatcher.dispatch_plain)."""
+"""Most bytes of lines that are taken at once: more would overfill a page, since each line grows by
+the name in front of it."""
+
+LINES_PER_TURN = 256
+"""Most lines of one member that are taken one by one before the others have their turn. Lines that
+fill no page, blank ones and private ones, would otherwise keep them waiting for a whole read."""
 
 
 class Room:
@@ -119,6 +122,7 @@ class Room:
     def wait_to_talk(self, session: Session) -> None:
         """Let `session` go on, after those who wait already, once it may talk."""
         self._waiting[session] = None
+        self.fanout.queue_turn()
 
     def note_refusal(self, address: str, reason: str) -> None:
         """Somebody was not let in."""
@@ -216,8 +220,9 @@ class Session:
     def _take_lines(self) -> bool:
         """Take every line that is complete; False if some have to wait."""
         singly = 0  # how many lines are known to be not all plain
+        lines_left = LINES_PER_TURN
         while not self.connection.is_closing:
-            if not self.may_talk():
+            if not lines_left or not self.may_talk():
                 self.connection.pause_reading()
                 self._room.wait_to_talk(self)
                 return False
@@ -230,11 +235,13 @@ class Session:
                 line = self._decoder.next_line()
             except LineTooLongError as error:
                 self._refuse_line(error)
+                lines_left -= 1
                 continue
             if line is None:
                 break
             self._take_line(line)
             singly = max(0, singly - 1)
+            lines_left -= 1
         return True
 
     def _take_plain(self, lines: bytes, cursor: Cursor) -> bool:

@@ -70,6 +70,7 @@ class Server:
         )
         self._listener = Listener(self._reactor, sock, self._room.make_session)
         self._is_shutting_down = False
+        self._deadline = 0.0  # of the last words
         descriptors = raise_descriptor_limit()
         if flags.verbose:
             self._log(f"room for {descriptors - OWN_DESCRIPTORS} members")
@@ -79,18 +80,20 @@ class Server:
         Signals(self._reactor, ending_signals(), self._shut_down)
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
         self._reactor.run()
-        drain(self._reactor, [self._console, self._stderr], self._reactor.now + SHUTDOWN_SECONDS)
+        drain(self._reactor, [self._console, self._stderr], self._deadline)
         if self._console.unwritten_lines:
             self._tell_dropped(self._console.unwritten_lines)
             self._stderr.flush()
 
     def _shut_down(self, number: int) -> None:
         if self._is_shutting_down:
+            self._deadline = self._reactor.now
             self._reactor.stop()
             return
         self._is_shutting_down = True
         self._listener.close()
-        self._reactor.call_later(SHUTDOWN_SECONDS, self._reactor.stop)
+        self._deadline = self._reactor.now + SHUTDOWN_SECONDS
+        self._reactor.call_at(self._deadline, self._reactor.stop)
         self._room.shut_down()
 
     def _log(self, line: str) -> None:
@@ -100,7 +103,7 @@ class Server:
         self._log(format_exception())
 
     def _tell_dropped(self, lines: int) -> None:
-        self._log(f"warning: standard output was not read: {lines} lines not shown")
+        self._log(f"warning: standard output is read too slowly: {lines} lines not shown")
 
 
 def main() -> int:
