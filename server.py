@@ -103,7 +103,7 @@ class Server:
         self._log(format_exception())
 
     def _tell_dropped(self, lines: int) -> None:
-        self._log(f"warning: standard output is read too slowly: {lines} lines not shown")
+        self._log(f"warning: standard output: {lines} lines not shown")
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import selectors
 import socket
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reactor import PAGE_BYTES, WRITE, Connection, Fanout, fanout
+from reactor import PAGE_BYTES, WRITE, Connection, Cursor, Fanout, fanout
 from reactor.fanout import SMALL_PAGE_BYTES, Log
 from reactor.flow import MAX_SEND_QUEUE_BYTES
 from reactor.outbound import MAX_PIECES, Bytes
@@ -548,6 +549,17 @@ def test_when_the_last_one_who_owed_dies_its_pages_go_and_no_deadline_stays(crow
     crowd.leave_owing(deaf)
     deaf.connection.abort()
     assert crowd.is_at_rest()
+
+
+def test_one_who_is_lost_is_forgotten_even_if_nobody_unsubscribes_it(loop: Loop) -> None:
+    crowd = Fanout(loop.reactor, after_turn=lambda: None)
+    near, peer = unix_pair()
+    crowd.subscribe(Connection(loop.reactor, near, Recorder())).connection.abort()
+    peer.close()
+    crowd.broadcast(b"too late")
+    loop.turn(3)
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, Cursor)]
 
 
 # What a protocol does in the middle of the end of a turn.
