@@ -45,7 +45,8 @@ def machine() -> str:
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
     cores = len(os.sched_getaffinity(0))
-    return f"{model}, {cores} cores, Linux {platform.release()}, Python {platform.python_version()}"
+    kernel = ".".join(platform.release().split(".")[:2])
+    return f"{model}, {cores} cores, Linux {kernel}, Python {platform.python_version()}"
 
 
 def table(rows: list[Row]) -> str:
