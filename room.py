@@ -259,7 +259,7 @@ class Session:
             return
         deliveries = self._room.dispatcher.dispatch(self._username, line)
         if deliveries.leaves:
-            self._end_membership(deliveries)
+            self._end_membership(self._cursor, deliveries)
             self.connection.close()
         else:
             self._room.deliver(deliveries, self._cursor)
@@ -295,9 +295,8 @@ class Session:
 
     def _part(self) -> None:
         if self._cursor:
-            self._end_membership(self._room.dispatcher.leave(self._username))
+            self._end_membership(self._cursor, self._room.dispatcher.leave(self._username))
 
-    def _end_membership(self, deliveries: Deliveries) -> None:
-        if self._cursor:
-            cursor, self._cursor = self._cursor, None
-            self._room.part(self._username, cursor, deliveries)
+    def _end_membership(self, cursor: Cursor, deliveries: Deliveries) -> None:
+        self._cursor = None
+        self._room.part(self._username, cursor, deliveries)

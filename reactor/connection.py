@@ -6,7 +6,8 @@ callbacks:
     connection_made   once, before all others
     data_received     for each read, never empty
     eof_received      the peer has shut its half (FIN); at most once, nothing is received after it
-    flushed           each time a send leaves nothing owed
+    flushed           all that was written, or had to wait, is sent; it is not told of a page that
+                      reactor.fanout hands over at once
     connection_lost   once, after all others, and a step after the end, so that nobody's loop
                       over connections changes under it
 
@@ -55,7 +56,7 @@ class StreamProtocol(Protocol):
         """The peer will send no more. Our half is still open: `close` when all is said."""
 
     def flushed(self) -> None:
-        """The kernel has taken all that was owed."""
+        """The kernel has taken all that was written, or was left waiting for it to ask for more."""
 
     def connection_lost(self, error: Exception | None) -> None:
         """It is over. None after `close`, or after an `abort` without a reason; otherwise why: an

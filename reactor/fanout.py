@@ -58,9 +58,9 @@ class Log:
     def seal(self) -> bytes:
         """Join what was appended since the last time into a page, and return that page."""
         page = b"".join(self._unsealed)
+        self._unsealed.clear()
         if not page:
             return page
-        self._unsealed.clear()
         if self._pages and len(self._pages[-1]) < SMALL_PAGE_BYTES:
             self._pages[-1] += page
         else:

@@ -27,8 +27,8 @@ BEHIND_SECONDS = 1.0
 """How long one may be behind without draining well."""
 
 DRAIN_SECONDS = 0.1
-"""How often it is judged whether a reader drains well: also the longest that one which has
-stopped reading can hold the room."""
+"""How often it is judged whether a reader drains well. One that has stopped reading can hold the
+room for two of these: what the kernel took just before counts for the first."""
 
 DRAIN_BYTES = 32 * 1024
 """What a reader must take in DRAIN_SECONDS to be waited for: 320 KiB/s, half a send buffer."""
