@@ -46,8 +46,8 @@ coverage: $(TOOLS)  ## codec 100 % and reactor 95 % by branches, each from its o
 bench: $(BENCH_TOOLS)  ## measure beside other servers (5 minutes); rewrites docs/bench.*
 	@$(BENCH_VENV)/bin/python -m bench --json docs/bench.json --plot docs/bench.svg --table docs/bench.md
 
-bench-quick: $(BENCH_TOOLS)  ## less of it, for three of them (30 seconds), on the screen alone
-	@$(BENCH_VENV)/bin/python -m bench --quick --only chatroom relay redis
+bench-quick: $(BENCH_TOOLS)  ## a taste of it (30 seconds), on the screen alone
+	@$(BENCH_VENV)/bin/python -m bench --quick
 
 picture: $(TOOLS)  ## draw docs/session.svg from a session of the real programs
 	@$(BIN)/python -m tools.picture docs/session.svg

@@ -20,6 +20,8 @@ from codec import MAX_PASSCODE_BYTES, decode_text, has_control_or_line_end
 
 VERSION = "1.0.0"
 
+HELP_COLUMNS = 80
+
 _PORT = re.compile(r"0*[0-9]{1,5}")  # int() and isdigit() know digits of other scripts too
 _ASSIGNMENT_PASSCODE = re.compile(rb"[A-Za-z0-9]{1,5}")
 
@@ -106,6 +108,14 @@ def complain(line: str) -> None:
     say(2, line)
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """argparse makes one for every flag, and imports the compressors of `shutil` to ask how wide
+    the terminal is: a tenth of a start."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=HELP_COLUMNS)
+
+
 class _FlagParser(argparse.ArgumentParser):
     """argparse, but for its abbreviations and its many lines about one mistake."""
 
@@ -114,7 +124,7 @@ class _FlagParser(argparse.ArgumentParser):
             usage=usage,
             description=description,
             epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_HelpFormatter,
             add_help=False,
             allow_abbrev=False,
         )

@@ -79,6 +79,9 @@ class Server:
         """Serve until a signal asks to end, and then until everyone has been told."""
         Signals(self._reactor, ending_signals(), self._shut_down)
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
+        self._console.flush()
+        import hmac  # noqa: F401  The first JOIN needs it, and may come when no descriptor is left.
+
         self._reactor.run()
         drain(self._reactor, [self._console, self._stderr], self._deadline)
         if self._console.unwritten_lines:

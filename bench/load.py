@@ -23,7 +23,6 @@ READ_BYTES = 120_000  # below malloc's threshold for mapping pages anew
 LINE_BYTES = 50  # of `name: text` with its line end, as a chat delivers it
 QUIET_SECONDS = 0.3
 JOIN_SECONDS = 30.0
-PROBE_LINES = 100  # of each talker, to learn how many fill the time
 PATIENCE_SECONDS = 60.0
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -158,14 +157,20 @@ def text_of(name: bytes, number: int) -> bytes:
     return head + b"x" * (LINE_BYTES - len(name) - len(b": \n") - len(head))
 
 
-def blast(crowd: Crowd, process: Process, talkers: int, lines: int, seconds: float) -> Fanned:
+def blast(
+    crowd: Crowd, process: Process, talkers: int, probe_lines: int, lines: int, seconds: float
+) -> Fanned:
     """`talkers` members send as fast as TCP takes it, and everybody hears everything: so many lines
-    that it lasts for about `seconds`, and at most `lines` each."""
+    that it lasts for about `seconds`, by what ever more, from `probe_lines` on, took; and at most
+    `lines` each."""
     crowd.give_voices(crowd.members[:talkers])
-    probe = _Blast(crowd, process, talkers, min(PROBE_LINES, lines)).run()
-    lines_per_second = probe.lines / talkers / probe.wall_seconds
-    wanted = int(lines_per_second * seconds)
-    return _Blast(crowd, process, talkers, max(PROBE_LINES, min(lines, wanted))).run()
+    wanted = probe_lines
+    while True:
+        fanned = _Blast(crowd, process, talkers, wanted).run()
+        if wanted >= lines or fanned.wall_seconds > seconds / 2:
+            return fanned
+        lines_per_second = fanned.lines / talkers / fanned.wall_seconds
+        wanted = min(lines, 10 * wanted, max(2 * wanted, int(lines_per_second * seconds)))
 
 
 class _Blast:

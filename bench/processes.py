@@ -15,6 +15,7 @@ from types import TracebackType
 from bench.systems import ROOT, System
 
 START_SECONDS = 20.0
+SETTLE_SECONDS = 0.1  # who listens may still be loading what it needs
 
 
 class Process:
@@ -83,6 +84,7 @@ class Process:
                 raise ChildProcessError(f"ended with status {self._process.returncode}")
             try:
                 socket.create_connection(("127.0.0.1", self.port)).close()
+                time.sleep(SETTLE_SECONDS)
                 return
             except ConnectionRefusedError:
                 time.sleep(0.02)

@@ -9,7 +9,6 @@ There is no socket here and no clock: the time is told by a function that is pas
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -85,6 +84,8 @@ class Dispatcher:
         The passcode is compared first and in constant time: without it nobody learns which names
         are taken. The newcomer itself reads OK, and not its own `joined`.
         """
+        import hmac  # brings OpenSSL, a tenth of a start, and a client never needs it
+
         if not hmac.compare_digest(join.passcode, self._passcode):
             raise ProtocolError(INCORRECT_PASSCODE)
         username = join.username

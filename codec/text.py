@@ -23,17 +23,18 @@ is 0), as in the first seven fields of `time.localtime`."""
 # C0 but TAB, DEL and C1 move cursors, clear screens and answer back; U+2028 and U+2029 break
 # lines; the twelve bidi controls reorder what is read (CVE-2021-42574). A lone surrogate is a
 # byte that was no UTF-8, as `surrogateescape` hands it over: one for each byte.
-_UNSAFE = re.compile(
+# Patterns are kept as text: `re` compiles each when it is first needed, and remembers it.
+_UNSAFE = (
     "[\x00-\x08\x0a-\x1f\x7f-\x9f"
     "\u2028\u2029"
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
     "\ud800-\udfff]"
 )
-_CONTROL_OR_LINE_END = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_OR_LINE_END = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 
 _PLAIN_ASCII = bytes(byte for byte in range(0x20, 0x7F)) + b"\n"
 
-_WORDS_AND_BLANKS = re.compile(r"([ \t]+)")
+_WORDS_AND_BLANKS = r"([ \t]+)"
 # An empty line, one that may be blank, and words that begin like a command or a shortcut.
 _SPECIAL_STARTS = (b"\n\n", b"\n ", b"\n:", b" :", b"\n\\", b" \\")
 _FACES = {":)": "[feeling happy]", ":(": "[feeling sad]"}
@@ -55,7 +56,7 @@ def decode_text(line: bytes) -> str:
     that could move a cursor, break a line or reorder it. TAB, ZWJ and ZWNJ pass."""
     text = line.decode("utf-8", "surrogateescape")
     # Everything unsafe is unprintable, and isprintable() takes half the time of the search.
-    return text if text.isprintable() else _UNSAFE.sub("\ufffd", text)
+    return text if text.isprintable() else re.sub(_UNSAFE, "\ufffd", text)
 
 
 def are_plain(lines: bytes) -> bool:
@@ -76,7 +77,7 @@ def are_plain(lines: bytes) -> bool:
 
 def has_control_or_line_end(text: str) -> bool:
     """Whether `text` holds C0 (TAB too), DEL, C1, U+2028 or U+2029."""
-    return _CONTROL_OR_LINE_END.search(text) is not None
+    return not text.isprintable() and re.search(_CONTROL_OR_LINE_END, text) is not None
 
 
 def translate(text: str, local_time: LocalTime) -> Translation:
@@ -87,7 +88,7 @@ def translate(text: str, local_time: LocalTime) -> Translation:
     """
     if ":" not in text and "\\" not in text:
         return Translation(text, False)
-    words = _WORDS_AND_BLANKS.split(text)
+    words = re.split(_WORDS_AND_BLANKS, text)
     tells_time = any(word.lower() in _TIMES for word in words)
     return Translation("".join(_translate_word(word, local_time) for word in words), tells_time)
 
