@@ -25,6 +25,10 @@ from typing import Protocol
 
 from reactor.timers import Timer, Timers
 
+GRACE_SECONDS = 0.5
+"""A sleep that is so much longer than asked for, or a turn that takes so long, does not count: the
+process was stopped (SIGSTOP), starved or suspended, and no peer is to blame for what it missed."""
+
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
@@ -56,7 +60,8 @@ class EventHandler(Protocol):
 
 
 class Reactor:
-    """The loop. `clock` gives seconds that never go back; `report` is called while an exception
+    """The loop. `clock` gives seconds that never go back (the monotonic clock: the time of day may
+    be set at will); `report` is called while an exception
     from a callback is being handled, so that `sys.exc_info` tells which."""
 
     def __init__(
@@ -67,6 +72,7 @@ class Reactor:
     ) -> None:
         self._selector = selector or selectors.DefaultSelector()
         self._clock = clock
+        self._lost_seconds = 0.0
         self._handlers: dict[int, EventHandler] = {}
         self._timers = Timers()
         self._soon: list[Callback] = []
@@ -75,7 +81,8 @@ class Reactor:
         self.report = report
         """To be called where an exception is being handled that costs its owner only."""
         self.now = clock()
-        """Seconds on the clock when this turn woke up. All of a turn happens at one instant."""
+        """Seconds of the loop's time when this turn woke up: the clock's, less all that the process
+        lost while it was stopped. All of a turn happens at one instant."""
 
     # For those who wait: descriptors, deadlines, queues.
 
@@ -104,7 +111,7 @@ class Reactor:
         return self.call_at(self.now + seconds, callback)
 
     def call_at(self, deadline: float, callback: Callback) -> Timer:
-        """Call once, when the clock shows `deadline` or as soon after that as possible."""
+        """Call once, when `now` has come to `deadline` or as soon after that as possible."""
         return self._timers.add(deadline, callback)
 
     def call_soon(self, callback: Callback) -> None:
@@ -129,8 +136,12 @@ class Reactor:
 
     def run_once(self, max_wait_seconds: float | None = None) -> None:
         """One turn. It sleeps until there is something to do, or for `max_wait_seconds`."""
-        ready = self._selector.select(self._wait_seconds(max_wait_seconds))
-        self.now = self._clock()
+        wait_seconds = self._wait_seconds(max_wait_seconds)
+        asleep_at = self._time()
+        ready = self._selector.select(wait_seconds)
+        if wait_seconds is not None:
+            self._forgive_beyond(asleep_at + wait_seconds)
+        self.now = self._time()
         for key, events in ready:
             handler: EventHandler = key.data
             # An earlier handler of this batch may have closed this descriptor, and a new one may
@@ -150,6 +161,7 @@ class Reactor:
         at_end, self._at_end = self._at_end, []
         for callback in at_end:
             self._run(callback)
+        self._forgive_beyond(self.now)
 
     def close(self) -> None:
         """Let go of the selector. Descriptors stay as they are; they have their own owners."""
@@ -163,8 +175,17 @@ class Reactor:
         deadline = self._timers.next_deadline()
         if deadline is None:
             return max_wait_seconds
-        wait_seconds = max(0.0, deadline - self._clock())
+        wait_seconds = max(0.0, deadline - self._time())
         return wait_seconds if max_wait_seconds is None else min(wait_seconds, max_wait_seconds)
+
+    def _time(self) -> float:
+        return self._clock() - self._lost_seconds
+
+    def _forgive_beyond(self, expected: float) -> None:
+        """Let no time pass beyond `expected`, if much more of it did."""
+        lost_seconds = self._time() - expected
+        if lost_seconds > GRACE_SECONDS:
+            self._lost_seconds += lost_seconds
 
     def _run(self, callback: Callback) -> None:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reactor import READ, WRITE, Reactor, format_exception
-from tests.reactor.conftest import Clock, Loop, MakePair
+from tests.reactor.conftest import Clock, Loop, MakePair, WatchedSelector
 
 
 def nothing() -> None:
@@ -300,18 +300,77 @@ def test_all_of_a_turn_happens_at_one_instant(loop: Loop) -> None:
 
     def slow_callback() -> None:
         seen.append(loop.reactor.now)
-        loop.clock.advance(10)
+        loop.clock.advance(0.25)
 
-    def call_in_15_seconds() -> None:
-        loop.reactor.call_later(15, lambda: seen.append(loop.clock.now))
+    def call_after_a_while() -> None:
+        loop.reactor.call_later(0.375, lambda: seen.append(loop.clock.now))
 
     loop.reactor.call_soon(slow_callback)
-    loop.reactor.call_soon(call_in_15_seconds)
+    loop.reactor.call_soon(call_after_a_while)
     loop.reactor.call_at_end(slow_callback)
     loop.reactor.run_once()
     assert seen == [1000.0, 1000.0]
     loop.reactor.run_once()
-    assert seen[2:] == [1020.0]  # due at 1015 already, since its seconds count from the instant
+    assert seen[2:] == [1000.5]  # due before that, since its seconds count from the instant
+
+
+class OversleepingSelector(WatchedSelector):
+    """One whose process is stopped for `extra_seconds` in its next sleep."""
+
+    extra_seconds = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(timeout)
+        self._clock.advance(self.extra_seconds)
+        self.extra_seconds = 0.0
+        return ready
+
+
+@pytest.mark.parametrize("extra_seconds", [2.0, 3600.0])
+def test_time_that_passes_while_the_process_is_stopped_counts_for_no_deadline(
+    extra_seconds: float,
+) -> None:
+    clock = Clock()
+    selector = OversleepingSelector(selectors.DefaultSelector(), clock)
+    reactor = Reactor(selector, clock)
+    calls: list[float] = []
+    for seconds in (1.0, 1.5, 3.0):
+        reactor.call_later(seconds, lambda: calls.append(clock.now - 1000.0))
+    selector.extra_seconds = extra_seconds
+    for _ in range(3):
+        reactor.run_once()
+    reactor.close()
+    assert calls == [seconds + extra_seconds for seconds in (1.0, 1.5, 3.0)]
+    assert reactor.now == 1003.0
+    assert selector.waits == [1.0, 0.5, 1.5]
+
+
+def test_time_that_passes_in_a_turn_that_is_stopped_counts_for_no_deadline(loop: Loop) -> None:
+    calls: list[float] = []
+    loop.reactor.call_later(1.0, lambda: calls.append(loop.clock.now))
+    loop.reactor.call_soon(lambda: loop.clock.advance(2.0))
+    loop.turn()
+    loop.pass_seconds(1.0)
+    assert calls == [1003.0]
+
+
+def test_a_sleep_that_is_a_little_too_long_counts(loop: Loop) -> None:
+    calls: list[float] = []
+    loop.reactor.call_later(1.0, lambda: calls.append(loop.clock.now))
+    loop.reactor.call_soon(lambda: loop.clock.advance(0.5))
+    loop.turn()
+    loop.reactor.run_once()
+    assert calls == [1001.0]
+
+
+def test_a_wait_without_a_deadline_is_no_loss_of_time() -> None:
+    clock = Clock()
+    selector = OversleepingSelector(selectors.DefaultSelector(), clock)
+    reactor = Reactor(selector, clock)
+    selector.extra_seconds = 3600.0
+    reactor.run_once()
+    reactor.close()
+    assert reactor.now == 4600.0
 
 
 def test_a_ready_descriptor_ends_the_wait_before_the_deadline(
