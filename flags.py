@@ -13,10 +13,10 @@ import os
 import re
 import select
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
-from codec import MAX_PASSCODE_BYTES, decode_text, has_control_or_line_end
+from codec import decode_text, handshake, has_control_or_line_end
 
 VERSION = "1.0.0"
 
@@ -44,8 +44,11 @@ class ClientFlags(argparse.Namespace):
     passcode: bytes
 
 
-def parse_server_flags(argv: Sequence[str] | None = None) -> ServerFlags:
-    """Read the server's command line, by default the process's own."""
+def parse_server_flags(
+    argv: Sequence[str] | None = None, format_limits: Callable[[], str] = str
+) -> ServerFlags:
+    """Read the server's command line, by default the process's own. -limits shows what
+    `format_limits` gives."""
     parser = _FlagParser(
         usage="python3 server.py -start -port <port> -passcode <passcode> [-strict] [-verbose]",
         description="A chat room on 127.0.0.1.",
@@ -61,6 +64,9 @@ def parse_server_flags(argv: Sequence[str] | None = None) -> ServerFlags:
     )
     parser.add_flag(
         "verbose", action="store_true", help="tell on standard error who is refused and why"
+    )
+    parser.add_flag(
+        "limits", action=_Show, text=format_limits, help="show what everybody is held to and exit"
     )
     flags = parser.parse_args(argv, ServerFlags())
     if not _ASSIGNMENT_PASSCODE.fullmatch(flags.passcode):
@@ -155,6 +161,18 @@ class _FlagParser(argparse.ArgumentParser):
         return []
 
 
+class _Show(argparse.Action):
+    """A flag that shows a text and ends the program, whatever else is missing."""
+
+    def __init__(self, option_strings: Sequence[str], text: Callable[[], str], **rest: Any) -> None:
+        super().__init__(option_strings, nargs=0, **rest)
+        self._text = text
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        say(1, self._text())
+        parser.exit()
+
+
 def _port(text: str) -> int:
     if not _PORT.fullmatch(text) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"not a port from 0 to 65535: {text}")
@@ -177,6 +195,7 @@ def _server_passcode(text: str) -> bytes:
     passcode = _client_passcode(text)
     if any(character.isspace() for character in text):
         raise argparse.ArgumentTypeError("must not hold white space")
-    if len(passcode) > MAX_PASSCODE_BYTES:
-        raise argparse.ArgumentTypeError(f"must not be longer than {MAX_PASSCODE_BYTES} bytes")
+    max_bytes = handshake.MAX_PASSCODE_BYTES
+    if len(passcode) > max_bytes:
+        raise argparse.ArgumentTypeError(f"must not be longer than {max_bytes} bytes")
     return passcode

@@ -7,28 +7,33 @@ when bytes move is the reactor's; this file only brings one to the other.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from codec import (
     EXPECTED_JOIN,
     HANDSHAKE_TIMED_OUT,
-    MAX_JOIN_BYTES,
-    MAX_LINE_BYTES,
+    INCORRECT_PASSCODE,
+    SERVER_FULL,
     SHUTTING_DOWN,
+    TOO_MANY_ATTEMPTS,
     Deliveries,
     Dispatcher,
+    Join,
     LineDecoder,
     LineTooLongError,
     ProtocolError,
     encode_line,
     format_refusal,
+    handshake,
     parse_join,
 )
-from reactor import PAGE_BYTES, Connection, Cursor, Fanout, Reactor, Sink, SlowReaderError
+from gate import Gate
+from journal import Journal
+from reactor import Connection, Cursor, Fanout, Reactor, Sink, SlowReaderError
 
 HANDSHAKE_SECONDS = 20.0
 """From accept to JOIN, however the bytes drip; enough for a person to type it into `nc`."""
-
 
 BLOCK_BYTES = 16 * 1024
 """Most bytes of lines that are taken at once: more would overfill a page, since each line grows by
@@ -42,8 +47,7 @@ fill no page, blank ones and private ones, would otherwise keep them waiting for
 class Room:
     """Everyone who is connected, and what they have to do with each other.
 
-    `log` takes one line for the operator, without its line end. With `is_verbose` it is told of
-    refusals too. `on_empty` is called when the last connection is gone after `shut_down`.
+    `on_empty` is called when the last connection is gone after `shut_down`.
     """
 
     def __init__(
@@ -51,17 +55,16 @@ class Room:
         reactor: Reactor,
         dispatcher: Dispatcher,
         console: Sink,
-        log: Callable[[str], None],
+        journal: Journal,
         on_empty: Callable[[], None],
-        is_verbose: bool = False,
     ) -> None:
         self.reactor = reactor
         self.dispatcher = dispatcher
-        self.log = log
+        self.journal = journal
+        self.gate = Gate(reactor)
         self.fanout = Fanout(reactor, after_turn=self._let_waiting_talk)
         self._console = console
         self._on_empty = on_empty
-        self._is_verbose = is_verbose
         self._is_shutting_down = False
         self._sessions: dict[Session, None] = {}
         self._members: dict[str, Session] = {}
@@ -71,8 +74,13 @@ class Room:
 
     def make_session(self, address: object) -> Session:
         """A protocol for a new connection from `address`, an IPv4 (host, port)."""
-        host, port = address[:2] if isinstance(address, tuple) else (address, 0)
-        return Session(self, f"{host}:{port}")
+        return Session(self, *_split_address(address))
+
+    def refuse_at_the_door(self, address: object) -> bytes:
+        """The last words to a newcomer for whom there is not even a descriptor."""
+        host, port = _split_address(address)
+        self.journal.note_refusal(f"{host}:{port}", SERVER_FULL)
+        return encode_line(format_refusal(ProtocolError(SERVER_FULL)))
 
     def shut_down(self) -> None:
         """Tell every member, and end all connections once that is sent. Nobody has `left`."""
@@ -88,9 +96,11 @@ class Room:
     def enter(self, session: Session) -> None:
         """A connection has been made."""
         self._sessions[session] = None
+        self.gate.admit(session)
 
     def join(self, session: Session, username: str, deliveries: Deliveries) -> Cursor:
         """A connection becomes a member, who hears all that comes after its own `joined`."""
+        self.gate.release(session)
         self._members[username] = session
         self._print_and_broadcast(deliveries, skip=None)
         cursor = self.fanout.subscribe(session.connection)
@@ -112,22 +122,18 @@ class Room:
         """A connection is gone."""
         self._sessions.pop(session, None)
         self._waiting.pop(session, None)
+        self.gate.release(session)
         self._look_whether_empty()
 
     def may_talk(self, cursor: Cursor) -> bool:
         """Whether another line of this member may be taken now."""
         fanout = self.fanout
-        return not (fanout.is_held or fanout.is_page_full or cursor.owed_bytes >= PAGE_BYTES)
+        return not (fanout.is_held or fanout.is_page_full or cursor.is_owed_a_page)
 
     def wait_to_talk(self, session: Session) -> None:
         """Let `session` go on, after those who wait already, once it may talk."""
         self._waiting[session] = None
         self.fanout.queue_turn()
-
-    def note_refusal(self, address: str, reason: str) -> None:
-        """Somebody was not let in."""
-        if self._is_verbose:
-            self.log(f"refused {address}: {reason[:1].lower()}{reason[1:]}")
 
     # Details.
 
@@ -157,13 +163,25 @@ class Room:
 class Session:
     """One connection's part of the conversation: a stranger until JOIN, a member after it."""
 
-    __slots__ = ("_cursor", "_deadline", "_decoder", "_room", "_username", "address", "connection")
+    __slots__ = (
+        "_cursor",
+        "_deadline",
+        "_decoder",
+        "_port",
+        "_request",
+        "_room",
+        "_username",
+        "connection",
+        "source",
+    )
 
-    def __init__(self, room: Room, address: str) -> None:
-        self.address = address
+    def __init__(self, room: Room, host: str, port: int) -> None:
+        self.source = host
         self.connection: Connection
         self._room = room
-        self._decoder = LineDecoder(MAX_JOIN_BYTES)
+        self._port = port
+        self._request: Join | None = None  # which waits to be judged
+        self._decoder = LineDecoder(handshake.MAX_JOIN_BYTES)
         self._username = ""
         self._cursor: Cursor | None = None
         self._deadline = room.reactor.call_later(HANDSHAKE_SECONDS, self._time_out)
@@ -180,6 +198,8 @@ class Session:
 
     def eof_received(self) -> None:
         # An unfinished line is not taken: nobody can tell it from one that was cut short.
+        if self._cursor:
+            self._room.journal.note_end("end of stream")
         self._part()
         self.connection.close()
 
@@ -189,19 +209,45 @@ class Session:
     def connection_lost(self, error: Exception | None) -> None:
         self._deadline.cancel()
         if isinstance(error, SlowReaderError):
-            self._room.log(f"cut {self.address} ({self._username}): {error}")
+            self._room.journal.note_cut(self.address, self._username, str(error))
+        elif self._cursor:
+            self._room.journal.note_end("connection lost")
         self._part()
         self._room.leave(self)
 
+    # For the gate.
+
+    def turn_away(self, error: ProtocolError) -> None:
+        """Say why this one is not let in, and end politely."""
+        self._request = None
+        self._deadline.cancel()
+        self._room.gate.withdraw(self)
+        self._room.journal.note_refusal(self.address, str(error))
+        self.connection.write(encode_line(format_refusal(error)))
+        self.connection.close()
+
+    def drop(self, error: ProtocolError) -> None:
+        """The same, at once; whoever was turned away before has heard why."""
+        if not self.connection.is_closing:
+            self.turn_away(error)
+        self.connection.close_at_once()
+
     # For the room.
+
+    @property
+    def address(self) -> str:
+        """Where it comes from, for people."""
+        return f"{self.source}:{self._port}"
 
     def may_talk(self) -> bool:
         """Whether the next line may be taken now. A stranger's always may."""
         return self._cursor is None or self._room.may_talk(self._cursor)
 
     def go_on(self) -> None:
-        """Take the lines that had to wait."""
+        """Take what had to wait: the request to join, or lines."""
         try:
+            if self._request:
+                self._judge(self._request)
             if self._take_lines():
                 self.connection.resume_reading()
         except Exception:
@@ -213,6 +259,8 @@ class Session:
         if self._cursor:
             self._room.fanout.unsubscribe(self._cursor)
             self._cursor = None
+        self._request = None
+        self._room.gate.withdraw(self)
         self.connection.close()
 
     # Details.
@@ -222,6 +270,9 @@ class Session:
         singly = 0  # how many lines are known to be not all plain
         lines_left = LINES_PER_TURN
         while not self.connection.is_closing:
+            if self._request:
+                self.connection.pause_reading()
+                return False
             if not lines_left or not self.may_talk():
                 self.connection.pause_reading()
                 self._room.wait_to_talk(self)
@@ -255,10 +306,11 @@ class Session:
 
     def _take_line(self, line: bytes) -> None:
         if self._cursor is None:
-            self._join(line)
+            self._ask(line)
             return
         deliveries = self._room.dispatcher.dispatch(self._username, line)
         if deliveries.leaves:
+            self._room.journal.note_end(":Exit")
             self._end_membership(self._cursor, deliveries)
             self.connection.close()
         else:
@@ -266,32 +318,38 @@ class Session:
 
     def _refuse_line(self, error: LineTooLongError) -> None:
         if self._cursor is None:
-            self._turn_away(ProtocolError(EXPECTED_JOIN))
+            self.turn_away(ProtocolError(EXPECTED_JOIN))
         else:
             deliveries = self._room.dispatcher.refuse(self._username, error)
             self._room.deliver(deliveries, self._cursor)
 
-    def _join(self, line: bytes) -> None:
+    def _ask(self, line: bytes) -> None:
         try:
-            join = parse_join(line)
-            deliveries = self._room.dispatcher.join(join)
+            request = self._request = parse_join(line)
         except ProtocolError as error:
-            self._turn_away(error)
+            self.turn_away(error)
+            return
+        if self._room.gate.ask(self):
+            self._judge(request)
+
+    def _judge(self, request: Join) -> None:
+        self._request = None
+        try:
+            deliveries = self._room.dispatcher.join(request)
+        except ProtocolError as error:
+            if str(error) == INCORRECT_PASSCODE:
+                self._room.gate.note_wrong_passcode(self.source)
+            self.turn_away(error)
             return
         self._deadline.cancel()
-        self._decoder.max_line_bytes = MAX_LINE_BYTES
-        self._username = join.username
-        self._cursor = self._room.join(self, join.username, deliveries)
-
-    def _turn_away(self, error: ProtocolError) -> None:
-        self._deadline.cancel()
-        self._room.note_refusal(self.address, str(error))
-        self.connection.write(encode_line(format_refusal(error)))
-        self.connection.close()
+        self._decoder.max_line_bytes = self._room.dispatcher.max_line_bytes
+        self._username = request.username
+        self._cursor = self._room.join(self, request.username, deliveries)
 
     def _time_out(self) -> None:
         if not self.connection.is_closing:
-            self._turn_away(ProtocolError(HANDSHAKE_TIMED_OUT))
+            reason = TOO_MANY_ATTEMPTS if self._request else HANDSHAKE_TIMED_OUT
+            self.turn_away(ProtocolError(reason))
 
     def _part(self) -> None:
         if self._cursor:
@@ -300,3 +358,9 @@ class Session:
     def _end_membership(self, cursor: Cursor, deliveries: Deliveries) -> None:
         self._cursor = None
         self._room.part(self._username, cursor, deliveries)
+
+
+def _split_address(address: object) -> tuple[str, int]:
+    """(host, port) of an IPv4 or IPv6 address, and of another family whatever it has."""
+    host, port = address[:2] if isinstance(address, tuple) else (address, 0)
+    return sys.intern(str(host)), int(port)  # thousands of members, a few hosts

@@ -18,6 +18,7 @@ import time
 
 from codec import Dispatcher
 from flags import ServerFlags, complain, parse_server_flags
+from journal import Journal
 from reactor import (
     Listener,
     Reactor,
@@ -57,6 +58,7 @@ class Server:
             on_dropped=self._tell_dropped,
             on_error=lambda error: self._log(f"warning: standard output: {error.strerror}"),
         )
+        self._journal = Journal(self._reactor, self._log, flags.verbose)
         dispatcher = Dispatcher(
             flags.passcode, lambda seconds: time.localtime(time.time() + seconds)
         )
@@ -64,11 +66,16 @@ class Server:
             self._reactor,
             dispatcher,
             self._console,
-            log=self._log,
+            self._journal,
             on_empty=self._reactor.stop,
-            is_verbose=flags.verbose,
         )
-        self._listener = Listener(self._reactor, sock, self._room.make_session)
+        self._listener = Listener(
+            self._reactor,
+            sock,
+            self._room.make_session,
+            self._room.gate.make_room,
+            self._room.refuse_at_the_door,
+        )
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
         descriptors = raise_descriptor_limit()
@@ -83,6 +90,7 @@ class Server:
         import hmac  # noqa: F401  The first JOIN needs it, and may come when no descriptor is left.
 
         self._reactor.run()
+        self._journal.tell_totals()
         drain(self._reactor, [self._console, self._stderr], self._deadline)
         if self._console.unwritten_lines:
             self._tell_dropped(self._console.unwritten_lines)
@@ -109,9 +117,15 @@ class Server:
         self._log(f"warning: standard output: {lines} lines not shown")
 
 
+def _format_limits() -> str:
+    import limits  # which parses sources: a server that serves has no use for it
+
+    return limits.format_limits()
+
+
 def main() -> int:
     closed = reserve_standard_descriptors()
-    flags = parse_server_flags()
+    flags = parse_server_flags(None, _format_limits)
     try:
         server = Server(flags)
     except OSError as error:

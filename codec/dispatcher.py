@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from codec import commands
+from codec import commands, framing
 from codec.commands import Command, parse_command
 from codec.errors import ProtocolError
-from codec.framing import MAX_LINE_BYTES, LineTooLongError, encode_line, has_longer_line
+from codec.framing import LineTooLongError, encode_line, has_longer_line
 from codec.handshake import INCORRECT_PASSCODE, OK, Join, check_username, username_in_use
 from codec.text import LocalTime, are_plain, decode_text, translate
 
@@ -48,15 +48,16 @@ class Dispatcher:
     """The members of one room, and what comes of everything they do.
 
     A member is named by its username, as its owner spells it. `local_time` is asked once for each
-    time shortcut. `max_line_bytes` bounds every line shown, but for the list of members.
+    time shortcut. `max_line_bytes`, by default framing.MAX_LINE_BYTES, bounds every line shown, but
+    for the list of members.
     """
 
     def __init__(
-        self, passcode: bytes, local_time: LocalTime, max_line_bytes: int = MAX_LINE_BYTES
+        self, passcode: bytes, local_time: LocalTime, max_line_bytes: int | None = None
     ) -> None:
         self._passcode = passcode
         self._local_time = local_time
-        self._max_line_bytes = max_line_bytes
+        self.max_line_bytes = framing.MAX_LINE_BYTES if max_line_bytes is None else max_line_bytes
         self._members: dict[str, str] = {}  # folded -> as its owner spells it, in join order
         self._users_line = b""  # made when first asked for, until membership changes
         self._handlers: dict[str, Handler] = {}
@@ -109,7 +110,7 @@ class Dispatcher:
         if self._handlers[commands.SAY] != self._say:
             return None
         prefix = f"{username}: ".encode()
-        if not are_plain(lines) or has_longer_line(lines, self._max_line_bytes - len(prefix)):
+        if not are_plain(lines) or has_longer_line(lines, self.max_line_bytes - len(prefix)):
             return None
         shown = prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
         return Deliveries(shown, shown)
@@ -131,7 +132,7 @@ class Dispatcher:
         text, tells_time = translate(command.text, self._local_time)
         line = encode_line(f"{username}: {text}")
         if self._is_too_long(line):
-            return self.refuse(username, LineTooLongError(self._max_line_bytes))
+            return self.refuse(username, LineTooLongError(self.max_line_bytes))
         return Deliveries(line, line, tells_time)
 
     def _message(self, username: str, command: Command) -> Deliveries:
@@ -141,7 +142,7 @@ class Dispatcher:
         text, _ = translate(command.text, self._local_time)
         line = encode_line(f"[Message from {username}]: {text}")
         if self._is_too_long(line):
-            return self.refuse(username, LineTooLongError(self._max_line_bytes))
+            return self.refuse(username, LineTooLongError(self.max_line_bytes))
         console = encode_line(f"{username}: send message to {to}")
         return Deliveries(console, private=((to, line),))
 
@@ -165,11 +166,11 @@ class Dispatcher:
     def _reply(self, username: str, text: str) -> Deliveries:
         line = encode_line(text)
         if self._is_too_long(line):
-            return self.refuse(username, LineTooLongError(self._max_line_bytes))
+            return self.refuse(username, LineTooLongError(self.max_line_bytes))
         return Deliveries(private=((username, line),))
 
     def _is_too_long(self, line: bytes) -> bool:
-        return len(line) - len(b"\n") > self._max_line_bytes
+        return len(line) - len(b"\n") > self.max_line_bytes
 
 
 def _fold(username: str) -> str:

@@ -28,14 +28,15 @@ class LineTooLongError(ProtocolError):
 class LineDecoder:
     """Finds the lines in a stream of bytes.
 
-    `max_line_bytes` counts neither the LF nor a CR before it, and may be changed between two
-    lines: it is applied to each line as that line is taken, not as its bytes arrive.
+    `max_line_bytes`, by default MAX_LINE_BYTES, counts neither the LF nor a CR before it, and may
+    be changed between two lines: it is applied to each line as that line is taken, not as its
+    bytes arrive.
     """
 
     __slots__ = ("_buffer", "_searched_bytes", "_skipping", "max_line_bytes")
 
-    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
-        self.max_line_bytes = max_line_bytes
+    def __init__(self, max_line_bytes: int | None = None) -> None:
+        self.max_line_bytes = MAX_LINE_BYTES if max_line_bytes is None else max_line_bytes
         self._buffer = bytearray()
         self._searched_bytes = 0
         self._skipping = False

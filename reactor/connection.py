@@ -158,6 +158,14 @@ class Connection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._die(error)
 
+    def close_at_once(self) -> None:
+        """Send what the kernel takes now, and close without waiting for the peer, so that the
+        descriptor is free on return. What the peer has said and nobody has read makes it a reset,
+        which may take our last words with it."""
+        self.close()
+        self.flush()
+        self._die(None)
+
     # For whoever sends to many at once (reactor.fanout).
 
     def send(self, pieces: list[Bytes]) -> int:

@@ -129,6 +129,11 @@ class Cursor:
         return self._end - self.position + self._cut_bytes
 
     @property
+    def is_owed_a_page(self) -> bool:
+        """Whether this member had better read before it talks."""
+        return self.owed_bytes >= PAGE_BYTES
+
+    @property
     def needed_from(self) -> int:
         """From where on the log has to be kept for this member."""
         return self._fanout.log.end if self.position == self._end else self.position

@@ -1,4 +1,4 @@
-"""The listening socket: accepts a few a turn, rests when descriptors run out.
+"""The listening socket: accepts a few a turn, makes room when descriptors run out, or rests.
 
 In: a listening socket, and a factory of protocols. Out: Connections, each read at once, since a
 peer that speaks first has usually spoken by the time it is accepted.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import resource
 import socket
 from collections.abc import Callable
@@ -29,6 +30,18 @@ SEND_BUFFER_BYTES = 64 * 1024
 """SO_SNDBUF of every accepted socket (Linux doubles it). Half of it costs five times the CPU in a
 blast; the kernel's own choice hides 3.9 MB for each peer that has stopped reading."""
 
+KEEPALIVE_IDLE_SECONDS = 25
+"""Silence after which the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE)."""
+
+KEEPALIVE_INTERVAL_SECONDS = 10
+"""Time between such questions; three without an answer and the peer is gone (TCP_KEEPINTVL)."""
+
+UNANSWERED_SECONDS = 50
+"""Longest that sent bytes stay unacknowledged (TCP_USER_TIMEOUT). With the two above, whoever
+vanishes without a FIN is noticed within a minute, and a link may be down for half of it."""
+
+_NO_DESCRIPTOR_LEFT = frozenset({errno.EMFILE, errno.ENFILE})
+
 _PEER_IS_GONE = frozenset(  # accept(2): what went wrong with that one before we came
     {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.ENETUNREACH}
     | {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ETIMEDOUT}
@@ -45,7 +58,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        notice_vanished_peers(sock)
         sock.bind((host, port))
         sock.listen(BACKLOG)
         sock.setblocking(False)
@@ -53,6 +66,24 @@ def listen(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def notice_vanished_peers(sock: socket.socket) -> None:
+    """Send each write at once, and have the kernel notice within a minute when the peer's host is
+    gone without a word. An option that this system does not have is left out."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {
+        "TCP_NODELAY": 1,
+        "TCP_KEEPIDLE": KEEPALIVE_IDLE_SECONDS,
+        "TCP_KEEPINTVL": KEEPALIVE_INTERVAL_SECONDS,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": UNANSWERED_SECONDS * 1000,
+    }
+    for name, value in options.items():
+        if hasattr(socket, name):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def raise_descriptor_limit() -> int:
@@ -68,7 +99,11 @@ def raise_descriptor_limit() -> int:
 class Listener:
     """Makes a Connection of each peer, with a protocol of its own.
 
-    `make_protocol` is given the peer's address, as the socket's family spells it.
+    `make_protocol` is given the peer's address, as the socket's family spells it. When there is no
+    descriptor or memory for a newcomer, `make_room` is asked to end a connection that matters less
+    and says whether it did. If it did not, and a descriptor is all that is missing, the newcomer is
+    sent `last_words`, given its address, through a descriptor kept in reserve for that. Without
+    these two the Listener rests, and the kernel keeps the newcomers.
     """
 
     def __init__(
@@ -76,12 +111,19 @@ class Listener:
         reactor: Reactor,
         sock: socket.socket,
         make_protocol: Callable[[object], StreamProtocol],
+        make_room: Callable[[], bool] = lambda: False,
+        last_words: Callable[[object], bytes] | None = None,
     ) -> None:
         """Take over `sock`, listening and non-blocking."""
         self._reactor = reactor
         self._socket = sock
         self._make_protocol = make_protocol
+        self._make_room = make_room
+        self._last_words = last_words
         self._is_closed = False
+        self._reserve: int | None = None
+        if last_words:
+            self._keep_reserve()
         self._watch()
 
     def close(self) -> None:
@@ -90,6 +132,7 @@ class Listener:
             self._is_closed = True
             self._reactor.set_interest(self._socket.fileno(), 0, self)
             self._socket.close()
+            self._release_reserve()
 
     # For the loop.
 
@@ -102,7 +145,9 @@ class Listener:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno in _PEER_IS_GONE:
+                if error.errno in _PEER_IS_GONE or self._make_room():
+                    continue
+                if error.errno in _NO_DESCRIPTOR_LEFT and self._turn_one_away():
                     continue
                 self._rest()
                 return
@@ -127,6 +172,33 @@ class Listener:
         except Exception:
             self._reactor.report()
             connection.handle_error()
+
+    def _turn_one_away(self) -> bool:
+        """Accept a newcomer with the reserve, only to tell it that there is no room."""
+        if self._last_words is None or self._reserve is None:
+            return False
+        self._release_reserve()
+        try:
+            sock, address = self._socket.accept()
+            with contextlib.suppress(OSError), sock:
+                sock.setblocking(False)
+                sock.send(self._last_words(address))
+                sock.shutdown(socket.SHUT_WR)
+                sock.recv(1 << 16)  # unread, it would turn our last words into a reset
+            return True
+        except OSError:
+            return False
+        finally:
+            self._keep_reserve()
+
+    def _keep_reserve(self) -> None:
+        with contextlib.suppress(OSError):
+            self._reserve = os.open(os.devnull, os.O_RDONLY)
+
+    def _release_reserve(self) -> None:
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
 
     def _rest(self) -> None:
         self._reactor.set_interest(self._socket.fileno(), 0, self)

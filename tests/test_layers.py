@@ -15,8 +15,11 @@ KNOWS: dict[str, set[str]] = {
     "codec": set(),
     "reactor": set(),
     "flags": {"codec"},
-    "room": {"codec", "reactor"},
-    "server": {"codec", "flags", "reactor", "room"},
+    "gate": {"codec", "reactor"},
+    "journal": {"reactor"},
+    "room": {"codec", "gate", "journal", "reactor"},
+    "limits": {"codec", "gate", "journal", "reactor", "room"},
+    "server": {"codec", "flags", "journal", "limits", "reactor", "room"},
     "client": {"codec", "flags", "reactor"},
 }
 """Each part of the programs, and the other parts that it may import, the lowest first."""

@@ -24,6 +24,7 @@ from codec import (
     LineTooLongError,
 )
 from codec.commands import LIST_USERS, Command
+from journal import Journal
 from reactor import PAGE_BYTES, Connection, Cursor, Listener, Sink, listen
 from reactor.connection import LINGER_SECONDS, READ_BYTES
 from reactor.flow import (
@@ -176,13 +177,18 @@ class House:
             self.loop.reactor,
             self.dispatcher,
             Sink(self.loop.reactor, write_end),
-            self.log.append,
+            Journal(self.loop.reactor, self.log.append, is_verbose),
             self._note_empty,
-            is_verbose,
         )
         door = listen("127.0.0.1", 0)
         self._address = door.getsockname()
-        self._listener = Listener(self.loop.reactor, door, self._make_spy)
+        self._listener = Listener(
+            self.loop.reactor,
+            door,
+            self._make_spy,
+            self.room.gate.make_room,
+            self.room.refuse_at_the_door,
+        )
 
     def connect(self) -> Person:
         """Somebody at the door."""

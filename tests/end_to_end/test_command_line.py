@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 import socket
@@ -218,5 +219,6 @@ def test_a_refusal_can_be_told_to_the_operator() -> None:
         mallory.exits(1)
         room.server.complains(ROOM_FOR)
         line = room.server.stderr.take_line()
-        assert "incorrect passcode" in line
-        assert "wrong" not in line
+        assert re.fullmatch(r"refused 127\.0\.0\.1:\d+: incorrect passcode", line)
+        room.server.signal(signal.SIGTERM)
+        room.server.exits(0, "total refused 1: incorrect passcode")

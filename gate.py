@@ -1,0 +1,138 @@
+"""The admission gate: what strangers may cost, and who of them is judged when.
+
+In: connections that are nobody's yet, and their requests to join. Out: which of them has to go to
+make room, and whether a request is judged now, in its turn, or not at all. Members never come here
+again: whatever strangers do, it is the strangers who pay.
+
+- At most POOL_CONNECTIONS are strangers at a time; a newcomer takes the place of the oldest.
+- A wrong passcode costs its source. It may have BURST_ATTEMPTS, and then one in ATTEMPT_SECONDS; a
+  request beyond that waits for its turn and is judged as ever. Nobody is judged and then answered
+  late or not at all: that hides the answer, and lets the guess through.
+- At most MAX_WAITING_REQUESTS of one source wait. Those beyond, and those whose time to join is up
+  before their turn, are sent away without being judged.
+
+A source is an address without its port. The budget is that of GCRA (ITU-T I.371, generic cell rate
+algorithm): one time for each source, when its budget will be whole again.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from codec import SERVER_FULL, TOO_MANY_ATTEMPTS, TOO_MANY_CONNECTIONS, ProtocolError
+from reactor import Reactor
+
+POOL_CONNECTIONS = 128
+"""Connections that are not members, those that were refused and linger included."""
+
+BURST_ATTEMPTS = 20
+"""Wrong passcodes of one source that are judged at once: a class behind one address mistypes."""
+
+ATTEMPT_SECONDS = 5.0
+"""Time for each wrong passcode beyond those: 17,280 guesses a day, of the 60 million that five
+letters of one case and digits make."""
+
+MAX_WAITING_REQUESTS = 16
+"""Requests of one source that wait for their turn."""
+
+MAX_SOURCES = 4096
+"""Sources whose wrong passcodes are remembered; beyond, that which was wrong longest ago is not."""
+
+
+class Stranger(Protocol):
+    """A connection before it is a member."""
+
+    source: str
+
+    def go_on(self) -> None:
+        """The turn of its request has come."""
+
+    def turn_away(self, error: ProtocolError) -> None:
+        """Tell it why it is not let in, and end it politely."""
+
+    def drop(self, error: ProtocolError) -> None:
+        """The same, at once: its descriptor is needed."""
+
+
+class Gate:
+    """All strangers of one server."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self._pool: dict[Stranger, None] = {}  # in the order they came
+        # source -> when its budget is whole again; whoever was wrong longest ago comes first
+        self._whole_at: dict[str, float] = {}
+        self._queues: dict[str, dict[Stranger, None]] = {}  # source -> who waits, in order
+
+    def admit(self, stranger: Stranger) -> None:
+        """A connection has been accepted."""
+        self._pool[stranger] = None
+        if len(self._pool) > POOL_CONNECTIONS:
+            self._drop_oldest(ProtocolError(TOO_MANY_CONNECTIONS))
+
+    def release(self, stranger: Stranger) -> None:
+        """It has become a member, or it is gone. Not being there does no harm."""
+        self._pool.pop(stranger, None)
+        self.withdraw(stranger)
+
+    def make_room(self) -> bool:
+        """Free the descriptor of the oldest; False if there is none."""
+        if not self._pool:
+            return False
+        self._drop_oldest(ProtocolError(SERVER_FULL))
+        return True
+
+    def ask(self, stranger: Stranger) -> bool:
+        """A request to join is complete: whether it may be judged now. If not, `go_on` is called
+        when its turn has come, unless it was turned away."""
+        queue = self._queues.get(stranger.source)
+        if queue is None and not self._seconds_to_wait(stranger.source):
+            return True
+        if queue is None:
+            queue = self._queues[stranger.source] = {}
+            self._call_when_due(stranger.source)
+        if len(queue) < MAX_WAITING_REQUESTS:
+            queue[stranger] = None
+        else:
+            stranger.turn_away(ProtocolError(TOO_MANY_ATTEMPTS))
+        return False
+
+    def withdraw(self, stranger: Stranger) -> None:
+        """Its request need not be judged any more."""
+        queue = self._queues.get(stranger.source)
+        if queue is not None:
+            queue.pop(stranger, None)
+
+    def note_wrong_passcode(self, source: str) -> None:
+        """A request from `source` was judged, and its passcode was wrong."""
+        whole_at = max(self._whole_at.pop(source, 0.0), self._reactor.now)
+        self._whole_at[source] = whole_at + ATTEMPT_SECONDS
+        if len(self._whole_at) > MAX_SOURCES:
+            del self._whole_at[next(iter(self._whole_at))]
+
+    # Details.
+
+    def _drop_oldest(self, error: ProtocolError) -> None:
+        stranger = next(iter(self._pool))
+        self.release(stranger)
+        stranger.drop(error)
+
+    def _seconds_to_wait(self, source: str) -> float:
+        """Until one more wrong passcode of `source` would be within its budget."""
+        owed_seconds = self._whole_at.get(source, 0.0) - self._reactor.now
+        return max(0.0, owed_seconds - (BURST_ATTEMPTS - 1) * ATTEMPT_SECONDS)
+
+    def _call_when_due(self, source: str) -> None:
+        self._reactor.call_later(self._seconds_to_wait(source), lambda: self._serve(source))
+
+    def _serve(self, source: str) -> None:
+        """Let those go on whose turn has come: all, until one of them is wrong."""
+        queue = self._queues[source]
+        while queue and not self._seconds_to_wait(source):
+            stranger = next(iter(queue))
+            del queue[stranger]
+            stranger.go_on()
+        if queue:
+            self._call_when_due(source)
+        else:
+            del self._queues[source]
