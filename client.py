@@ -38,6 +38,7 @@ from reactor import (
     ending_signals,
     format_exception,
     is_null_device,
+    notice_vanished_peers,
     reserve_standard_descriptors,
 )
 
@@ -254,7 +255,7 @@ def connect(host: str, port: int) -> socket.socket:
     """A non-blocking connection to the first address of `host` that takes one. Raises OSError,
     and UnicodeError for what cannot be a host's name."""
     sock = socket.create_connection((host, port), CONNECT_SECONDS)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    notice_vanished_peers(sock)
     sock.setblocking(False)
     return sock
 

@@ -47,7 +47,7 @@ Any line server can stand on it. A complete one, which tells everyone what anyon
 from reactor.connection import Connection, StreamProtocol
 from reactor.fanout import PAGE_BYTES, Cursor, Fanout
 from reactor.flow import SlowReaderError
-from reactor.listener import Listener, listen, raise_descriptor_limit
+from reactor.listener import Listener, listen, notice_vanished_peers, raise_descriptor_limit
 from reactor.loop import READ, WRITE, EventHandler, Reactor, format_exception
 from reactor.outbound import Buffer, Outbound
 from reactor.signals import Signals, ending_signals
@@ -77,6 +77,7 @@ __all__ = [
     "format_exception",
     "is_null_device",
     "listen",
+    "notice_vanished_peers",
     "raise_descriptor_limit",
     "reserve_standard_descriptors",
 ]
