@@ -13,6 +13,8 @@ if __name__ == "__main__":
     # First of all: until the loop listens to it, Ctrl-C ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+import contextlib
+import errno
 import socket
 import sys
 
@@ -41,6 +43,9 @@ from reactor import (
     notice_vanished_peers,
     reserve_standard_descriptors,
 )
+
+LOOKUP_SECONDS = 5.0
+"""Longest that is waited for the addresses of a host's name."""
 
 CONNECT_SECONDS = 10.0
 """Longest that each address of the host is tried."""
@@ -254,10 +259,50 @@ class Client:
 def connect(host: str, port: int) -> socket.socket:
     """A non-blocking connection to the first address of `host` that takes one. Raises OSError,
     and UnicodeError for what cannot be a host's name."""
-    sock = socket.create_connection((host, port), CONNECT_SECONDS)
-    notice_vanished_peers(sock)
-    sock.setblocking(False)
-    return sock
+    failure: OSError | None = None
+    for address in resolve(host):
+        try:
+            sock = socket.create_connection((address, port), CONNECT_SECONDS)
+        except OSError as error:
+            failure = failure or error
+            continue
+        notice_vanished_peers(sock)
+        sock.setblocking(False)
+        return sock
+    raise failure or OSError("it has no address")
+
+
+def resolve(host: str) -> list[str]:
+    """The addresses of `host`, in the order in which to try them: an address is its own.
+
+    Nothing bounds getaddrinfo(3), which may wait for a silent name server for a minute, so that it
+    is asked in a thread that is left alone after LOOKUP_SECONDS. Raises OSError and UnicodeError.
+    """
+    with contextlib.suppress(socket.gaierror):
+        return _look_up(host, socket.AI_NUMERICHOST)
+    import threading  # for names alone
+
+    outcome: list[list[str] | Exception] = []
+
+    def look_up() -> None:
+        try:
+            outcome.append(_look_up(host))
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(LOOKUP_SECONDS)
+    if not outcome:
+        raise TimeoutError(errno.ETIMEDOUT, "the name service does not answer")
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _look_up(host: str, flags: int = 0) -> list[str]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+    return [str(socket_address[0]) for *_, socket_address in found]
 
 
 def main() -> int:
