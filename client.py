@@ -301,7 +301,7 @@ def resolve(host: str) -> list[str]:
 
 
 def _look_up(host: str, flags: int = 0) -> list[str]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+    found = socket.getaddrinfo(host, None, 0, socket.SOCK_STREAM, 0, flags)
     return [str(socket_address[0]) for *_, socket_address in found]
 
 

@@ -23,9 +23,11 @@ class NameService:
         self._answer = answer
         self._real = socket.getaddrinfo
 
-    def getaddrinfo(self, host: str, port: None, type: int, flags: int) -> list[Any]:
+    def getaddrinfo(
+        self, host: str, port: None, family: int, kind: int, protocol: int, flags: int
+    ) -> list[Any]:
         if flags & socket.AI_NUMERICHOST:
-            return self._real(host, port, type=type, flags=flags)
+            return self._real(host, port, family, kind, protocol, flags)
         self.asked.append(host)
         return [(None, None, None, "", (address, 0)) for address in self._answer()]
 
@@ -109,9 +111,10 @@ def _names_alone(service: NameService) -> Callable[..., list[Any]]:
     """`create_connection` asks, too, for the address that it is given."""
     real = socket.getaddrinfo
 
-    def getaddrinfo(host: str, port: int | None, *rest: int, **options: int) -> list[Any]:
+    def getaddrinfo(host: str, port: int | None, *hints: int) -> list[Any]:
         if host != "room.example":
-            return real(host, port, *rest, **options)
-        return service.getaddrinfo(host, None, **options)
+            return real(host, port, *hints)
+        family, kind, protocol, flags = hints
+        return service.getaddrinfo(host, None, family, kind, protocol, flags)
 
     return getaddrinfo
