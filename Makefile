@@ -9,6 +9,9 @@ PASSCODE ?= abc12
 USERNAME ?= Alice
 
 PYTHONS ?= 3.10 3.12 3.13
+MINUTES ?= 5
+SECONDS ?= 60
+SEED ?= 1
 
 BIN = $(VENV)/bin
 BENCH_VENV = $(VENV)-bench
@@ -49,6 +52,27 @@ bench: $(BENCH_TOOLS)  ## measure beside other servers (5 minutes); rewrites doc
 bench-quick: $(BENCH_TOOLS)  ## a taste of it (30 seconds), on the screen alone
 	@$(BENCH_VENV)/bin/python -m bench --quick
 
+bench-flow: $(BENCH_TOOLS)  ## lines without end, the deaf, the stopped: nothing lost, memory bounded (4 minutes)
+	@$(BENCH_VENV)/bin/python -m bench.flow $(ARGS)
+
+simulate: $(TOOLS)  ## play new seeds of the simulated network for MINUTES
+	@$(BIN)/python -m tests.simulation --minutes $(MINUTES)
+
+replay: $(TOOLS)  ## play one SEED of it step by step
+	@$(BIN)/python -m tests.simulation --seed $(SEED)
+
+fuzz: $(TOOLS)  ## attack the pure core for SECONDS, guided by coverage where atheris is there
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+fuzz-wire: $(TOOLS)  ## attack a running room for SECONDS: HOST, PORT, PASSCODE, SEED
+	@$(BIN)/python -m tests.fuzz.wire --host $(HOST) --port $(PORT) --passcode $(PASSCODE) --seed $(SEED) --seconds $(SECONDS)
+
+faults: $(TOOLS)  ## let every system call fail once under a small session (needs strace)
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+soak: $(TOOLS)  ## talk, come, go and attack for MINUTES, and watch the server
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
 picture: $(TOOLS)  ## draw docs/session.svg from a session of the real programs
 	@$(BIN)/python -m tools.picture docs/session.svg
 
@@ -66,4 +90,5 @@ $(BENCH_TOOLS): requirements-bench.txt
 	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
-.PHONY: help run-server run-client test test-all lint types coverage bench bench-quick picture clean
+.PHONY: help run-server run-client test test-all lint types coverage bench bench-quick bench-flow \
+	simulate replay fuzz fuzz-wire faults soak picture clean

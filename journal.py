@@ -30,12 +30,9 @@ class Journal:
         self._is_verbose = is_verbose
         self._more: dict[tuple[str, str], int] = {}  # since the last line of that kind
 
-    def note_refusal(self, address: str, reason: str) -> None:
+    def note_refusal(self, address: str, reason: str, kind: str) -> None:
         """Somebody at `address` was not let in. Told with -verbose alone."""
-        kind = reason[:1].lower() + reason[1:]
-        # All who ask for a name that is taken are of one kind, whatever the name.
-        kind = kind if kind.startswith(("expected", "invalid")) else kind.partition(":")[0]
-        self._note("refused", kind, f"refused {address}: {reason[:1].lower()}{reason[1:]}")
+        self._note("refused", _begin_small(kind), f"refused {address}: {_begin_small(reason)}")
 
     def note_cut(self, address: str, username: str, reason: str) -> None:
         """A member was cut, and the others heard that it `left`: always told."""
@@ -72,3 +69,7 @@ class Journal:
         if more:
             self._write(f"{event} {more} more: {kind}")
             self._begin_second(event, kind)
+
+
+def _begin_small(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -79,7 +79,7 @@ class Room:
     def refuse_at_the_door(self, address: object) -> bytes:
         """The last words to a newcomer for whom there is not even a descriptor."""
         host, port = _split_address(address)
-        self.journal.note_refusal(f"{host}:{port}", SERVER_FULL)
+        self.journal.note_refusal(f"{host}:{port}", SERVER_FULL, SERVER_FULL)
         return encode_line(format_refusal(ProtocolError(SERVER_FULL)))
 
     def shut_down(self) -> None:
@@ -222,7 +222,7 @@ class Session:
         self._request = None
         self._deadline.cancel()
         self._room.gate.withdraw(self)
-        self._room.journal.note_refusal(self.address, str(error))
+        self._room.journal.note_refusal(self.address, str(error), error.kind)
         self.connection.write(encode_line(format_refusal(error)))
         self.connection.close()
 

@@ -88,7 +88,7 @@ def check_username(username: str) -> None:
 
 def username_in_use(username: str) -> ProtocolError:
     """The refusal of a name that somebody in the room has, whatever the letter case."""
-    return ProtocolError(f"{_USERNAME_IN_USE}{username}")
+    return ProtocolError(_USERNAME_IN_USE, username)
 
 
 def format_refusal(error: ProtocolError) -> str:
