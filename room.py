@@ -128,7 +128,7 @@ class Room:
     def may_talk(self, cursor: Cursor) -> bool:
         """Whether another line of this member may be taken now."""
         fanout = self.fanout
-        return not (fanout.is_held or fanout.is_page_full or cursor.is_owed_a_page)
+        return not (fanout.is_held or fanout.is_page_full or cursor.is_owed_a_page_of_its_own)
 
     def wait_to_talk(self, session: Session) -> None:
         """Let `session` go on, after those who wait already, once it may talk."""
@@ -207,7 +207,9 @@ class Session:
         pass
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._deadline.cancel()
+        if self._deadline.is_pending:
+            self._room.journal.note_end("never joined")
+            self._deadline.cancel()
         if isinstance(error, SlowReaderError):
             self._room.journal.note_cut(self.address, self._username, str(error))
         elif self._cursor:
@@ -220,6 +222,7 @@ class Session:
     def turn_away(self, error: ProtocolError) -> None:
         """Say why this one is not let in, and end politely."""
         self._request = None
+        self._decoder = LineDecoder()  # what it has said is not worth the memory any more
         self._deadline.cancel()
         self._room.gate.withdraw(self)
         self._room.journal.note_refusal(self.address, str(error), error.kind)

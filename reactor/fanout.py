@@ -112,6 +112,7 @@ class Cursor:
         "_cut_bytes",
         "_fanout",
         "_is_discarded",
+        "_private_bytes",
         "_stop",
         "connection",
         "cuts",
@@ -121,6 +122,7 @@ class Cursor:
     def __init__(self, fanout: Fanout, connection: Connection) -> None:
         self._fanout = fanout
         self._cut_bytes = 0  # how many bytes the cuts add; below 0 when they leave out more
+        self._private_bytes = 0  # how many of what is owed were written to this member alone
         self._is_discarded = False
         self._stop: int | None = None  # where the log ends for one who has unsubscribed
         self.connection = connection
@@ -132,9 +134,10 @@ class Cursor:
         return self._end - self.position + self._cut_bytes
 
     @property
-    def is_owed_a_page(self) -> bool:
-        """Whether this member had better read before it talks."""
-        return self.owed_bytes >= PAGE_BYTES
+    def is_owed_a_page_of_its_own(self) -> bool:
+        """Whether a page's worth waits that was written to this member alone: it had better read
+        before it asks for more. What it shares with others costs nothing more for being owed."""
+        return self._private_bytes >= PAGE_BYTES
 
     @property
     def needed_from(self) -> int:
@@ -194,6 +197,7 @@ class Cursor:
                 if step < len(cut.data):
                     self.cuts.appendleft(cut._replace(data=memoryview(cut.data)[step:]))
                 self._cut_bytes -= step
+                self._private_bytes -= step
             else:
                 step = min(sent_bytes, (cut.start if cut else self._end) - self.position)
                 self.position += step
@@ -203,7 +207,7 @@ class Cursor:
         self._fanout.forget(self)
         self._is_discarded = True
         self.cuts = _NO_CUTS
-        self._cut_bytes = 0
+        self._cut_bytes = self._private_bytes = 0
         self._stop = self.position
 
     @property
@@ -215,6 +219,7 @@ class Cursor:
             if self.cuts is _NO_CUTS:
                 self.cuts = deque()
             self.cuts.append(cut)
+            self._private_bytes += len(cut.data)
             self._cut_bytes += len(cut.data) - (cut.end - cut.start)
 
     def _pass_skips(self) -> None:

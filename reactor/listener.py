@@ -205,5 +205,9 @@ class Listener:
         self._reactor.call_later(REST_SECONDS, self._watch)
 
     def _watch(self) -> None:
-        if not self._is_closed:
+        if self._is_closed:
+            return
+        try:
             self._reactor.set_interest(self._socket.fileno(), READ, self)
+        except OSError:  # ENOSPC, ENOMEM: epoll_ctl(2), too, may lack memory
+            self._reactor.call_later(REST_SECONDS, self._watch)

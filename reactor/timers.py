@@ -25,6 +25,11 @@ class Timer:
         self.callback: Callable[[], None] | None = callback
         self._timers = timers
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is still to be called."""
+        return self.callback is not None
+
     def cancel(self) -> None:
         """Never call. What the callback refers to is let go of at once."""
         if self.callback is not None:

@@ -1,0 +1,327 @@
+"""More than can be taken: nothing is lost, one who does not read delays and costs only itself, and
+no program keeps more than a few mebibytes of it.
+
+Deadlines are tested on a clock that the test moves (tests/reactor/test_flow.py); here they pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.processes import (
+    CLOSED,
+    DEADLINE_SECONDS,
+    Program,
+    RawClient,
+    Room,
+    Speaker,
+    Stage,
+)
+from tests.end_to_end.test_hostile_server import FakeServer
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="the kernel does not tell what memory is used"
+)
+
+MIB = 1024 * 1024
+
+MAX_RISE_MIB = 24
+"""What a program may keep, whatever it is given: the tests that need to know give it more."""
+
+PIECE_BYTES = 400_000
+"""Whole lines, and less than a server keeps for its console."""
+
+CUT = re.compile(r"cut 127\.0\.0\.1:\d+ \((\S+)\): (\d+) bytes unsent, behind for (\d+\.\d) s")
+CUT_MORE = re.compile(r"cut (\d+) more: slow reader")
+NOT_SHOWN = re.compile(r"warning: standard output: (\d+) lines not shown")
+
+
+class Memory:
+    """How far the memory of a program rises, at its highest, within the block."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    def __enter__(self) -> None:
+        self._start = self._peak_bytes()
+
+    def __exit__(self, exception_type: type[BaseException] | None, *details: object) -> None:
+        if exception_type is None:
+            rise_mib = (self._peak_bytes() - self._start) / MIB
+            assert rise_mib < MAX_RISE_MIB, f"{self._program.name} keeps {rise_mib:.1f} MiB"
+
+    def _peak_bytes(self) -> int:
+        return 1024 * int(status_of(self._program, "VmHWM").split()[0])
+
+
+def status_of(program: Program, field: str) -> str:
+    """A line of proc(5), status."""
+    text = Path(f"/proc/{program.process.pid}/status").read_text()
+    return dict(line.split(":\t", maxsplit=1) for line in text.splitlines())[field]
+
+
+def story(mib: int, line_bytes: int = 4000) -> bytes:
+    """Numbered lines, of so many bytes each, of so many mebibytes in all."""
+    text = b"x" * (line_bytes - len(b"0000000 \n"))
+    return b"".join(b"%07d %s\n" % (number, text) for number in range(mib * MIB // line_bytes))
+
+
+def said_by(name: str, lines: bytes) -> bytes:
+    """What the others are shown of it."""
+    prefix = f"{name}: ".encode()
+    return prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
+
+
+def pour(room: Room, talker: RawClient, lines: bytes, ears: list[Speaker]) -> None:
+    """`talker` says all of it, no faster than `ears` are shown it: nobody waits for a console, and
+    what it was not shown would be missed."""
+    for start in range(0, len(lines), PIECE_BYTES):
+        talker.feed(lines[start : start + PIECE_BYTES])
+        for ear in ears:
+            await_bytes(room, ear, min(start + PIECE_BYTES, len(lines)))
+
+
+def await_bytes(room: Room, speaker: Speaker, count: int) -> None:
+    room.pump.wait(lambda: len(speaker.stdout.unread) >= count)
+
+
+def shows_all(speaker: Speaker, shown: bytes) -> None:
+    """`shown` comes next; compared piece by piece, since there may be much of it."""
+    for start in range(0, len(shown), MIB):
+        speaker.stdout.expect(shown[start : start + MIB])
+
+
+def shows_among(room: Room, speaker: Speaker, shown: bytes, names: list[str]) -> None:
+    """`shown` comes next, and among its lines, wherever, that each of `names` left, once."""
+    lefts = [f"{name} left the chatroom\n".encode() for name in names]
+    size = len(shown) + sum(map(len, lefts))
+    await_bytes(room, speaker, size)
+    unread = speaker.stdout.unread
+    lines = bytes(unread[:size]).splitlines(keepends=True)
+    del unread[:size]
+    assert Counter(line for line in lines if line.endswith(b" left the chatroom\n")) == Counter(
+        lefts
+    )
+    assert b"".join(line for line in lines if line not in lefts) == shown
+
+
+def complains_of_cuts(room: Room, names: list[str]) -> None:
+    """The server tells next that so many were cut: some with name and numbers, others in sum."""
+    told = 0
+    while told < len(names):
+        line = room.server.stderr.take_line()
+        if more := CUT_MORE.fullmatch(line):
+            told += int(more[1])
+            continue
+        match = CUT.fullmatch(line)
+        assert match, line
+        assert match[1] in names
+        assert int(match[2]) > MIB
+        told += 1
+    assert told == len(names)
+
+
+def join_deaf(room: Room, name: str) -> socket.socket:
+    """Someone joins whom nobody reads for, and everyone sees it."""
+    sock = socket.create_connection(("127.0.0.1", room.port), DEADLINE_SECONDS)
+    sock.sendall(f"JOIN {name} {room.passcode}\n".encode())
+    assert sock.recv(3, socket.MSG_WAITALL) == b"OK\n"
+    room.all_show(f"{name} joined the chatroom")
+    return sock
+
+
+def fill(descriptor: int, data: bytes, program: Program) -> int:
+    """Write of `data` what is taken until `program` has gone to sleep over it: how much that is.
+
+    With something to read, and in want of it, the program would not sleep.
+    """
+    taken_bytes = 0
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while taken_bytes < len(data) and time.monotonic() < deadline:
+        is_asleep = status_of(program, "State").startswith("S")
+        try:
+            taken_bytes += os.write(descriptor, data[taken_bytes : taken_bytes + MIB])
+        except BlockingIOError:
+            if is_asleep:
+                break
+    return taken_bytes
+
+
+# The server.
+
+
+def test_one_pours_and_twenty_read_every_line_in_order() -> None:
+    with Room() as room:
+        talker = room.join_raw("Talker")
+        for number in range(20):
+            room.join_raw(f"ear{number}")
+        lines = story(2, line_bytes=50)
+        with Memory(room.server):
+            ears = [room.server, *room.members[1:]]
+            pour(room, talker, lines, ears)
+            for speaker in ears:
+                shows_all(speaker, said_by("Talker", lines))
+        room.nothing_else()
+
+
+def test_a_member_that_is_stopped_is_cut_and_nobody_else_loses_a_line() -> None:
+    lines = story(4)
+    shown = said_by("Talker", lines)
+    with Room() as room:
+        talker, ear = room.join_raw("Talker"), room.join_raw("Ear")
+        (stopped,) = room.join("Stopped")
+        stopped.signal(signal.SIGSTOP)
+        with Memory(room.server):
+            pour(room, talker, lines, [room.server, ear])
+            room.members.remove(stopped)
+            for speaker in (room.server, ear):
+                shows_among(room, speaker, shown, ["Stopped"])
+        talker.shows("Stopped left the chatroom")
+        complains_of_cuts(room, ["Stopped"])
+        room.nothing_else()
+
+        stopped.signal(signal.SIGCONT)
+        assert shown.startswith(stopped.stdout.take_rest())
+        stopped.exits(1, CLOSED)
+
+
+@contextlib.contextmanager
+def trickling(sock: socket.socket, max_bytes: int) -> Iterator[bytearray]:
+    """Within the block, so many bytes each 100 ms are read, until there are no more: these."""
+    heard = bytearray()
+    is_over = threading.Event()
+
+    def read() -> None:
+        with contextlib.suppress(ConnectionError):
+            while not is_over.wait(0.1) and (data := sock.recv(max_bytes)):
+                heard.extend(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield heard
+    finally:
+        is_over.set()
+        reader.join()
+
+
+@pytest.mark.parametrize("max_bytes", [4096, 3])
+def test_a_member_that_reads_at_a_trickle_is_cut_and_nobody_else_loses_a_line(
+    max_bytes: int,
+) -> None:
+    lines = story(4)
+    shown = said_by("Talker", lines)
+    with Room() as room:
+        talker, ear = room.join_raw("Talker"), room.join_raw("Ear")
+        with join_deaf(room, "Trickler") as sock, trickling(sock, max_bytes) as heard:
+            with Memory(room.server):
+                pour(room, talker, lines, [room.server, ear])
+                for speaker in (room.server, ear):
+                    shows_among(room, speaker, shown, ["Trickler"])
+            talker.shows("Trickler left the chatroom")
+        complains_of_cuts(room, ["Trickler"])
+        assert heard
+        assert shown.startswith(heard)
+        room.nothing_else()
+
+
+def test_forty_who_never_read_cost_no_more_memory_than_one() -> None:
+    lines = story(4)
+    shown = said_by("Talker", lines)
+    names = [f"deaf{number}" for number in range(40)]
+    with Room() as room, contextlib.ExitStack() as sockets:
+        talker, ear = room.join_raw("Talker"), room.join_raw("Ear")
+        for name in names:
+            sockets.enter_context(join_deaf(room, name))
+        with Memory(room.server):
+            pour(room, talker, lines, [room.server, ear])
+            for speaker in (room.server, ear):
+                shows_among(room, speaker, shown, names)
+        shows_among(room, talker, b"", names)
+        complains_of_cuts(room, names)
+        room.nothing_else()
+
+
+@pytest.mark.parametrize("on_terminal", [False, True], ids=["pipe", "terminal"])
+def test_of_what_a_paused_console_is_not_shown_little_is_kept_and_the_rest_counted(
+    on_terminal: bool,
+) -> None:
+    # More than the server may keep, in pieces that fit the test's own memory.
+    rounds = 2 * MAX_RISE_MIB
+    lines = story(1)
+    shown = said_by("Talker", lines)
+    with Room(on_terminal=on_terminal) as room:
+        talker, ear = room.join_raw("Talker"), room.join_raw("Ear")
+        room.server.stdout.pause()
+        if on_terminal:
+            room.server.feed(b"\x13")  # Ctrl-S
+        with Memory(room.server):
+            for _ in range(rounds):
+                talker.feed(lines)
+                shows_all(ear, shown)
+        if on_terminal:
+            room.server.feed(b"\x11")  # Ctrl-Q
+        room.server.stdout.resume()
+        line = room.server.stderr.take_line()
+        match = NOT_SHOWN.fullmatch(line)
+        assert match, line
+        said_lines = rounds * lines.count(b"\n")
+        shown_lines = (shown * rounds).splitlines(keepends=True)[: said_lines - int(match[1])]
+        shows_all(room.server, b"".join(shown_lines))
+        room.nothing_else()
+
+
+# The client.
+
+
+def test_a_client_takes_no_more_than_its_server_does_and_loses_nothing(tmp_path: Path) -> None:
+    lines = story(2 * MAX_RISE_MIB)
+    keyboard = tmp_path / "keyboard"
+    os.mkfifo(keyboard)
+    with FakeServer(redirect=f"<> {keyboard}") as server:
+        voice = os.open(keyboard, os.O_WRONLY | os.O_NONBLOCK)  # `<>` has not waited for it
+        try:
+            server.lets_in()
+            with Memory(server.client):
+                server.peer.stdout.pause()
+                taken_bytes = fill(voice, lines, server.client)
+                assert taken_bytes < MAX_RISE_MIB * MIB
+                server.peer.stdout.resume()
+                server.pump.write(voice, lines[taken_bytes:])
+                shows_all(server.peer, lines)
+        finally:
+            os.close(voice)
+        server.goes_away()
+
+
+def test_a_client_takes_no_more_than_its_screen_does_and_loses_nothing() -> None:
+    lines = story(2 * MAX_RISE_MIB)
+    with Stage() as stage, socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        client = stage.start_client(port)
+        listener.settimeout(DEADLINE_SECONDS)
+        sock, _ = listener.accept()
+        with sock:
+            assert sock.recv(100) == b"JOIN Alice abc12\n"
+            sock.sendall(b"OK\n")
+            client.shows(f"Connected to 127.0.0.1 on port {port}")
+            sock.setblocking(False)
+            with Memory(client):
+                client.stdout.pause()
+                taken_bytes = fill(sock.fileno(), lines, client)
+                assert taken_bytes < MAX_RISE_MIB * MIB
+                client.stdout.resume()
+                stage.pump.write(sock.fileno(), lines[taken_bytes:])
+                shows_all(client, lines)
+        client.exits(1, CLOSED)
