@@ -32,6 +32,10 @@ from reactor.timers import Timer
 PAGE_BYTES = 256 * 1024
 """Bytes after which a page is full: whoever feeds the log lets the turn end before feeding more."""
 
+TURN_BYTES = 64 * 1024 * 1024
+"""Bytes handed to the kernel in one turn, for all members together: a turn for thousands lasts some
+tens of milliseconds, which is how long a line may have to wait for its own turn."""
+
 SMALL_PAGE_BYTES = 16 * 1024
 """A page below this is joined with the next when somebody still needs it, so that quiet talk past
 a slow reader costs bytes and not objects."""
@@ -255,7 +259,8 @@ class Fanout:
     @property
     def is_page_full(self) -> bool:
         """Whether this turn has had its share: feed no more until it has ended."""
-        return self.log.end - self.log.sealed_end >= PAGE_BYTES
+        unsealed_bytes = self.log.end - self.log.sealed_end
+        return unsealed_bytes >= min(PAGE_BYTES, TURN_BYTES // max(1, len(self._live)))
 
     def subscribe(self, connection: Connection) -> Cursor:
         """From here on, in the order of the calls, `connection` gets what is broadcast. Nothing

@@ -31,6 +31,7 @@ from reactor.flow import (
     BEHIND_SECONDS,
     DRAIN_SECONDS,
     MAX_SEND_QUEUE_BYTES,
+    PAUSE_SECONDS,
     SEND_QUEUE_BYTES,
     STALL_SECONDS,
 )
@@ -761,7 +762,7 @@ def test_a_held_room_does_not_spin(house: House) -> None:
     house.loop.turn_until(lambda: not house.loop.selector.real.select(0))
     house.loop.turn(3)
     house.loop.selector.waits.clear()
-    house.loop.pass_seconds(DRAIN_SECONDS * 0.75)
+    house.loop.pass_seconds(PAUSE_SECONDS * 0.75)
     assert len(house.loop.selector.waits) <= 2
 
 

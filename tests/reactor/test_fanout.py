@@ -676,6 +676,21 @@ def test_after_turn_comes_when_a_private_line_was_sent_or_a_slow_reader_took_som
     assert crowd.turns > turns
 
 
+def test_with_many_members_a_page_is_full_earlier(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "TURN_BYTES", 3_000)
+    monkeypatch.setattr(fanout, "PAGE_BYTES", 1_200)
+    for limit_bytes in (1_200, 1_200, 1_000, 750):
+        crowd.join()
+        crowd.say(PATTERN[: limit_bytes - 1])
+        assert not crowd.fanout.is_page_full
+        crowd.say(b"x")
+        assert crowd.fanout.is_page_full
+        crowd.loop.turn()
+        assert not crowd.fanout.is_page_full
+
+
 def test_what_after_turn_adds_is_sent_in_the_next_turn_which_follows_at_once(crowd: Crowd) -> None:
     ann = crowd.join()
     rest = [b"five", b"four", b"three", b"two"]

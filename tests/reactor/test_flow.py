@@ -15,7 +15,9 @@ from reactor.flow import (
     BEHIND_SECONDS,
     DRAIN_BYTES,
     DRAIN_SECONDS,
+    HELD_QUEUE_BYTES,
     MAX_SEND_QUEUE_BYTES,
+    PAUSE_SECONDS,
     SEND_QUEUE_BYTES,
     STALL_SECONDS,
     Lag,
@@ -47,30 +49,43 @@ def test_the_room_is_held_for_one_who_drained_well_in_the_last_window(
     taken_bytes: int, holds_room: bool
 ) -> None:
     lag = Lag(0)
-    lag.judge(BEHIND, 0)
+    lag.judge(HELD_QUEUE_BYTES, 0)
     if taken_bytes:
         lag.note_taken(taken_bytes // 2, 0.03)
         lag.note_taken(taken_bytes - taken_bytes // 2, 0.06)
-    lag.judge(BEHIND, 0.09)
+    lag.judge(HELD_QUEUE_BYTES, 0.09)
     assert lag.holds_room, "the doubt is in its favour until one window has passed"
-    lag.judge(BEHIND, DRAIN_SECONDS)
+    lag.judge(HELD_QUEUE_BYTES, DRAIN_SECONDS)
     assert lag.holds_room == holds_room
 
 
 def test_what_was_taken_in_one_window_does_not_count_in_the_next() -> None:
     lag = Lag(0)
-    lag.judge(BEHIND, 0)
+    lag.judge(HELD_QUEUE_BYTES, 0)
     lag.note_taken(10 * DRAIN_BYTES, 0.05)
-    lag.judge(BEHIND, 0.125)
+    lag.judge(HELD_QUEUE_BYTES, 0.125)
     assert lag.holds_room
-    lag.judge(BEHIND, 0.25)
+    lag.judge(HELD_QUEUE_BYTES, 0.25)
     assert not lag.holds_room
     lag.note_taken(DRAIN_BYTES, 0.3)
-    lag.judge(BEHIND, 0.375)
+    lag.judge(HELD_QUEUE_BYTES, 0.375)
     assert lag.holds_room
 
 
-@pytest.mark.parametrize("owed_bytes", [BEHIND, MAX_SEND_QUEUE_BYTES, 10 * MAX_SEND_QUEUE_BYTES])
+def test_what_was_taken_before_it_fell_behind_does_not_count() -> None:
+    lag = Lag(0)
+    lag.judge(1, 0)
+    lag.note_taken(10 * DRAIN_BYTES, 0.0625)
+    lag.judge(HELD_QUEUE_BYTES, 0.0625)
+    lag.judge(HELD_QUEUE_BYTES, 0.125)
+    assert lag.holds_room
+    lag.judge(HELD_QUEUE_BYTES, 0.0625 + DRAIN_SECONDS)
+    assert not lag.holds_room
+
+
+@pytest.mark.parametrize(
+    "owed_bytes", [HELD_QUEUE_BYTES, MAX_SEND_QUEUE_BYTES, 10 * MAX_SEND_QUEUE_BYTES]
+)
 def test_one_who_drains_well_is_waited_for_as_long_as_it_takes(owed_bytes: int) -> None:
     lag = Lag(0)
     for window in range(1000):
@@ -78,6 +93,60 @@ def test_one_who_drains_well_is_waited_for_as_long_as_it_takes(owed_bytes: int) 
         assert lag.judge(owed_bytes, now) is None
         assert lag.holds_room
         lag.note_taken(DRAIN_BYTES, now)
+
+
+@pytest.mark.parametrize(
+    ("owed_bytes", "holds_room"),
+    [(BEHIND, False), (HELD_QUEUE_BYTES - 1, False)] + [(HELD_QUEUE_BYTES, True)],
+)
+def test_a_pause_holds_the_room_only_for_one_who_is_owed_much(
+    owed_bytes: int, holds_room: bool
+) -> None:
+    lag = Lag(0)
+    lag.judge(owed_bytes, 0)
+    lag.note_taken(DRAIN_BYTES, 0.05)
+    lag.judge(owed_bytes, 0.05)
+    assert lag.holds_room
+    assert lag.next_deadline() == min(0.05 + PAUSE_SECONDS, DRAIN_SECONDS)
+    lag.judge(owed_bytes, lag.next_deadline())
+    assert lag.holds_room == holds_room
+    lag.note_taken(1, 0.0875)
+    lag.judge(owed_bytes, 0.0875)
+    assert lag.holds_room, "it goes on"
+
+
+def test_one_who_fell_silent_long_before_it_fell_behind_holds_nobody_up() -> None:
+    lag = Lag(0)
+    lag.judge(1, 0)
+    lag.judge(BEHIND, 5)
+    assert not lag.holds_room
+
+
+def test_time_in_which_one_drains_well_is_not_held_against_it() -> None:
+    lag = Lag(0)
+    now = 0.0
+    for _ in range(40):  # five seconds behind, all of them draining
+        assert lag.judge(BEHIND, now) is None
+        lag.note_taken(DRAIN_BYTES, now)
+        now += 0.125
+    assert lag.judge(BEHIND, now) is None
+    start = now
+    while lag.judge(BEHIND, now) is None:
+        now += 0.125
+    assert now == start + BEHIND_SECONDS
+
+
+def test_windows_without_draining_add_up() -> None:
+    lag = Lag(0)
+    lag.judge(BEHIND, 0)
+    now = 0.0
+    for window in range(100):
+        if window % 2:
+            lag.note_taken(DRAIN_BYTES, now)
+        now += 0.125
+        if lag.judge(BEHIND, now):
+            break
+    assert now == 2 * BEHIND_SECONDS - 0.125
 
 
 def judged_at(lag: Lag, owed_bytes: int, *instants: float) -> list[bool]:
@@ -155,8 +224,10 @@ def test_a_reader_is_looked_at_when_it_may_be_judged_otherwise_and_not_before() 
     lag.judge(1, 3)
     assert lag.next_deadline() == 3 + STALL_SECONDS
     lag.judge(BEHIND, 3)
+    assert lag.next_deadline() == 3 + PAUSE_SECONDS
+    lag.judge(BEHIND, 3 + PAUSE_SECONDS)
     assert lag.next_deadline() == 3 + DRAIN_SECONDS
-    lag.judge(1, 3)
+    lag.judge(1, 3 + PAUSE_SECONDS)
     assert lag.next_deadline() == 3 + STALL_SECONDS
 
 
@@ -266,13 +337,13 @@ def test_one_who_unsubscribed_long_ago_is_judged_by_what_it_is_owed(crowd: Crowd
 def test_the_room_is_held_while_one_who_is_behind_drains_well_and_no_longer(crowd: Crowd) -> None:
     slow, ann = crowd.join(), crowd.join()
     owe(crowd, slow, 6 * SEND_QUEUE_BYTES)
-    windows = 0
+    pauses = 0
     while crowd.fanout.is_held:
         assert slow.cursor.owed_bytes > SEND_QUEUE_BYTES
-        crowd.read(slow, 8 * DRAIN_BYTES)
-        crowd.loop.pass_seconds(DRAIN_SECONDS)
-        windows += 1
-    assert windows * DRAIN_SECONDS > BEHIND_SECONDS
+        crowd.read(slow, DRAIN_BYTES)
+        crowd.loop.pass_seconds(PAUSE_SECONDS / 2)
+        pauses += 1
+    assert pauses * PAUSE_SECONDS / 2 > BEHIND_SECONDS
     assert slow.lost == []
     assert slow.cursor.owed_bytes <= SEND_QUEUE_BYTES
     crowd.say(b"end")
@@ -293,16 +364,16 @@ def test_whoever_waits_for_a_held_room_is_told_when_it_is_held_no_longer(crowd: 
     assert crowd.turns > turns
 
 
-def test_one_who_stops_reading_holds_the_room_for_a_window_and_is_then_cut(crowd: Crowd) -> None:
+def test_one_who_stops_reading_holds_the_room_for_a_pause_and_is_then_cut(crowd: Crowd) -> None:
     deaf, ann = crowd.join(), crowd.join()
     owe(crowd, deaf, BEHIND)
-    crowd.loop.pass_seconds(DRAIN_SECONDS)
-    assert crowd.fanout.is_held, "this was the window in which its kernel took much"
-    crowd.loop.pass_seconds(DRAIN_SECONDS)
+    crowd.loop.pass_seconds(PAUSE_SECONDS * 0.9)
+    assert crowd.fanout.is_held
+    crowd.loop.pass_seconds(PAUSE_SECONDS * 0.2)
     assert not crowd.fanout.is_held
     crowd.say(b"still here")
     read_all(crowd, ann)
-    crowd.loop.pass_seconds(BEHIND_SECONDS - 3 * DRAIN_SECONDS)
+    crowd.loop.pass_seconds(BEHIND_SECONDS - 2 * DRAIN_SECONDS)
     assert deaf.lost == []
     crowd.loop.pass_seconds(2 * DRAIN_SECONDS)
     [error] = deaf.lost

@@ -154,7 +154,11 @@ class Play:
         self.room = WatchedRoom(
             self.members,
             self.model,
-            self.reactor, self.dispatcher, cast(Sink, self.console), journal, self._note_empty
+            self.reactor,
+            self.dispatcher,
+            cast(Sink, self.console),
+            journal,
+            self._note_empty,
         )
         self.listener = Listener(
             self.reactor,
