@@ -336,11 +336,11 @@ def test_one_who_unsubscribed_long_ago_is_judged_by_what_it_is_owed(crowd: Crowd
 
 def test_the_room_is_held_while_one_who_is_behind_drains_well_and_no_longer(crowd: Crowd) -> None:
     slow, ann = crowd.join(), crowd.join()
-    owe(crowd, slow, 14 * SEND_QUEUE_BYTES)
+    owe(crowd, slow, 22 * SEND_QUEUE_BYTES)
     pauses = 0
     while crowd.fanout.is_held:
         assert slow.cursor.owed_bytes > SEND_QUEUE_BYTES
-        crowd.read(slow, 2 * DRAIN_BYTES)
+        crowd.read(slow, 8 * DRAIN_BYTES)
         crowd.loop.pass_seconds(PAUSE_SECONDS / 2)
         pauses += 1
     assert pauses * PAUSE_SECONDS / 2 > BEHIND_SECONDS
