@@ -6,8 +6,8 @@ held for it, whether it is to be cut, and when to ask again. The rules:
 - A reader with more than SEND_QUEUE_BYTES unsent is *behind*. What the log holds from its position
   on counts whole, its own lines too: all of it is kept because of this reader.
 - While one who is behind drains well (DRAIN_BYTES in each DRAIN_SECONDS), the room is *held*:
-  talkers are not read, so live readers lose nothing and talkers feel TCP's back-pressure. A pause of
-  more than PAUSE_SECONDS lets them go on, up to HELD_QUEUE_BYTES unsent.
+  talkers are not read, so live readers lose nothing and talkers feel TCP's back-pressure. A
+  pause of more than PAUSE_SECONDS lets them go on, up to HELD_QUEUE_BYTES unsent.
 - One who is behind and does not drain like that holds nobody up. It is cut once that has gone on
   for BEHIND_SECONDS, or at once with MAX_SEND_QUEUE_BYTES unsent.
 - One who is owed anything and takes no byte for STALL_SECONDS is cut, behind or not.

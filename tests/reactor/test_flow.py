@@ -97,7 +97,7 @@ def test_one_who_drains_well_is_waited_for_as_long_as_it_takes(owed_bytes: int) 
 
 @pytest.mark.parametrize(
     ("owed_bytes", "holds_room"),
-    [(BEHIND, False), (HELD_QUEUE_BYTES - 1, False)] + [(HELD_QUEUE_BYTES, True)],
+    [(BEHIND, False), (HELD_QUEUE_BYTES - 1, False), (HELD_QUEUE_BYTES, True)],
 )
 def test_a_pause_holds_the_room_only_for_one_who_is_owed_much(
     owed_bytes: int, holds_room: bool
