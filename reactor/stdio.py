@@ -249,7 +249,9 @@ class Sink:
             self._tell(error)
 
     def _has_room(self) -> bool:
-        return bool(select.select([], [self._descriptor], [], 0)[1])
+        poller = select.poll()  # select(2) knows no descriptor above 1,023
+        poller.register(self._descriptor, select.POLLOUT)
+        return bool(poller.poll(0))
 
     def _set_waiting(self, is_waiting: bool) -> None:
         if is_waiting != self._is_waiting:
