@@ -11,11 +11,12 @@ USERNAME ?= Alice
 PYTHONS ?= 3.10 3.12 3.13
 MINUTES ?= 5
 SECONDS ?= 60
-SEED ?= 1
 
 BIN = $(VENV)/bin
 BENCH_VENV = $(VENV)-bench
 BENCH_TOOLS = $(BENCH_VENV)/.tools
+FUZZ_VENV = $(VENV)-fuzz
+FUZZ_TOOLS = $(FUZZ_VENV)/.tools
 TOOLS = $(VENV)/.tools
 
 .DEFAULT_GOAL := help
@@ -59,13 +60,16 @@ simulate: $(TOOLS)  ## play new seeds of the simulated network for MINUTES
 	@$(BIN)/python -m tests.simulation --minutes $(MINUTES)
 
 replay: $(TOOLS)  ## play one SEED of it step by step
-	@$(BIN)/python -m tests.simulation --seed $(SEED)
+	@$(BIN)/python -m tests.simulation --seed $(or $(SEED),$(error SEED=… says which))
 
-fuzz: $(TOOLS)  ## attack the pure core for SECONDS, guided by coverage where atheris is there
-	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+fuzz: $(FUZZ_TOOLS)  ## attack the pure core for SECONDS, guided by coverage where atheris is there
+	@$(FUZZ_VENV)/bin/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-fuzz-wire: $(TOOLS)  ## attack a running room for SECONDS: HOST, PORT, PASSCODE, SEED
-	@$(BIN)/python -m tests.fuzz.wire --host $(HOST) --port $(PORT) --passcode $(PASSCODE) --seed $(SEED) --seconds $(SECONDS)
+fuzz-wire:  ## attack a running room for SECONDS: HOST, PORT, PASSCODE
+	@$(PYTHON) -m tests.fuzz.wire --host $(HOST) --port $(PORT) --passcode $(PASSCODE) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+siege:  ## the same against a server of its own
+	@$(PYTHON) -m tests.fuzz.siege --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 faults: $(TOOLS)  ## let every system call fail once under a small session (needs strace)
 	@$(BIN)/python -m tests.faults $(ARGS)
@@ -90,5 +94,10 @@ $(BENCH_TOOLS): requirements-bench.txt
 	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
+$(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
+	@$(PYTHON) -m venv $(FUZZ_VENV)
+	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
+	@touch $@
+
 .PHONY: help run-server run-client test test-all lint types coverage bench bench-quick bench-flow \
-	simulate replay fuzz fuzz-wire faults soak picture clean
+	simulate replay fuzz fuzz-wire siege faults soak picture clean

@@ -205,6 +205,8 @@ class Cursor:
             else:
                 step = min(sent_bytes, (cut.start if cut else self._end) - self.position)
                 self.position += step
+            if not step:
+                raise ValueError("more was sent than is owed")
             sent_bytes -= step
 
     def discard(self) -> None:

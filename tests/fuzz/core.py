@@ -1,0 +1,341 @@
+"""One entry for every fuzzer: bytes are played to the pure core as a session, and looked at.
+
+In: any bytes, read as a script (docs/FUZZING.md):
+
+    <1> to <4>      what follows is the next piece that this connection sends
+    <1/> to <4/>    this connection ends; what it sends afterwards comes from a new one
+
+All other bytes are sent as they stand; what comes before the first mark is sent by connection 1.
+Out: nothing. Raised: AssertionError with the reason when a property does not hold, and whatever
+the codec raises that it should not.
+
+The script is played several times: as it stands, each line taken alone and in blocks; in one piece
+and in single bytes; with small limits, which a short script can reach, and with the real ones. What
+everyone reads must each time be what tests.fuzz.plain says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from codec import (
+    MAX_JOIN_BYTES,
+    MAX_LINE_BYTES,
+    Deliveries,
+    Dispatcher,
+    LineDecoder,
+    LineTooLongError,
+    ProtocolError,
+    decode_text,
+    encode_line,
+    format_join,
+    format_refusal,
+    has_control_or_line_end,
+    is_exit,
+    parse_answer,
+    parse_join,
+)
+from tests.fuzz.plain import (
+    DOCUMENTED_LIMITS,
+    EXPECTED,
+    NAME,
+    PASSCODE,
+    UNSAFE,
+    USAGE,
+    Limits,
+    PlainServer,
+)
+
+SMALL_LIMITS = Limits(40, 64)
+"""Few enough to be met by short scripts; every line of fixed text is shorter."""
+
+BLOCK_BYTES = 16 * 1024
+"""Most bytes of lines that are taken at once, as the room has it."""
+
+CONSOLE = -1
+"""Whose screen the server prints on."""
+
+_MARK = re.compile(rb"<([1-4])(/?)>")
+
+_REPLIES = re.compile(
+    "|".join(
+        [
+            f"Active Users: {NAME}(, {NAME})*",
+            r"No such user: [^ \t]+",
+            re.escape(USAGE),
+            r"Message too long \(limit \d+ bytes\); not sent",
+        ]
+    )
+)
+"""What a member reads alone, and from nobody (docs/PROTOCOL.md, section 5)."""
+
+
+class Piece(NamedTuple):
+    """Bytes that a connection sends, or None: it ends."""
+
+    who: int
+    data: bytes | None
+
+
+def core(data: bytes) -> None:
+    """Play `data`, and raise if anything about it is not as documented."""
+    script = read_script(data)
+    assert DOCUMENTED_LIMITS == (MAX_JOIN_BYTES, MAX_LINE_BYTES)
+    for limits in (SMALL_LIMITS, DOCUMENTED_LIMITS):
+        plain = PlainServer(limits)
+        singly, in_blocks = Core(limits, takes_blocks=False), Core(limits, takes_blocks=True)
+        for piece in script:
+            for server in (plain, singly, in_blocks):
+                _play(server, [piece])
+            expected = {key: bytes(peer.screen) for key, peer in plain.peers.items()}
+            expected[CONSOLE] = plain.console
+            for core_ in (singly, in_blocks):
+                _compare(core_.screens, expected, f"after {piece}")
+        for name, pieces in (("whole", merged(script)), ("in bytes", in_bytes(script))):
+            core_ = Core(limits, takes_blocks=True)
+            _play(core_, pieces)
+            _compare(core_.screens, in_blocks.screens, name)
+
+
+def read_script(data: bytes) -> list[Piece]:
+    """What a script says is to happen, in order."""
+    pieces: list[Piece] = []
+    first, *rest = _MARK.split(data)
+    if first:
+        pieces.append(Piece(1, first))
+    for digit, slash, content in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+        if slash:
+            pieces.append(Piece(int(digit), None))
+        if content or not slash:
+            pieces.append(Piece(int(digit), content))
+    return pieces
+
+
+def merged(script: Iterable[Piece]) -> list[Piece]:
+    """The same with neighbouring pieces of one connection in one."""
+    pieces: list[Piece] = []
+    for who, data in script:
+        last = pieces[-1] if pieces else None
+        if data is not None and last and last.who == who and last.data is not None:
+            pieces[-1] = Piece(who, last.data + data)
+        else:
+            pieces.append(Piece(who, data))
+    return pieces
+
+
+def in_bytes(script: Iterable[Piece]) -> list[Piece]:
+    """The same with a piece for each byte."""
+    return [
+        Piece(who, part)
+        for who, data in script
+        for part in ([None] if data is None else [bytes([byte]) for byte in data] or [b""])
+    ]
+
+
+class Peer:
+    """One connection: a stranger, a member, or one who is not heard any more."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.decoder = LineDecoder(limits.join_bytes)
+        self.username = ""
+        self.is_closed = False
+
+
+class Core:
+    """The codec as a server uses it, without a server: what is in `screens` has been read."""
+
+    def __init__(self, limits: Limits, takes_blocks: bool) -> None:
+        self.screens: dict[int, bytes] = {CONSOLE: b""}
+        self._limits = limits
+        self._takes_blocks = takes_blocks
+        self._dispatcher = Dispatcher(PASSCODE, _local_time, limits.line_bytes)
+        self._peers: dict[int, Peer] = {}
+        self._members: dict[str, int] = {}
+
+    def receive(self, who: int, data: bytes) -> None:
+        peer = self._peer(who)
+        if peer.is_closed:
+            return
+        peer.decoder.feed_data(data)
+        takes = 0
+        while not peer.is_closed and self._take(who, peer):
+            takes += 1
+            assert takes <= data.count(b"\n") + 1, "takes more lines than were sent"
+
+    def end(self, who: int) -> None:
+        peer = self._peer(who)
+        if peer.username:
+            self._part(who, peer, self._dispatcher.leave(peer.username))
+        peer.is_closed = True
+
+    def _peer(self, who: int) -> Peer:
+        self.screens.setdefault(who, b"")
+        return self._peers.setdefault(who, Peer(self._limits))
+
+    def _take(self, who: int, peer: Peer) -> bool:
+        """Take the next line, or a block of them; False if none is complete."""
+        if self._takes_blocks and peer.username:
+            lines = peer.decoder.peek_lines(BLOCK_BYTES)
+            assert lines == b"" or lines.endswith(b"\n")
+            deliveries = self._dispatcher.dispatch_plain(peer.username, lines) if lines else None
+            if deliveries is not None:
+                assert not deliveries.leaves
+                assert not deliveries.private
+                peer.decoder.drop(len(lines))
+                self._show(who, peer.username, deliveries)
+                return True
+        try:
+            line = peer.decoder.next_line()
+        except LineTooLongError as error:
+            self._refuse(who, peer, error)
+            return True
+        if line is None:
+            return False
+        assert b"\n" not in line
+        assert len(line) <= peer.decoder.max_line_bytes
+        _look_at_line(line)
+        if peer.username:
+            self._obey(who, peer, line)
+        else:
+            self._join(who, peer, line)
+        return True
+
+    def _refuse(self, who: int, peer: Peer, error: LineTooLongError) -> None:
+        if peer.username:
+            self._show(who, peer.username, self._dispatcher.refuse(peer.username, error))
+        else:
+            self._turn_away(who, peer, EXPECTED)
+
+    def _join(self, who: int, peer: Peer, line: bytes) -> None:
+        before = self._dispatcher.usernames
+        try:
+            join = parse_join(line)
+            deliveries = self._dispatcher.join(join)
+        except ProtocolError as error:
+            assert self._dispatcher.usernames == before
+            self._turn_away(who, peer, str(error))
+            return
+        assert self._dispatcher.usernames == [*before, join.username]
+        self._members[join.username] = who
+        self._show(who, join.username, deliveries)
+        peer.username = join.username
+        peer.decoder.max_line_bytes = self._limits.line_bytes
+
+    def _obey(self, who: int, peer: Peer, line: bytes) -> None:
+        deliveries = self._dispatcher.dispatch(peer.username, line)
+        assert deliveries.leaves == is_exit(line)
+        if deliveries.leaves:
+            self._part(who, peer, deliveries)
+            peer.is_closed = True
+        else:
+            self._show(who, peer.username, deliveries)
+
+    def _turn_away(self, who: int, peer: Peer, reason: str) -> None:
+        line = encode_line(format_refusal(ProtocolError(reason)))
+        _look_at_lines(line, self._limits)
+        self.screens[who] += line
+        peer.is_closed = True
+
+    def _part(self, who: int, peer: Peer, deliveries: Deliveries) -> None:
+        assert deliveries.leaves
+        assert peer.username not in self._dispatcher.usernames
+        del self._members[peer.username]
+        self._show(who, peer.username, deliveries)
+        peer.username = ""
+
+    def _show(self, origin: int, username: str, deliveries: Deliveries) -> None:
+        _look_at_lines(deliveries.console, self._limits)
+        _look_at_lines(deliveries.room, self._limits)
+        _look_for_sender(username, deliveries)
+        self.screens[CONSOLE] += deliveries.console
+        for who in self._members.values():
+            if who != origin or deliveries.room_and_self:
+                self.screens[who] += deliveries.room
+        for name, line in deliveries.private:
+            _look_at_lines(line, self._limits)
+            assert line.count(b"\n") == 1
+            self.screens[self._members[name]] += line
+
+
+def _play(server: Core | PlainServer, pieces: Iterable[Piece]) -> None:
+    """Play on; a connection that has ended and sends is a new one, whose screen goes on."""
+    for who, data in pieces:
+        if data is None:
+            server.end(who)
+            _forget(server, who)
+        else:
+            server.receive(who, data)
+
+
+def _forget(server: Core | PlainServer, who: int) -> None:
+    if isinstance(server, Core):
+        del server._peers[who]
+    else:
+        screen = server.peers[who].screen
+        del server.peers[who]
+        server.receive(who, b"")
+        server.peers[who].screen = screen
+
+
+def _compare(screens: dict[int, bytes], expected: dict[int, bytes], when: str) -> None:
+    for who, lines in expected.items():
+        assert screens[who] == lines, (
+            f"{when}: {'the console' if who == CONSOLE else who} reads {screens[who][-300:]!r} "
+            f"and not {lines[-300:]!r}"
+        )
+    assert screens.keys() == expected.keys(), when
+
+
+def _look_at_lines(lines: bytes, limits: Limits) -> None:
+    """What leaves the core is safe, whole, and within its limit."""
+    assert lines == b"" or lines.endswith(b"\n"), f"not ended: {lines!r}"
+    for line in lines[:-1].split(b"\n"):
+        text = line.decode()  # raises for what is not UTF-8
+        assert not UNSAFE & set(text), f"unsafe: {line!r}"
+        assert decode_text(line) == text, f"a client would show another text: {line!r}"
+        assert has_control_or_line_end(text) == ("\t" in text)
+        is_short = len(line) <= limits.line_bytes or line.startswith(b"Active Users: ")
+        assert is_short, f"too long: {len(line)} bytes"
+
+
+def _look_for_sender(username: str, deliveries: Deliveries) -> None:
+    """Nothing is shown as somebody else's, and nothing has an undocumented form."""
+    news = {f"{username} joined the chatroom", f"{username} left the chatroom"}
+    for lines in (deliveries.console, deliveries.room):
+        for line in lines.decode().removesuffix("\n").split("\n") if lines else []:
+            assert line.startswith(f"{username}: ") or line in news, f"forged: {line!r}"
+    for name, data in deliveries.private:
+        text = data.decode().removesuffix("\n")
+        is_reply = name == username and (text == "OK" or _REPLIES.fullmatch(text))
+        is_message = text.startswith(f"[Message from {username}]: ")
+        assert is_reply or is_message, f"to {name}: {text!r}"
+
+
+def _look_at_line(line: bytes) -> None:
+    """What any line at all may do to the functions that read one."""
+    reason = reason_of(lambda: parse_answer(line))
+    assert (decode_text(line) == "OK") if reason is None else not UNSAFE & set(reason)
+    if reason := reason_of(lambda: parse_join(line)):
+        assert reason == EXPECTED
+        return
+    join = parse_join(line)
+    if re.fullmatch(NAME, join.username):
+        reason = reason_of(lambda: format_join(join))
+        is_too_long = len(join.passcode) > MAX_JOIN_BYTES - len("JOIN  12345678")
+        assert reason if is_too_long else format_join(join) == line
+
+
+def reason_of(call: Callable[[], object]) -> str | None:
+    """Why the codec says no, or None if it does not."""
+    try:
+        call()
+    except ProtocolError as error:
+        return str(error)
+    return None
+
+
+def _local_time(seconds: int) -> tuple[int, ...]:
+    """It is always Wed Sep 24 12:31:44 2025."""
+    return (2025, 9, 24, 12 + seconds // 3600, 31, 44, 2)

@@ -1,0 +1,231 @@
+"""What always holds, for hypothesis to attack: each function here is one property.
+
+The same properties run with few examples in tests/fuzz/test_properties.py and for as long as
+somebody likes in `python -m tests.fuzz`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from codec import LineDecoder, LineTooLongError, decode_text, parse_answer
+from codec.commands import EXIT, LIST_USERS, MESSAGE, MISUSE, NOTHING, SAY, parse_command
+from codec.handshake import OK, parse_join
+from codec.text import are_plain, translate
+from tests.fuzz import ledger, plain
+from tests.fuzz.core import core, reason_of
+
+# What is worth typing, as text in which a lone surrogate stands for a byte that is not UTF-8.
+
+WORDS = [
+    *[":Users", ":Exit", ":Msg", ":msg", ":MSG", ":)", ":(", ":mytime", ":MyTime", ":+1hr"],
+    *["\\:mytime", "\\\\", "\\", ":", "C:\\x", "hi", "x" * 40, "Alice", "bob", "Carol", "alice:"],
+    *["JOIN", "OK", "ERROR", "abc12", "\u05d0\u200d", "\u00a0", "\u212aim", "\U0001f600", "é"],
+    *["\x1b[2J", "\x00", "\r", "\x85", "\u2028", "\u202e", "\udcff", "\udced\udca0\udc80"],
+]
+BLANKS = [" ", " ", " ", "\t", "  ", " \t"]
+UNSAFE = sorted(plain.UNSAFE)
+
+TEXTS = st.lists(
+    st.sampled_from(WORDS)
+    | st.sampled_from([*BLANKS, *sorted(plain.UNSAFE)])
+    | st.text(max_size=3),
+    max_size=8,
+).map(lambda parts: "".join(parts).replace("\n", ""))
+LINES = TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=20).map(
+    lambda data: data.replace(b"\n", b"")
+)
+
+# Sessions for tests.fuzz.core: joins first, as a rule, and lines in pieces behind them.
+
+JOINS = [
+    *[b"JOIN Alice abc12\n", b"JOIN Bob abc12\n", b"JOIN Carol abc12\r\n", b"JOIN BOB abc12\n"],
+    *[b"JOIN Dave abc1\n", b"JOIN  abc12\n", b"JOIN D-a.v_e9 abc12\n", b"JOIN Dave9.-_ abc12\n"],
+]
+MARKS = [b"<1>", b"<2>", b"<3>", b"<4>", b"<1>", b"<2>", b"<3/>"]
+EVENTS = st.one_of(
+    st.sampled_from(MARKS),
+    st.tuples(LINES, st.sampled_from([b"\n", b"\n", b"\r\n", b""])).map(b"".join),
+    st.tuples(st.sampled_from([b":Msg Bob ", b":msg ALICE ", b":Users", b":Exit"]), LINES).map(
+        lambda parts: b"".join(parts) + b"\n"
+    ),
+)
+OPENINGS = st.lists(
+    st.tuples(st.sampled_from(MARKS), st.sampled_from(JOINS)).map(b"".join), max_size=4
+).map(b"".join)
+SESSIONS = st.tuples(
+    OPENINGS | st.just(b"<1>JOIN Alice abc12\n<2>JOIN Bob abc12\n<3>JOIN Carol abc12\n"),
+    st.lists(EVENTS, max_size=14).map(b"".join),
+).map(b"".join)
+
+LEDGER_STEPS = st.builds(
+    ledger.Step,
+    st.sampled_from(
+        [
+            *["say", "say", "say_to_others", "say_to_others", "tell", "tell", "send", "send"],
+            *["seal", "drop", "join", "stop", "discard"],
+        ]
+    ),
+    st.integers(0, 5),
+    st.sampled_from([1, 2, 3, 7, 8, 9, 30]),
+)
+LEDGER_SCRIPTS = st.lists(LEDGER_STEPS, max_size=40).map(
+    lambda script: [ledger.Step("join"), ledger.Step("join"), *script]
+)
+
+
+def lines_never_depend_on_how_they_were_cut(data: bytes, limit: int) -> None:
+    """Every way there is to cut `data`, and what a plain reading of all of it gives."""
+    expected = plain_lines(data, limit)
+    for cuts in itertools.product((False, True), repeat=max(0, len(data) - 1)):
+        decoder = LineDecoder(limit)
+        taken: list[bytes | None] = []
+        start = 0
+        for end in [*(index + 1 for index, cut in enumerate(cuts) if cut), len(data)]:
+            decoder.feed_data(data[start:end])
+            start = end
+            taken += taken_lines(decoder)
+        assert taken == expected, f"{data!r} at {cuts}"
+
+
+def blocks_are_the_lines_they_hold(data: bytes, limit: int, most: int) -> None:
+    """`peek_lines` shows the lines that `next_line` gives, and `drop` takes them."""
+    decoder = LineDecoder(limit)
+    taken: list[bytes | None] = []
+    for byte in data:
+        decoder.feed_data(bytes([byte]))
+        block = decoder.peek_lines(most)
+        assert len(block) <= most
+        lines = [line.removesuffix(b"\r") for line in block.split(b"\n")[:-1]]
+        if block and max(map(len, lines)) <= limit:
+            decoder.drop(len(block))
+            taken += lines
+        else:
+            taken += taken_lines(decoder)
+    assert taken == plain_lines(data, limit)
+
+
+def every_text_is_safe(data: bytes) -> None:
+    text = decode_text(data)
+    assert text == plain.safe_text(data)
+    assert not plain.UNSAFE & set(text)
+    assert decode_text(text.encode()) == text
+
+
+def shortcuts_are_words(text: str) -> None:
+    translation = translate(text, lambda seconds: (2025, 9, 24, 12 + seconds // 3600, 31, 44, 2))
+    assert translation == (plain.translated(text), plain.tells_time(text))
+
+
+def every_line_is_one_command(line: bytes) -> None:
+    text = decode_text(line)
+    command = parse_command(text)
+    if command.verb == SAY:
+        assert command == (SAY, text, "")
+    elif command.verb == MESSAGE:
+        assert command.text.strip(" \t")
+        assert re.fullmatch("[^ \t]+", command.to)
+        assert re.fullmatch(
+            rf"(?i::msg)[ \t]+{re.escape(command.to)}[ \t]+{re.escape(command.text)}", text
+        )
+    elif command.verb == MISUSE:
+        assert re.fullmatch(r"(?i::msg)([ \t]+[^ \t]+)?[ \t]*", text)
+        assert command == (MISUSE, plain.USAGE, "")
+    elif command.verb == NOTHING:
+        assert not text.strip(" \t")
+    else:
+        word = {EXIT: ":exit", LIST_USERS: ":users"}[command.verb]
+        assert text.rstrip(" \t").lower() == word
+
+
+def plain_lines_are_shown_as_typed(lines: list[bytes]) -> None:
+    """Whatever `are_plain` lets pass needs no closer look."""
+    block = b"".join(line + b"\n" for line in lines)
+    if lines and are_plain(block):
+        for line in lines:
+            text = plain.safe_text(line)
+            assert text.encode() == line
+            assert parse_command(text) == (SAY, text, "")
+            assert plain.translated(text) == text
+            assert not line.endswith(b"\r")
+
+
+def the_handshake_says_no_in_one_way(line: bytes) -> None:
+    reason = reason_of(lambda: parse_join(line))
+    if reason is None:
+        assert line.split(b" ", 2)[::2] == [b"JOIN", parse_join(line).passcode]
+    else:
+        assert reason == plain.EXPECTED
+    reason = reason_of(lambda: parse_answer(line))
+    assert line == OK.encode() if reason is None else not plain.UNSAFE & set(reason)
+
+
+def a_session_is_as_documented(script: bytes) -> None:
+    core(script)
+
+
+def a_cursor_is_a_queue_of_its_own(script: list[ledger.Step]) -> None:
+    ledger.play(script)
+
+
+def taken_lines(decoder: LineDecoder) -> list[bytes | None]:
+    """All that can be taken now; None for each refusal."""
+    taken: list[bytes | None] = []
+    while True:
+        try:
+            line = decoder.next_line()
+        except LineTooLongError:
+            taken.append(None)
+            continue
+        if line is None:
+            return taken
+        taken.append(line)
+
+
+def plain_lines(data: bytes, limit: int) -> list[bytes | None]:
+    *ended, rest = data.split(b"\n")
+    lines = [line.removesuffix(b"\r") for line in ended]
+    refused_rest = [None] if len(rest.removesuffix(b"\r")) > limit else []
+    return [*(line if len(line) <= limit else None for line in lines), *refused_rest]
+
+
+FRAGMENTS = st.lists(st.sampled_from([b"x", b"x", b"\r", b"\n"]), max_size=9).map(b"".join)
+LIMITS = st.integers(1, 6)
+
+PROPERTIES: dict[Callable[..., None], tuple[st.SearchStrategy[Any], ...]] = {
+    lines_never_depend_on_how_they_were_cut: (FRAGMENTS, LIMITS),
+    blocks_are_the_lines_they_hold: (
+        st.lists(FRAGMENTS, max_size=4).map(b"".join),
+        LIMITS,
+        st.integers(0, 12),
+    ),
+    every_text_is_safe: (LINES | st.binary(max_size=40),),
+    shortcuts_are_words: (TEXTS | LINES.map(plain.safe_text),),
+    every_line_is_one_command: (LINES,),
+    plain_lines_are_shown_as_typed: (st.lists(LINES, max_size=3),),
+    the_handshake_says_no_in_one_way: (LINES,),
+    a_session_is_as_documented: (SESSIONS,),
+    a_cursor_is_a_queue_of_its_own: (LEDGER_SCRIPTS,),
+}
+"""Each property and what it is given."""
+
+
+def attack(function: Callable[..., None], examples: int, seed_number: int) -> None:
+    """Let hypothesis look for an example that breaks `function`, the same ones for the same seed.
+    What it finds it raises, with the smallest example in the notes."""
+    test = given(*PROPERTIES[function])(function)
+    with_settings = settings(
+        deadline=None,
+        max_examples=examples,
+        database=None,
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    seed(seed_number)(with_settings(test))()

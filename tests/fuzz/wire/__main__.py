@@ -1,0 +1,91 @@
+"""`python3 -m tests.fuzz.wire --port P --passcode C`: attack a server, and see whom it harms.
+
+The passcode is the room's. Attackers come and go beside two honest members, Alice and Bob, whose
+every line is predicted. Exit status 0: nothing was found; 1: something was, and what was sent in
+the last minute is in a file that is named; 2: a mistake on the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.fuzz.wire.fuzzer import Fuzzer, Schedule, Target
+from tests.fuzz.wire.sessions import Attackers, sessions_in
+from tests.fuzz.wire.steps import parse_steps
+from tests.fuzz.wire.witness import FindingError
+
+SHOWN_STEPS = 10
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    seed: int = time.time_ns() % 1_000_000 if arguments.seed is None else arguments.seed
+    target = Target(arguments.host, arguments.port, arguments.passcode.encode())
+    fuzzer = Fuzzer(target)
+    print(f"seed {seed}", file=sys.stderr)
+    try:
+        if arguments.replay:
+            _replay(fuzzer, target, arguments.replay)
+        else:
+            schedule = Schedule(seed, Attackers(seed, target.passcode, _sources(target.host)))
+            is_over = _limit(fuzzer, arguments.seconds, arguments.sessions)
+            fuzzer.run(schedule.steps(is_over), schedule.sessions)
+    except FindingError as finding:
+        _report(finding, fuzzer, seed)
+        return 1
+    finally:
+        fuzzer.close()
+    print(f"nothing found with --seed {seed}: {fuzzer.figures}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python3 -m tests.fuzz.wire", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--passcode", required=True)
+    parser.add_argument("--seed", type=int, default=None, help="another run like that one")
+    parser.add_argument("--seconds", type=float, default=60, help="how long (default: 60)")
+    parser.add_argument("--sessions", type=int, default=None, help="how many, and no clock")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="send what a file holds")
+    return parser
+
+
+def _limit(fuzzer: Fuzzer, seconds: float, sessions: int | None) -> Callable[[int], bool]:
+    if sessions is not None:
+        return lambda count: count >= sessions
+    return lambda count: fuzzer.seconds >= seconds
+
+
+def _sources(host: str) -> list[bytes]:
+    """Where wrong passcodes may come from: on loopback not from where the honest are."""
+    if host.startswith("127.") and sys.platform == "linux":
+        return [f"127.0.0.{last}".encode() for last in range(2, 250)]
+    return [b""]
+
+
+def _replay(fuzzer: Fuzzer, target: Target, path: Path) -> None:
+    steps = list(parse_steps(path.read_text().splitlines()))
+    fuzzer.run(steps, sessions_in(steps, target.passcode))
+
+
+def _report(finding: FindingError, fuzzer: Fuzzer, seed: int) -> None:
+    lines = fuzzer.record.lines()
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="chatroom-wire-", suffix=".txt", delete=False
+    ) as file:
+        file.write(f"# seed {seed}: {finding!s}\n".replace("\n", " ").rstrip() + "\n")
+        file.writelines(f"{line}\n" for line in lines)
+    for line in lines[-SHOWN_STEPS:]:
+        print(line[:200], file=sys.stderr)
+    print(f"FOUND with --seed {seed}: {finding}", file=sys.stderr)
+    print(f"{fuzzer.figures}; all that was sent: {file.name}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
