@@ -87,7 +87,10 @@ class Server:
         Signals(self._reactor, ending_signals(), self._shut_down)
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
         self._console.flush()
-        import hmac  # noqa: F401  The first JOIN needs it, and may come when no descriptor is left.
+        # The first JOIN and the first failure need these, and may come when there is no descriptor
+        # left to load them with.
+        import hmac  # noqa: F401
+        import traceback  # noqa: F401
 
         self._reactor.run()
         self._journal.tell_totals()

@@ -36,6 +36,9 @@ TURN_BYTES = 64 * 1024 * 1024
 """Bytes handed to the kernel in one turn, for all members together: a turn for thousands lasts some
 tens of milliseconds, which is how long a line may have to wait for its own turn."""
 
+RETRY_SECONDS = 0.1
+"""How long to wait after a turn that could not be ended, for want of memory say."""
+
 SMALL_PAGE_BYTES = 16 * 1024
 """A page below this is joined with the next when somebody still needs it, so that quiet talk past
 a slow reader costs bytes and not objects."""
@@ -314,10 +317,14 @@ class Fanout:
         try:
             self._send_page()
             self._judge_owing()
+        except Exception:
+            # There was no memory, perhaps. At once again, it would spin.
+            self._reactor.call_later(RETRY_SECONDS, self.queue_turn)
+            raise
         finally:
             self._is_turn_queued = False
-            if self.log.end > self.log.sealed_end:
-                self.queue_turn()  # somebody spoke when its last words were flushed
+        if self.log.end > self.log.sealed_end:
+            self.queue_turn()  # somebody spoke when its last words were flushed
         self._after_turn()
 
     def _send_page(self) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import resource
+import select
 import socket
 from collections.abc import Callable
 
@@ -131,7 +132,8 @@ class Listener:
         if not self._is_closed:
             self._is_closed = True
             self._reactor.set_interest(self._socket.fileno(), 0, self)
-            self._socket.close()
+            with contextlib.suppress(OSError):  # EIO, EINTR: it is closed all the same
+                self._socket.close()
             self._release_reserve()
 
     # For the loop.
@@ -145,7 +147,11 @@ class Listener:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno in _PEER_IS_GONE or self._make_room():
+                if error.errno in _PEER_IS_GONE:
+                    continue
+                if not self._is_somebody_waiting():
+                    return
+                if self._make_room():
                     continue
                 if error.errno in _NO_DESCRIPTOR_LEFT and self._turn_one_away():
                     continue
@@ -162,8 +168,9 @@ class Listener:
         try:
             sock.setblocking(False)
             connection = Connection(self._reactor, sock, self._make_protocol(address))
-        except Exception:
-            self._reactor.report()
+        except Exception as error:
+            if not isinstance(error, OSError):  # the kernel has no memory for this one
+                self._reactor.report()
             with contextlib.suppress(OSError):
                 sock.close()
             return
@@ -172,6 +179,12 @@ class Listener:
         except Exception:
             self._reactor.report()
             connection.handle_error()
+
+    def _is_somebody_waiting(self) -> bool:
+        """Linux asks for a descriptor before it looks for a newcomer, and says EMFILE to nobody."""
+        poller = select.poll()
+        poller.register(self._socket.fileno(), select.POLLIN)
+        return bool(poller.poll(0))
 
     def _turn_one_away(self) -> bool:
         """Accept a newcomer with the reserve, only to tell it that there is no room."""
@@ -197,8 +210,9 @@ class Listener:
 
     def _release_reserve(self) -> None:
         if self._reserve is not None:
-            os.close(self._reserve)
-            self._reserve = None
+            reserve, self._reserve = self._reserve, None
+            with contextlib.suppress(OSError):
+                os.close(reserve)
 
     def _rest(self) -> None:
         self._reactor.set_interest(self._socket.fileno(), 0, self)

@@ -17,6 +17,7 @@ Pattern: Reactor (Schmidt 1995); the order of phases is that of Redis' ae.c and 
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import sys
 import time
@@ -78,8 +79,7 @@ class Reactor:
         self._soon: list[Callback] = []
         self._at_end: list[Callback] = []
         self._is_running = False
-        self.report = report
-        """To be called where an exception is being handled that costs its owner only."""
+        self._report = report
         self.now = clock()
         """Seconds of the loop's time when this turn woke up: the clock's, less all that the process
         lost while it was stopped. All of a turn happens at one instant."""
@@ -162,6 +162,12 @@ class Reactor:
         for callback in at_end:
             self._run(callback)
         self._forgive_beyond(self.now)
+
+    def report(self) -> None:
+        """To be called where an exception is being handled that costs its owner only. Without the
+        memory to tell of it, it is not told: that ends nothing."""
+        with contextlib.suppress(Exception):
+            self._report()
 
     def close(self) -> None:
         """Let go of the selector. Descriptors stay as they are; they have their own owners."""

@@ -7,7 +7,6 @@ wakes at once, which it would not otherwise: PEP 475 retries it.
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterable
@@ -58,10 +57,13 @@ class Signals:
     # For the loop.
 
     def handle_events(self, events: int) -> None:
-        with contextlib.suppress(BlockingIOError, InterruptedError):
-            for number in self._receiver.recv(256):
-                if number in self._previous:
-                    self._on_signal(number)
+        try:
+            numbers = self._receiver.recv(256)
+        except (BlockingIOError, InterruptedError):
+            return
+        for number in numbers:
+            if number in self._previous:
+                self._on_signal(number)
 
     def handle_error(self) -> None:
         """One signal was lost to a bug; the next may do better."""

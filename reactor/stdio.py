@@ -29,7 +29,7 @@ SINK_BYTES = 1024 * 1024
 _FILE_PIECE_BYTES = 64 * 1024
 _TERMINAL_PIECE_BYTES = 64
 
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_MAY_PASS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM})
 
 
 def reserve_standard_descriptors() -> frozenset[int]:
@@ -244,9 +244,11 @@ class Sink:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            if error.errno not in _NO_SPACE:
+            if error.errno not in _MAY_PASS:
                 raise
             self._tell(error)
+        except MemoryError:
+            self._tell(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)))
 
     def _has_room(self) -> bool:
         poller = select.poll()  # select(2) knows no descriptor above 1,023
