@@ -15,6 +15,7 @@ if __name__ == "__main__":
 
 import contextlib
 import errno
+import math
 import socket
 import sys
 
@@ -90,7 +91,7 @@ class Client:
         self._screen = Sink(
             self._reactor,
             1,
-            max_bytes=None,
+            max_bytes=math.inf,
             on_flushed=self._screen_flushed,
             on_error=self._screen_failed,
         )

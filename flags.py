@@ -104,9 +104,11 @@ def say(descriptor: int, line: str) -> None:
 
     `print` would not do: where standard error is closed it prints on standard output.
     """
+    data = line.encode("utf-8", "backslashreplace") + b"\n"
     with contextlib.suppress(OSError):
-        if select.select([], [descriptor], [], 0)[1]:
-            os.write(descriptor, line.encode("utf-8", "backslashreplace") + b"\n")
+        while data and select.select([], [descriptor], [], 0)[1]:
+            # A pipe with room takes so much without blocking (pipe(7), PIPE_BUF).
+            data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
 
 
 def complain(line: str) -> None:

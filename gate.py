@@ -86,7 +86,7 @@ class Gate:
         """A request to join is complete: whether it may be judged now. If not, `go_on` is called
         when its turn has come, unless it was turned away."""
         queue = self._queues.get(stranger.source)
-        if queue is None and not self._seconds_to_wait(stranger.source):
+        if queue is None and self._is_due(stranger.source):
             return True
         if queue is None:
             queue = self._queues[stranger.source] = {}
@@ -117,18 +117,21 @@ class Gate:
         self.release(stranger)
         stranger.drop(error)
 
-    def _seconds_to_wait(self, source: str) -> float:
-        """Until one more wrong passcode of `source` would be within its budget."""
-        owed_seconds = self._whole_at.get(source, 0.0) - self._reactor.now
-        return max(0.0, owed_seconds - (BURST_ATTEMPTS - 1) * ATTEMPT_SECONDS)
+    def _due_at(self, source: str) -> float:
+        """When one more wrong passcode of `source` is within its budget: in the very sum that
+        `_is_due` compares with, or a rounding might wake the loop once more in vain."""
+        return self._whole_at.get(source, 0.0) - (BURST_ATTEMPTS - 1) * ATTEMPT_SECONDS
+
+    def _is_due(self, source: str) -> bool:
+        return self._reactor.now >= self._due_at(source)
 
     def _call_when_due(self, source: str) -> None:
-        self._reactor.call_later(self._seconds_to_wait(source), lambda: self._serve(source))
+        self._reactor.call_at(self._due_at(source), lambda: self._serve(source))
 
     def _serve(self, source: str) -> None:
         """Let those go on whose turn has come: all, until one of them is wrong."""
         queue = self._queues[source]
-        while queue and not self._seconds_to_wait(source):
+        while queue and self._is_due(source):
             stranger = next(iter(queue))
             del queue[stranger]
             stranger.go_on()

@@ -39,7 +39,7 @@ class Journal:
         self._note("cut", "slow reader", f"cut {address} ({username}): {reason}", is_told=True)
 
     def note_end(self, kind: str) -> None:
-        """A member is gone for a reason of its own. Counted, not told."""
+        """Somebody is gone for a reason of its own. Counted, not told."""
         self.counts["gone", kind] += 1
 
     def tell_totals(self) -> None:

@@ -249,6 +249,9 @@ class Session:
     def go_on(self) -> None:
         """Take what had to wait: the request to join, or lines."""
         try:
+            if self._request and self.connection.is_lost():
+                self.connection.abort()  # it waited for its turn, and was not read meanwhile
+                return
             if self._request:
                 self._judge(self._request)
             if self._take_lines():

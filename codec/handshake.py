@@ -23,7 +23,7 @@ MAX_JOIN_BYTES = 256
 """Bytes of a JOIN line without its line end: all that a stranger may make a server keep."""
 
 MAX_PASSCODE_BYTES = MAX_JOIN_BYTES - len("JOIN  ") - MAX_USERNAME_CHARACTERS
-"""Bytes of the longest passcode that every username can present."""
+"""Bytes of the longest passcode that every username can present. Set it with the two above."""
 
 OK = "OK"
 EXPECTED_JOIN = "Expected: JOIN <username> <passcode>"

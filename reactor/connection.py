@@ -158,6 +158,10 @@ class Connection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._die(error)
 
+    def is_lost(self) -> bool:
+        """Whether the peer is known to be gone (SO_ERROR): for whoever has not been reading."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
     def close_at_once(self) -> None:
         """Send what the kernel takes now, and close without waiting for the peer, so that the
         descriptor is free on return. What the peer has said and nobody has read makes it a reset,

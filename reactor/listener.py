@@ -221,6 +221,8 @@ class Listener:
     def _watch(self) -> None:
         if self._is_closed:
             return
+        if self._last_words and self._reserve is None:
+            self._keep_reserve()
         try:
             self._reactor.set_interest(self._socket.fileno(), READ, self)
         except OSError:  # ENOSPC, ENOMEM: epoll_ctl(2), too, may lack memory

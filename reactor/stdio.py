@@ -143,9 +143,10 @@ class Source:
 class Sink:
     """Writes whole lines to a descriptor, in order, as fast as it takes them and no faster.
 
-    What it does not take is kept, up to `max_bytes`; beyond that, lines are dropped until half of
-    it has been taken, and then `on_dropped` is told how many. With None nothing is dropped, and
-    whoever writes looks at `owed_bytes`. `on_flushed` is called when nothing is owed any more.
+    What it does not take is kept, up to `max_bytes`, by default SINK_BYTES; beyond that, lines are
+    dropped until half of it has been taken, and then `on_dropped` is told how many. Where it is
+    `math.inf` nothing is dropped, and whoever writes looks at `owed_bytes`. `on_flushed` is called
+    when nothing is owed any more.
 
     `on_error` is told when a write fails, once until one succeeds. A full disk may have room again
     later, so what it did not take is kept like the rest; after any other error nothing more is
@@ -157,7 +158,7 @@ class Sink:
         reactor: Reactor,
         descriptor: int,
         *,
-        max_bytes: int | None = SINK_BYTES,
+        max_bytes: float | None = None,
         on_dropped: Callable[[int], None] | None = None,
         on_flushed: Callable[[], None] | None = None,
         on_error: Callable[[OSError], None] | None = None,
@@ -165,7 +166,7 @@ class Sink:
         self._reactor = reactor
         self._descriptor, self._is_own = _open_terminal_anew(descriptor)
         self._piece_bytes = _surely_fitting_bytes(self._descriptor, self._is_own)
-        self._max_bytes = max_bytes
+        self._max_bytes = SINK_BYTES if max_bytes is None else max_bytes
         self._on_dropped = on_dropped
         self._on_flushed = on_flushed
         self._on_error = on_error
@@ -191,7 +192,7 @@ class Sink:
         """Queue `lines`, each with its LF; they are written when the turn ends."""
         if self.is_broken:
             return
-        is_full = self._max_bytes is not None and len(self._queue) + len(lines) > self._max_bytes
+        is_full = len(self._queue) + len(lines) > self._max_bytes
         if is_full or self._dropped_lines:
             self._dropped_lines += lines.count(b"\n")
         else:
@@ -210,7 +211,7 @@ class Sink:
             self._set_waiting(bool(self._queue) and not self.is_failing)
         except OSError as error:
             self._break(error)
-        if self._dropped_lines and len(self._queue) * 2 <= (self._max_bytes or 0):
+        if self._dropped_lines and len(self._queue) * 2 <= self._max_bytes:
             dropped_lines, self._dropped_lines = self._dropped_lines, 0
             if self._on_dropped:
                 self._on_dropped(dropped_lines)

@@ -293,3 +293,31 @@ def test_a_complaint_that_cannot_be_made_is_no_matter() -> None:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+@pytest.mark.parametrize("flag", ["-limits", "--limits"])
+@pytest.mark.parametrize("others", [[], SERVER, ["-port", "1"]], ids=" ".join)
+def test_the_limits_are_shown_whatever_else_is_missing(
+    flag: str, others: list[str], capfd: Capture
+) -> None:
+    with pytest.raises(SystemExit) as ending:
+        parse_server_flags([*others, flag], lambda: "a.B = 1\n    Why.")
+    assert not ending.value.code
+    assert capfd.readouterr() == ("a.B = 1\n    Why.\n", "")
+
+
+def test_the_limits_are_not_made_unless_they_are_asked_for(capfd: Capture) -> None:
+    def fail() -> str:
+        raise AssertionError
+
+    assert parse_server_flags(SERVER, fail).port == 65432
+    refused(capfd, lambda argv: parse_server_flags(argv, fail), SERVER[1:])
+
+
+@pytest.mark.parametrize("word", ["-limits=1", "--limits=x", "-limit", "-l"])
+def test_the_limits_take_no_value_and_no_abbreviation(word: str, capfd: Capture) -> None:
+    refused(capfd, parse_server_flags, [*SERVER, word])
+
+
+def test_a_client_has_no_limits_to_show(capfd: Capture) -> None:
+    refused(capfd, parse_client_flags, [*CLIENT, "-limits"])

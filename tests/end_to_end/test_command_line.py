@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
-from tests.end_to_end.processes import Room, Stage, free_port
+from limits import format_limits
+from tests.end_to_end.processes import DEADLINE_SECONDS, ROOT, Room, Stage, free_port
 
 SERVER_FLAGS = ["-start", "-port", "0", "-passcode", "abc12"]
 CLIENT_FLAGS = ["-join", "-host", "127.0.0.1", "-port", "1", "-username", "Alice"]
@@ -222,3 +226,30 @@ def test_a_refusal_can_be_told_to_the_operator() -> None:
         assert re.fullmatch(r"refused 127\.0\.0\.1:\d+: incorrect passcode", line)
         room.server.signal(signal.SIGTERM)
         room.server.exits(0, "total refused 1: incorrect passcode")
+
+
+def test_the_limits_are_all_there_with_their_reasons() -> None:
+    with Stage() as stage:
+        for flags in (["-limits"], ["--limits"], [*SERVER_FLAGS, "-limits"]):
+            server = stage.start("server.py", *flags)
+            assert server.stdout.take_rest().decode() == format_limits() + "\n"
+            server.exits(0)
+
+
+@pytest.mark.parametrize("redirect", [">/dev/full", ">&-", ">/dev/null"])
+def test_limits_that_are_lost_are_no_error(redirect: str) -> None:
+    with Stage() as stage:
+        stage.start("server.py", "-limits", redirect=redirect).exits(0)
+
+
+def test_limits_for_a_reader_who_is_gone_are_no_error() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        command = [sys.executable, "server.py", "-limits"]
+        ended = subprocess.run(
+            command, stdout=write_end, stderr=subprocess.PIPE, cwd=ROOT, timeout=DEADLINE_SECONDS
+        )
+    finally:
+        os.close(write_end)
+    assert (ended.returncode, ended.stderr) == (0, b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import random
 import selectors
 import socket
@@ -1044,3 +1045,91 @@ def test_however_both_sides_speak_listen_and_pause_each_hears_what_the_other_sai
     assert loop.is_idle()
     loop.reactor.close()
     assert loop.take_errors() == []
+
+
+# Ending at once, because the descriptor is needed.
+
+
+def is_free(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return True
+    return False
+
+
+def test_close_at_once_sends_what_is_owed_and_frees_the_descriptor_on_return(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    recorder, peer = connect(loop, make_pair())
+    recorder.connection.write(b"last ")
+    recorder.connection.write(b"words")
+    recorder.connection.close_at_once()
+    assert is_free(recorder.connection.descriptor)
+    assert not loop.selector.get_map()
+    assert recorder.lost == []
+    assert loop.receive_to_end(peer) == b"last words"
+    loop.turn(2)
+    assert recorder.calls[-1] == "lost"
+    assert recorder.lost == [None]
+    assert loop.is_idle()
+
+
+def test_close_at_once_hurries_a_close_that_waits_for_its_peer(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    recorder, peer = connect(loop, make_pair())
+    recorder.connection.write(b"last words")
+    recorder.connection.close()
+    loop.turn(2)
+    assert not is_free(recorder.connection.descriptor)
+    recorder.connection.close_at_once()
+    assert is_free(recorder.connection.descriptor)
+    assert loop.receive_to_end(peer) == b"last words"
+    loop.turn(2)
+    recorder.connection.close_at_once()
+    loop.turn(2)
+    assert recorder.lost == [None]
+    assert loop.is_idle()
+
+
+def test_close_at_once_does_not_wait_for_a_peer_who_does_not_read(
+    loop: Loop, make_pair: MakePair
+) -> None:
+    recorder, peer = connect(loop, make_pair())
+    owe_much(loop, recorder)
+    recorder.connection.write(b"last words")
+    recorder.connection.close_at_once()
+    assert is_free(recorder.connection.descriptor)
+    heard = loop.receive_to_end(peer)
+    assert 0 < len(heard) < len(PATTERN)
+    assert PATTERN.startswith(heard)
+    loop.turn(2)
+    assert recorder.lost == [None]
+    assert loop.is_idle()
+
+
+def test_close_at_once_after_the_peer_has_ended_or_is_gone(
+    loop: Loop, make_tcp_pair: MakePair
+) -> None:
+    for go in (lambda peer: peer.shutdown(socket.SHUT_WR), reset):
+        recorder, peer = connect(loop, make_tcp_pair())
+        go(peer)
+        recorder.connection.write(b"last words")
+        recorder.connection.close_at_once()
+        assert is_free(recorder.connection.descriptor)
+        loop.turn(2)
+        assert recorder.lost == [None]
+        assert loop.is_idle()
+
+
+def test_close_at_once_in_the_midst_of_reading_is_the_end_of_it(
+    loop: Loop, make_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder, peer = connect(loop, make_pair())
+    monkeypatch.setattr(recorder, "data_received", lambda data: recorder.connection.close_at_once())
+    peer.send(b"hello")
+    loop.turn_until(lambda: recorder.lost)
+    assert loop.receive_to_end(peer) == b""
+    assert recorder.calls == ["made", "lost"]
+    assert loop.is_idle()

@@ -507,3 +507,236 @@ def test_a_descriptor_limit_that_may_not_be_raised_stays(monkeypatch: pytest.Mon
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     monkeypatch.setattr(resource, "setrlimit", refuse)
     assert raise_descriptor_limit() == soft
+
+
+# Room for a newcomer.
+
+
+class Inn:
+    """A Listener that can make room, so often; and what it was asked."""
+
+    def __init__(self, loop: Loop, room: int, *numbers: int, has_last_words: bool = True) -> None:
+        self.loop = loop
+        self.guests: list[Recorder] = []
+        self.addressees: list[object] = []
+        self.room = room
+        self.asked = 0
+        sock = listen("127.0.0.1", 0)
+        self._address = sock.getsockname()
+        self.sock = failing(sock, *[OSError(number, "none left") for number in numbers])
+        self.listener = Listener(
+            loop.reactor,
+            self.sock,
+            self._make_protocol,
+            self._make_room,
+            self._last_words if has_last_words else None,
+        )
+
+    def visit(self) -> socket.socket:
+        peer = socket.create_connection(self._address)
+        peer.setblocking(False)
+        return peer
+
+    def turn(self) -> None:
+        """One turn, once there is something to do in it."""
+        self.loop.turn_until(lambda: self.loop.selector.real.select(0))
+        self.loop.turn()
+
+    @property
+    def is_open(self) -> bool:
+        return self.loop.interest_in(self.sock.fileno()) == READ
+
+    def close(self) -> None:
+        self.listener.close()
+        for guest in self.guests:
+            guest.connection.abort()
+
+    def _make_protocol(self, address: object) -> Recorder:
+        self.guests.append(Recorder())
+        return self.guests[-1]
+
+    def _make_room(self) -> bool:
+        self.asked += 1
+        self.room -= 1
+        return self.room >= 0
+
+    def _last_words(self, address: object) -> bytes:
+        self.addressees.append(address)
+        return b"no room\n"
+
+
+NO_DESCRIPTOR = [errno.EMFILE, errno.ENFILE]
+NO_MEMORY = [errno.ENOBUFS, errno.ENOMEM]
+
+
+@pytest.mark.parametrize("number", [*NO_DESCRIPTOR, *NO_MEMORY])
+@pytest.mark.parametrize("has_last_words", [True, False])
+def test_where_room_can_be_made_the_newcomer_comes_in_in_the_same_turn(
+    loop: Loop, number: int, has_last_words: bool
+) -> None:
+    inn = Inn(loop, 2, number, number, has_last_words=has_last_words)
+    with inn.visit():
+        inn.turn()
+        assert len(inn.guests) == 1
+        assert inn.asked == 2
+        assert inn.addressees == []
+        assert inn.is_open
+        inn.close()
+
+
+def test_to_make_room_for_ever_takes_no_more_than_a_turn(loop: Loop) -> None:
+    failures = [errno.EMFILE] * (ACCEPTS_PER_TURN + 1)
+    inn = Inn(loop, 1_000_000, *failures)
+    with inn.visit():
+        inn.turn()
+        assert inn.asked == ACCEPTS_PER_TURN
+        assert inn.guests == []
+        assert inn.is_open
+        loop.turn()
+        assert len(inn.guests) == 1
+        inn.close()
+
+
+@pytest.mark.parametrize("number", NO_DESCRIPTOR)
+def test_where_no_room_can_be_made_the_newcomer_is_told_and_the_next_comes_in(
+    loop: Loop, number: int
+) -> None:
+    inn = Inn(loop, 0, number)
+    with inn.visit() as unlucky, inn.visit():
+        unlucky.send(b"hello")
+        loop.turn_until(lambda: inn.guests)
+        assert loop.receive_to_end(unlucky) == b"no room\n"
+        unlucky.send(b"that is a pity")  # which fails where a reset has come
+        assert inn.addressees == [unlucky.getsockname()]
+        assert inn.asked == 1
+        assert inn.is_open
+        inn.close()
+
+
+def test_each_whom_there_is_no_room_for_is_told(loop: Loop) -> None:
+    inn = Inn(loop, 0)
+    for count in range(1, 4):
+        inn.sock.failures = [OSError(errno.EMFILE, "none left")]
+        with inn.visit() as peer:
+            assert loop.receive_to_end(peer) == b"no room\n"
+            assert inn.addressees[count - 1 :] == [peer.getsockname()]
+    inn.close()
+
+
+@pytest.mark.parametrize("number", NO_MEMORY)
+def test_where_memory_is_missing_it_rests_and_turns_nobody_away(loop: Loop, number: int) -> None:
+    inn = Inn(loop, 0, number)
+    with inn.visit() as peer:
+        inn.turn()
+        assert not inn.is_open
+        assert inn.addressees == []
+        loop.pass_seconds(REST_SECONDS)
+        loop.turn_until(lambda: inn.guests)
+        with pytest.raises(BlockingIOError):
+            peer.recv(1)
+        inn.close()
+
+
+def test_a_peer_that_was_gone_before_needs_no_room(loop: Loop) -> None:
+    inn = Inn(loop, 9, errno.ECONNABORTED)
+    with inn.visit():
+        inn.turn()
+        assert inn.asked == 0
+        assert len(inn.guests) == 1
+        inn.close()
+
+
+def test_when_nobody_waits_after_all_nobody_is_told_and_the_reserve_is_kept(loop: Loop) -> None:
+    inn = Inn(loop, 0, errno.EMFILE, errno.EMFILE)
+    before = len(os.listdir("/dev/fd"))
+    inn.listener.handle_events(READ)
+    assert inn.addressees == []
+    assert len(os.listdir("/dev/fd")) == before
+    loop.pass_seconds(REST_SECONDS)
+    assert inn.is_open
+    inn.sock.failures = [OSError(errno.EMFILE, "none left")]
+    with inn.visit() as peer:
+        assert loop.receive_to_end(peer) == b"no room\n"
+    inn.close()
+
+
+def test_a_reserve_is_kept_by_those_alone_who_have_last_words(loop: Loop) -> None:
+    before = len(os.listdir("/dev/fd"))
+    inn = Inn(loop, 0)
+    assert len(os.listdir("/dev/fd")) == before + 2
+    inn.close()
+    inn.close()
+    assert len(os.listdir("/dev/fd")) == before
+    inn = Inn(loop, 0, errno.EMFILE, has_last_words=False)
+    assert len(os.listdir("/dev/fd")) == before + 1
+    with inn.visit() as peer:
+        inn.turn()
+        assert not inn.is_open
+        with pytest.raises(BlockingIOError):
+            peer.recv(1)
+        inn.close()
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_without_its_reserve_it_rests_and_turns_nobody_away(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "devnull", "/nonexistent/null")
+    inn = Inn(loop, 0, errno.ENFILE)
+    with inn.visit():
+        inn.turn()
+        assert not inn.is_open
+        assert inn.addressees == []
+        loop.pass_seconds(REST_SECONDS)
+        loop.turn_until(lambda: inn.guests)
+        inn.close()
+
+
+def test_a_reserve_that_could_not_be_kept_is_not_closed_twice(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inn = Inn(loop, 0, errno.ENFILE)
+    with inn.visit() as unlucky:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "devnull", "/nonexistent/null")
+            assert loop.receive_to_end(unlucky) == b"no room\n"
+        others = [os.dup(0) for _ in range(4)]  # one of them has the number of the reserve
+        inn.sock.failures = [OSError(errno.ENFILE, "none left")]
+        with inn.visit():
+            loop.turn_until(lambda: not inn.sock.failures)
+        inn.close()
+    for descriptor in others:
+        os.close(descriptor)
+
+
+def test_a_reserve_that_could_not_be_kept_is_kept_later(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inn = Inn(loop, 0, errno.ENFILE)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "devnull", "/nonexistent/null")
+        with inn.visit() as peer:
+            assert loop.receive_to_end(peer) == b"no room\n"
+        loop.turn(2)
+    for _ in range(2):
+        inn.sock.failures = [OSError(errno.ENFILE, "none left")]
+        with inn.visit():
+            loop.turn_until(lambda: not inn.sock.failures)
+            loop.pass_seconds(2 * REST_SECONDS)
+    inn.close()
+    assert len(inn.addressees) > 1
+
+
+def test_a_bug_in_the_last_words_makes_it_rest_and_loses_no_descriptor(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inn = Inn(loop, 0, errno.EMFILE)
+    before = len(os.listdir("/dev/fd"))
+    monkeypatch.setattr(inn.listener, "_last_words", lambda address: 1 // 0)
+    with inn.visit() as peer:
+        inn.turn()
+        assert [type(error) for error in loop.take_errors()] == [ZeroDivisionError]
+        assert not inn.is_open
+        assert loop.receive_to_end(peer) == b""
+    assert len(os.listdir("/dev/fd")) == before
+    inn.close()

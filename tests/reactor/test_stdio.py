@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import math
 import os
 import resource
 import selectors
@@ -20,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactor import READ, WRITE, Sink, Source, drain, is_null_device
-from reactor.stdio import READ_BYTES, SINK_BYTES
+from reactor.stdio import READ_BYTES
 from tests.reactor.conftest import Loop
 
 TEXT = b"".join(b"%06d\n" % number for number in range(50_000))
@@ -327,7 +328,7 @@ def test_a_bug_in_whoever_is_told_of_the_end_is_reported_once_and_the_loop_goes_
 class Screen:
     """A Sink, and what it has told."""
 
-    def __init__(self, loop: Loop, descriptor: int, max_bytes: int | None = SINK_BYTES) -> None:
+    def __init__(self, loop: Loop, descriptor: int, max_bytes: float | None = None) -> None:
         self.loop = loop
         self.flushes = 0
         self.dropped: list[int] = []
@@ -425,7 +426,7 @@ def test_a_full_pipe_that_is_read_later_loses_nothing_and_never_blocks(
     loop: Loop, descriptors: Descriptors
 ) -> None:
     read_end, write_end = descriptors.pipe()
-    screen = Screen(loop, write_end, max_bytes=None)
+    screen = Screen(loop, write_end, max_bytes=math.inf)
     for start in range(0, len(TEXT), 70_000):
         screen.sink.write(TEXT[start : start + 70_000])
         loop.turn()
