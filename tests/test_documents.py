@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from limits import limits
 from tools.session import ROOT, Step, read_sessions, run_session
 
 _WIRE_STEP = re.compile(r"(\w+) +([<>]) (.*)")
@@ -20,6 +21,7 @@ _TIME = re.compile(rb"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d \d{4}")
 
 README = ROOT / "README.md"
 PROTOCOL = ROOT / "docs" / "PROTOCOL.md"
+RELIABILITY = ROOT / "docs" / "RELIABILITY.md"
 
 
 def wire_examples(document: Path) -> list[str]:
@@ -85,3 +87,20 @@ def test_every_kind_of_example_was_found() -> None:
 def test_the_readme_tells_what_is_printed(session: list[Step]) -> None:
     seen = run_session(session)
     assert [step[:2] for step in seen] == [step[:2] for step in session]
+
+
+def test_the_limits_are_those_of_the_source() -> None:
+    documented = re.findall(r"^\| `([\w.]+)` \| ([\d.,]+) \|$", RELIABILITY.read_text(), re.M)
+    assert documented == [
+        (f"{limit.module}.{limit.name}", f"{limit.value:,}") for limit in limits()
+    ]
+
+
+def test_each_fault_has_a_test_that_exists() -> None:
+    rows = re.findall(r"^\| (\d+) \|.*\| (.*) \|$", RELIABILITY.read_text(), re.M)
+    assert [int(number) for number, _ in rows] == list(range(1, 75))
+    for number, tests in rows:
+        named = re.findall(r"`(tests/[\w/.]+\.py)::(\w+)`", tests)
+        assert named or tests == "later", f"row {number} names no test"
+        for path, name in named:
+            assert f"def {name}(" in (ROOT / path).read_text(), f"{path} has no {name}"

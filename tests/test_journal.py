@@ -244,7 +244,7 @@ def test_each_member_who_goes_is_counted_once_and_by_its_way(house: House) -> No
     ending.ends()
     vanishing.resets()
     house.loop.turn_until(lambda: not house.dispatcher.usernames)
-    for _ in range(3):  # strangers are not counted
+    for _ in range(3):
         house.connect().ends()
         house.connect().resets()
     for person in house.people:
@@ -254,6 +254,7 @@ def test_each_member_who_goes_is_counted_once_and_by_its_way(house: House) -> No
         ("gone", ":Exit"): 1,
         ("gone", "end of stream"): 1,
         ("gone", "connection lost"): 1,
+        ("gone", "never joined"): 6,
     }
     assert house.log == []
 
