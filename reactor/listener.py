@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import resource
-import select
 import socket
 from collections.abc import Callable
 
@@ -139,6 +138,7 @@ class Listener:
     # For the loop.
 
     def handle_events(self, events: int) -> None:
+        has_accepted = False
         for _ in range(ACCEPTS_PER_TURN):
             if self._is_closed:
                 return
@@ -149,14 +149,14 @@ class Listener:
             except OSError as error:
                 if error.errno in _PEER_IS_GONE:
                     continue
-                if not self._is_somebody_waiting():
-                    return
+                if has_accepted:
+                    return  # accept(2) says EMFILE even when nobody waits: the next turn will tell
                 if self._make_room():
                     continue
-                if error.errno in _NO_DESCRIPTOR_LEFT and self._turn_one_away():
-                    continue
-                self._rest()
+                if error.errno not in _NO_DESCRIPTOR_LEFT or not self._turn_one_away():
+                    self._rest()
                 return
+            has_accepted = True
             self._serve(sock, address)
 
     def handle_error(self) -> None:
@@ -179,12 +179,6 @@ class Listener:
         except Exception:
             self._reactor.report()
             connection.handle_error()
-
-    def _is_somebody_waiting(self) -> bool:
-        """Linux asks for a descriptor before it looks for a newcomer, and says EMFILE to nobody."""
-        poller = select.poll()
-        poller.register(self._socket.fileno(), select.POLLIN)
-        return bool(poller.poll(0))
 
     def _turn_one_away(self) -> bool:
         """Accept a newcomer with the reserve, only to tell it that there is no room."""

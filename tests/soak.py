@@ -45,6 +45,9 @@ SAMPLE_SECONDS = 2
 QUIET_SECONDS = 10
 PATIENCE_SECONDS = 30
 
+ENDINGS = (OSError, EOFError, asyncio.TimeoutError)
+"""What may become of a stranger, or of one who has a name that was taken."""
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _NUMBERED = re.compile(rb"(s\d+): (\d+) x*\n")
 
@@ -149,7 +152,7 @@ class Soak:
     async def _pass_by(self) -> None:
         """Join, say a little, and leave in one of the ways there are."""
         name = f"p{self.random.randrange(10**6)}"
-        with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
+        with contextlib.suppress(*ENDINGS):
             _, writer = await self._join(name)
             for line in self.random.choices(
                 ["hello", ":Users", ":mytime", ":Msg s1 hi", "", ":)"], k=3
@@ -162,7 +165,7 @@ class Soak:
             writer.close()
 
     async def _attack(self) -> None:
-        with contextlib.suppress(OSError, asyncio.TimeoutError):
+        with contextlib.suppress(*ENDINGS):
             await self.random.choice(
                 [
                     self._hold,
@@ -306,7 +309,11 @@ async def _soak(server: subprocess.Popen[bytes], port: int, minutes: float, seed
     soak = Soak(port, seed)
     assert server.stderr is not None
     complaints = asyncio.get_running_loop().run_in_executor(None, server.stderr.read)
-    await soak.run(60 * minutes, watch.sample)
+    try:
+        await soak.run(60 * minutes, watch.sample)
+    except BaseException:
+        server.kill()  # or its standard error, and we with it, would never end
+        raise
     await asyncio.sleep(25)  # strangers are held for 20 seconds at most, and linger for two
     ticks = watch.cpu_ticks()
     await asyncio.sleep(QUIET_SECONDS)
