@@ -292,7 +292,10 @@ def resolve(host: str) -> list[str]:
             outcome.append(error)
 
     thread = threading.Thread(target=look_up, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # no more threads for this user
+        return _look_up(host)
     thread.join(LOOKUP_SECONDS)
     if not outcome:
         raise TimeoutError(errno.ETIMEDOUT, "the name service does not answer")
@@ -303,7 +306,11 @@ def resolve(host: str) -> list[str]:
 
 def _look_up(host: str, flags: int = 0) -> list[str]:
     found = socket.getaddrinfo(host, None, 0, socket.SOCK_STREAM, 0, flags)
-    return [str(socket_address[0]) for *_, socket_address in found]
+    return [_as_text(*socket_address) for *_, socket_address in found]
+
+
+def _as_text(address: str, port: int, flow: int = 0, scope: int = 0) -> str:
+    return f"{address}%{scope}" if scope else address  # fe80::1%eth0 (RFC 4007, section 11)
 
 
 def main() -> int:

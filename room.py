@@ -284,7 +284,9 @@ class Session:
                 self._room.wait_to_talk(self)
                 return False
             if not singly and self._cursor:
-                lines = self._decoder.peek_lines(BLOCK_BYTES)
+                lines = self._decoder.peek_lines(
+                    min(BLOCK_BYTES, self._room.fanout.free_page_bytes)
+                )
                 if lines and self._take_plain(lines, self._cursor):
                     continue
                 singly = lines.count(b"\n")

@@ -97,7 +97,7 @@ class Server:
         drain(self._reactor, [self._console, self._stderr], self._deadline)
         if self._console.unwritten_lines:
             self._tell_dropped(self._console.unwritten_lines)
-            self._stderr.flush()
+        self._stderr.flush()
 
     def _shut_down(self, number: int) -> None:
         if self._is_shutting_down:

@@ -33,8 +33,9 @@ PAGE_BYTES = 256 * 1024
 """Bytes after which a page is full: whoever feeds the log lets the turn end before feeding more."""
 
 TURN_BYTES = 64 * 1024 * 1024
-"""Bytes handed to the kernel in one turn, for all members together: a turn for thousands lasts some
-tens of milliseconds, which is how long a line may have to wait for its own turn."""
+"""Bytes handed to the kernel in one turn, for all members together (a little more where lines are
+shorter than the names put before them): a turn for thousands lasts some tens of milliseconds, which
+is how long a line may have to wait for its own turn."""
 
 RETRY_SECONDS = 0.1
 """How long to wait after a turn that could not be ended, for want of memory say."""
@@ -65,15 +66,16 @@ class Log:
     def seal(self) -> bytes:
         """Join what was appended since the last time into a page, and return that page."""
         page = b"".join(self._unsealed)
-        self._unsealed.clear()
         if not page:
             return page
+        # What takes memory comes first: where there is none, nothing has happened.
         if self._pages and len(self._pages[-1]) < SMALL_PAGE_BYTES:
             self._pages[-1] += page
         else:
-            self._starts.append(self.sealed_end)
             self._pages.append(page)
+            self._starts.append(self.sealed_end)
         self.sealed_end = self.end
+        self._unsealed.clear()
         return page
 
     def between(self, start: int, end: int) -> list[Bytes]:
@@ -264,8 +266,13 @@ class Fanout:
     @property
     def is_page_full(self) -> bool:
         """Whether this turn has had its share: feed no more until it has ended."""
-        unsealed_bytes = self.log.end - self.log.sealed_end
-        return unsealed_bytes >= min(PAGE_BYTES, TURN_BYTES // max(1, len(self._live)))
+        return self.free_page_bytes <= 0
+
+    @property
+    def free_page_bytes(self) -> int:
+        """How much more this turn may be fed."""
+        page_bytes = min(PAGE_BYTES, TURN_BYTES // max(1, len(self._live)))
+        return page_bytes - (self.log.end - self.log.sealed_end)
 
     def subscribe(self, connection: Connection) -> Cursor:
         """From here on, in the order of the calls, `connection` gets what is broadcast. Nothing
@@ -339,12 +346,16 @@ class Fanout:
             if cursor.position != start or cursor.cuts or connection.is_ending:
                 connection.flush()
                 continue
-            sent_bytes = connection.send(pieces)
-            if sent_bytes == size:
-                cursor.position += size
-            else:
-                cursor.advance(sent_bytes)
-                connection.wait_until_writable()
+            try:
+                sent_bytes = connection.send(pieces)
+                if sent_bytes == size:
+                    cursor.position += size
+                else:
+                    cursor.advance(sent_bytes)
+                    connection.wait_until_writable()
+            except Exception:  # it costs this one, and not those behind it
+                self._reactor.report()
+                connection.abort()
         for cursor in list(self._owing):
             cursor.connection.flush()
 

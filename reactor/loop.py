@@ -27,8 +27,8 @@ from typing import Protocol
 from reactor.timers import Timer, Timers
 
 GRACE_SECONDS = 0.5
-"""A sleep that is so much longer than asked for, or a turn that takes so long, does not count: the
-process was stopped (SIGSTOP), starved or suspended, and no peer is to blame for what it missed."""
+"""A sleep that is so much longer than asked for does not count, nor does so long a pause within a
+turn: the process was stopped (SIGSTOP) or starved, and no peer is to blame for what it missed."""
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -61,19 +61,25 @@ class EventHandler(Protocol):
 
 
 class Reactor:
-    """The loop. `clock` gives seconds that never go back (the monotonic clock: the time of day may
-    be set at will); `report` is called while an exception
-    from a callback is being handled, so that `sys.exc_info` tells which."""
+    """The loop.
+
+    `clock` gives seconds that never go back (the monotonic clock: the time of day may be set at
+    will), `cpu_clock` the seconds that this process has worked. `report` is called while an
+    exception from a callback is being handled, so that `sys.exc_info` tells which.
+    """
 
     def __init__(
         self,
         selector: selectors.BaseSelector | None = None,
         clock: Callable[[], float] = time.monotonic,
         report: Callable[[], None] = print_exception,
+        cpu_clock: Callable[[], float] = time.process_time,
     ) -> None:
         self._selector = selector or selectors.DefaultSelector()
         self._clock = clock
         self._lost_seconds = 0.0
+        self._cpu_clock = cpu_clock
+        self._cpu_seconds = cpu_clock()
         self._handlers: dict[int, EventHandler] = {}
         self._timers = Timers()
         self._soon: list[Callback] = []
@@ -139,9 +145,11 @@ class Reactor:
         wait_seconds = self._wait_seconds(max_wait_seconds)
         asleep_at = self._time()
         ready = self._selector.select(wait_seconds)
-        if wait_seconds is not None:
-            self._forgive_beyond(asleep_at + wait_seconds)
         self.now = self._time()
+        if wait_seconds is not None and self.now - asleep_at > wait_seconds + GRACE_SECONDS:
+            # Stopped, nobody knows when: none of this sleep counts.
+            self._lost_seconds += self.now - asleep_at
+            self.now = asleep_at
         for key, events in ready:
             handler: EventHandler = key.data
             # An earlier handler of this batch may have closed this descriptor, and a new one may
@@ -161,7 +169,7 @@ class Reactor:
         at_end, self._at_end = self._at_end, []
         for callback in at_end:
             self._run(callback)
-        self._forgive_beyond(self.now)
+        self._forgive_pause()
 
     def report(self) -> None:
         """To be called where an exception is being handled that costs its owner only. Without the
@@ -187,11 +195,13 @@ class Reactor:
     def _time(self) -> float:
         return self._clock() - self._lost_seconds
 
-    def _forgive_beyond(self, expected: float) -> None:
-        """Let no time pass beyond `expected`, if much more of it did."""
-        lost_seconds = self._time() - expected
-        if lost_seconds > GRACE_SECONDS:
-            self._lost_seconds += lost_seconds
+    def _forgive_pause(self) -> None:
+        """Let the time not have passed in which this turn did not run, if that was long."""
+        cpu_seconds = self._cpu_clock()
+        paused_seconds = self._time() - self.now - (cpu_seconds - self._cpu_seconds)
+        self._cpu_seconds = cpu_seconds
+        if paused_seconds > GRACE_SECONDS:
+            self._lost_seconds += paused_seconds
 
     def _run(self, callback: Callback) -> None:
         try:

@@ -87,7 +87,7 @@ class Loop:
     def __init__(self, real: selectors.BaseSelector) -> None:
         self.clock = Clock()
         self.selector = WatchedSelector(real, self.clock)
-        self.reactor = Reactor(self.selector, self.clock, self._note_error)
+        self.reactor = Reactor(self.selector, self.clock, self._note_error, lambda: 0.0)
         self._errors: list[BaseException] = []
 
     def _note_error(self) -> None:

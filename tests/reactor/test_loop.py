@@ -332,17 +332,18 @@ def test_time_that_passes_while_the_process_is_stopped_counts_for_no_deadline(
 ) -> None:
     clock = Clock()
     selector = OversleepingSelector(selectors.DefaultSelector(), clock)
-    reactor = Reactor(selector, clock)
+    reactor = Reactor(selector, clock, cpu_clock=lambda: 0.0)
     calls: list[float] = []
     for seconds in (1.0, 1.5, 3.0):
         reactor.call_later(seconds, lambda: calls.append(clock.now - 1000.0))
     selector.extra_seconds = extra_seconds
-    for _ in range(3):
+    for _ in range(4):
         reactor.run_once()
     reactor.close()
-    assert calls == [seconds + extra_seconds for seconds in (1.0, 1.5, 3.0)]
+    # Nobody knows when it was stopped: the sleep of a second counts for nothing, too.
+    assert calls == [1.0 + extra_seconds + seconds for seconds in (1.0, 1.5, 3.0)]
     assert reactor.now == 1003.0
-    assert selector.waits == [1.0, 0.5, 1.5]
+    assert selector.waits == [1.0, 1.0, 0.5, 1.5]
 
 
 def test_time_that_passes_in_a_turn_that_is_stopped_counts_for_no_deadline(loop: Loop) -> None:
@@ -352,6 +353,23 @@ def test_time_that_passes_in_a_turn_that_is_stopped_counts_for_no_deadline(loop:
     loop.turn()
     loop.pass_seconds(1.0)
     assert calls == [1003.0]
+
+
+def test_time_in_which_a_turn_worked_counts(loop: Loop) -> None:
+    clock = Clock()
+    worked = Clock()
+    reactor = Reactor(loop.selector, clock, cpu_clock=worked)
+    calls: list[float] = []
+
+    def work() -> None:
+        clock.advance(7.0)
+        worked.advance(6.75)  # the rest went to others, and is no pause
+
+    reactor.call_later(5.0, lambda: calls.append(clock.now))
+    reactor.call_soon(work)
+    reactor.run_once(0)
+    reactor.run_once(0)
+    assert calls == [1007.0]
 
 
 def test_a_sleep_that_is_a_little_too_long_counts(loop: Loop) -> None:

@@ -459,7 +459,8 @@ def test_connections_that_come_and_go_leave_nothing_behind(house: House) -> None
         late_bytes, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert late_bytes - early_bytes < 32 * 1024
+    # One object more for each of them would be 100 KiB; tables that grow in steps are less.
+    assert late_bytes - early_bytes < 64 * 1024
     assert len(os.listdir("/dev/fd")) == len(descriptors)
     assert count_sessions_and_cursors() == count
     go_idle(house)

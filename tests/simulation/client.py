@@ -1,0 +1,118 @@
+"""Somebody at the other end: sends what the script gives it, reads as the script has it read."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+
+from tests.simulation.network import Address
+from tests.simulation.script import Step
+from tests.simulation.tcp import End
+
+VANISHED_SECONDS = 55.0
+"""Until the server's kernel reports that nothing is heard of one who has vanished."""
+
+
+class Client:
+    """One connection's far end. It acts before each turn of the loop. `number`: how many there
+    were before it of the same `who`."""
+
+    def __init__(self, end: End, address: Address, number: int, closes_at_end: bool) -> None:
+        self.end = end
+        self.address = address
+        self.number = number
+        self.outbox = bytearray()
+        self._piece = 0
+        self._appetite = -1
+        self._wants_fin = False
+        self._has_read_end = False
+        self._closes_at_end = closes_at_end
+        self._vanished_at: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the same `who` may connect again."""
+        return self.end.is_closed or self._vanished_at is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether `act` would do something now."""
+        if self.is_over:
+            return False
+        can_send = bool(self.outbox) and self.end.free_bytes > 0
+        is_at_end = self.end.has_fin or bool(self.end.error) or self.end.is_dead
+        can_read = bool(self.end.unread) or (is_at_end and not self._has_read_end)
+        return can_send or (self._appetite != 0 and can_read)
+
+    def do(self, step: Step, now: float) -> None:
+        """What the script wants of it. One that is gone does nothing."""
+        if self.is_over:
+            return
+        match step.verb:
+            case "send":
+                self.outbox += step.data
+            case "flood":
+                self.outbox += step.data * step.number
+            case "piece":
+                self._piece = step.number
+            case "appetite":
+                self._appetite = step.number
+            case "fin":
+                self._wants_fin = True
+            case "close":
+                self.end.close()
+            case "reset":
+                self.end.will_reset = True
+                self.end.close()
+            case "vanish":
+                self._vanished_at = now
+            case "fail":
+                self.end.peer.fail(step.number)
+            case _:
+                raise ValueError(f"no such step: {step}")
+
+    def act(self, now: float) -> None:
+        """Send and read what can be sent and read now."""
+        if self._vanished_at is not None:
+            if now >= self._vanished_at + VANISHED_SECONDS:
+                self.end.peer.fail(errno.ETIMEDOUT)
+        elif not self.end.is_closed:
+            self._send()
+            self._read()
+
+    def settle(self) -> None:
+        """From now on read everything, and end when the server does."""
+        self._piece = 0
+        self._appetite = -1
+        self._closes_at_end = True
+        if self._vanished_at is not None:
+            self.end.peer.fail(errno.ETIMEDOUT)
+        elif self._has_read_end:
+            self.end.close()
+
+    def _send(self) -> None:
+        try:
+            # Of much it sends more at a time, or a flood would take for ever.
+            size = max(self._piece, len(self.outbox) // 100) if self._piece else len(self.outbox)
+            while size and self.end.free_bytes:
+                sent = self.end.send(self.outbox[:size])
+                del self.outbox[:sent]
+                size -= sent
+            if self._wants_fin and not (self.outbox or self.end.is_shut_write):
+                self.end.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.outbox.clear()
+
+    def _read(self) -> None:
+        appetite = self._appetite if self._appetite >= 0 else 1 << 30
+        with contextlib.suppress(BlockingIOError):
+            while appetite > 0 and not self._has_read_end:
+                try:
+                    data = self.end.recv(appetite)
+                except ConnectionError:
+                    data = b""
+                appetite -= len(data)
+                self._has_read_end = not data
+        if self._has_read_end and self._closes_at_end:
+            self.end.close()

@@ -1,0 +1,433 @@
+"""What ought to be: plain lists of bytes for each connection, fed by what the server was told.
+
+In: what passes between kernel and server (network.Witness), and the order in which the server took
+what it received, as it shows at the door of its dispatcher. Out: for each connection the very bytes
+it is to be sent, what the console is to show, and `faults`, all that was wrong.
+
+The order is the server's to choose. That each line was really received, in its sender's order,
+whole, once, and while its sender was a member, is checked here, and so is all that comes of it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+
+from gate import ATTEMPT_SECONDS
+from reactor.connection import LINGER_SECONDS
+from room import HANDSHAKE_SECONDS
+from tests.simulation.limits import Limits
+from tests.simulation.meaning import (
+    EXPECTED,
+    TOO_LONG,
+    Line,
+    LineReader,
+    Said,
+    fault_of_name,
+    meaning_of,
+    split_join,
+    too_long,
+)
+from tests.simulation.network import Address
+from tests.simulation.patience import TOLERANCE_SECONDS, Patience
+
+PASSCODE = b"abc12"
+
+GONE_WITHIN_TURNS = 2
+"""Turns after the one in which a member's end was received, until it has left."""
+
+
+class Peer:
+    """One connection as it ought to be."""
+
+    def __init__(self, address: Address, limits: Limits, now: float, log_bytes: int) -> None:
+        self.address = address
+        self.accepted_at = now
+        self.username = ""  # of a member
+        self.lines = LineReader(limits.max_join_bytes, limits.max_line_bytes)
+        self.owed = bytearray()
+        self.patience = Patience(limits)
+        self.request: Line = b""
+        self.was_answered = False
+        self.has_eof = False
+        self.has_failed = False
+        self.is_closed = False
+        self.turns_since_end = 0
+        self.ending_since: float | None = None
+        self.is_dropped = False
+        self.received_since_ending = 0
+        self.added_in_turn = 0
+        # Where each line ends (bytes owed since the beginning, the log's bytes then), and how many
+        # bytes of it are for this one alone.
+        self._marks: deque[tuple[int, int, int]] = deque()
+        self._skips: deque[int] = deque()  # bytes owed since the beginning before each
+        self._owed_ever = 0
+        self.own_bytes = 0  # owed to it alone; a line of which a part is sent counts whole
+        self._position = log_bytes
+
+    def start_at(self, log_bytes: int) -> None:
+        """It needs nothing of the log before this."""
+        self._position = log_bytes
+
+    def fail(self) -> None:
+        """Nothing that is owed to it will be sent any more."""
+        self.has_failed = True
+        self.owed.clear()
+        self._marks.clear()
+        self._skips.clear()
+        self.own_bytes = 0
+
+    def skip(self) -> None:
+        """It is not to have what was just added to the log."""
+        self._skips.append(self._owed_ever)
+
+    def owe(self, data: bytes, log_bytes: int, own_bytes: int = 0) -> None:
+        """This comes next for it; the log is so long now. `own_bytes` of it are for it alone."""
+        if self.has_failed:
+            return
+        self.owed += data
+        self.added_in_turn += len(data)
+        self._owed_ever += len(data)
+        self._marks.append((self._owed_ever, log_bytes, own_bytes))
+        self.own_bytes += own_bytes
+
+    def take(self, data: bytes) -> bool:
+        """The kernel took this for it; False if that is not what was due."""
+        is_due = self.owed.startswith(data)
+        del self.owed[: len(data)]
+        taken_ever = self._owed_ever - len(self.owed)
+        while self._marks and self._marks[0][0] <= taken_ever:
+            _, self._position, own_bytes = self._marks.popleft()
+            self.own_bytes -= own_bytes
+        while self._skips and self._skips[0] < taken_ever:
+            self._skips.popleft()
+        return is_due
+
+    def kept_bytes(self, log_bytes: int) -> int:
+        """The most that may be kept because of it."""
+        return max(log_bytes - self._position, len(self.owed))
+
+    @property
+    def first_own_bytes(self) -> int:
+        """How many of them are of a line that may be sent in part."""
+        return self._marks[0][2] if self._marks else 0
+
+    @property
+    def pieces(self) -> int:
+        """How many lines are not yet sent to it, its own, which it is not to have, included."""
+        return len(self._marks) + len(self._skips)
+
+
+class Model:
+    """Everyone, the console, and what was wrong. `now` tells the process's own time,
+    `is_anyone_waiting` whether somebody has connected who was not accepted yet."""
+
+    def __init__(
+        self, limits: Limits, now: Callable[[], float], is_anyone_waiting: Callable[[], bool]
+    ) -> None:
+        self.peers: dict[Address, Peer] = {}
+        self.members: dict[str, Peer] = {}  # username -> its connection, in the order they joined
+        self.console = bytearray()
+        self.faults: list[str] = []
+        self.log_bytes = 0
+        """How long the log is: all that was ever said to the room."""
+        self.cuts = 0
+        self.events = 0
+        """How many things the dispatcher was asked."""
+        self.has_lacked_descriptors = False
+        self.is_shutting_down = False
+        self._limits = limits
+        self._now = now
+        self._is_anyone_waiting = is_anyone_waiting
+        self._judged: tuple[Line, str] | None = None
+        self._wrong_at: dict[str, list[float]] = defaultdict(list)
+
+    def blame(self, fault: str) -> None:
+        self.faults.append(fault)
+
+    # What passes between kernel and server.
+
+    def accepted(self, address: Address) -> None:
+        self.peers[address] = Peer(address, self._limits, self._now(), self.log_bytes)
+
+    def received(self, address: Address, data: bytes) -> None:
+        peer = self.peers[address]
+        if peer.has_eof:
+            self.blame(f"{address}: read after the end")
+        if peer.ending_since is None:
+            peer.lines.feed(data)
+        else:
+            peer.received_since_ending += len(data)
+
+    def ended(self, address: Address) -> None:
+        peer = self.peers[address]
+        if peer.has_eof:
+            self.blame(f"{address}: the end was read twice")
+        peer.has_eof = True
+        if not peer.has_failed and peer.lines.lines and peer.ending_since is None:
+            self.blame(f"{address}: the end was read before {peer.lines.lines[0]!r} was taken")
+        if not peer.username and peer.ending_since is None:
+            peer.ending_since = self._now()
+
+    def failed(self, address: Address) -> None:
+        self.peers[address].fail()
+
+    def taken(self, address: Address, data: bytes) -> None:
+        peer = self.peers.get(address)
+        if peer is None:
+            self.blame(f"{address}: sent {data!r}, and was never accepted")
+            return
+        peer.patience.note_taken(len(data), self._now())
+        due = bytes(peer.owed[: len(data) + 20])
+        if not peer.take(data):
+            self.blame(f"{address} ({peer.username}): was sent {data!r}, due was {due!r}")
+
+    def closed(self, address: Address, is_reset: bool, has_unread: bool) -> None:
+        peer = self.peers[address]
+        peer.is_closed = True
+        if peer.has_failed or peer.is_dropped:
+            return
+        fault = self._fault_of_reset(peer) if is_reset else self._fault_of_close(peer, has_unread)
+        if fault:
+            self.blame(f"{address} ({peer.username}): closed, but {fault}")
+
+    # What the server does with it, in this order.
+
+    def judged(self, username: str, passcode: bytes) -> str:
+        """A request to join is judged: the reason to refuse it, "" if there is none."""
+        self._begin_event()
+        reason = self._reason_to_refuse(username, passcode)
+        request = b"JOIN %s %s" % (username.encode("utf-8", "surrogateescape"), passcode)
+        self._judged = request, reason
+        return reason
+
+    def joined(self, address: Address, username: str) -> None:
+        """Somebody is let in."""
+        peer = self._take_judgement(address, "")
+        peer.was_answered = True
+        peer.username = username
+        self._tell_room(f"{username} joined the chatroom")
+        self.members[username] = peer
+        peer.start_at(self.log_bytes)  # behind its own `joined`
+        self._tell(peer, "OK")
+
+    def turned_away(self, address: Address, reason: str) -> None:
+        """Somebody is not."""
+        peer = self.peers[address]
+        if self._judged:
+            self._take_judgement(address, reason)
+            if reason == "Incorrect passcode":
+                self._note_wrong(address[0])
+        elif fault := self._fault_of_refusal(peer, reason):
+            self.blame(f"{address}: was told {reason!r}, but {fault}")
+        peer.was_answered = True
+        if peer.username:
+            self.blame(f"{address} ({peer.username}): a member was turned away: {reason}")
+        self._tell(peer, f"ERROR {reason}")
+        peer.ending_since = self._now()
+
+    def dropped(self, address: Address, reason: str) -> None:
+        """A stranger has to go at once, for somebody else."""
+        if reason == "Server full" and not self._is_anyone_waiting():
+            self.blame(f"{address}: was dropped, and there is nobody to take its place")
+        self.peers[address].is_dropped = True
+
+    def refused_at_the_door(self, address: Address) -> bytes:
+        """The next to be accepted is to be sent this, and to be closed."""
+        self.has_lacked_descriptors = True
+        peer = self.peers[address]
+        peer.is_dropped = True
+        self._tell(peer, "ERROR Server full")
+        return bytes(peer.owed)
+
+    def typed(self, username: str, line: Line) -> None:
+        """A line of a member is taken, or refused because it is too long."""
+        self._begin_event()
+        peer = self.members.get(username)
+        if peer is None:
+            self.blame(f"{line!r} of {username}, who is no member")
+            return
+        if not peer.lines.lines or peer.lines.lines[0] != line:
+            self.blame(f"took {line!r} of {username}, whose next are {peer.lines.lines[:2]}")
+            return
+        peer.lines.lines.pop(0)
+        if peer.own_bytes - peer.first_own_bytes >= self._limits.page_bytes:
+            self.blame(f"{username} is heard, and {peer.own_bytes} bytes of its own are unsent")
+        if line is TOO_LONG:
+            self._tell(peer, too_long(self._limits.max_line_bytes))
+            return
+        limit = self._limits.max_line_bytes
+        said = meaning_of(line, username, list(self.members), limit)
+        self._carry_out(peer, said)
+
+    def left(self, username: str) -> None:
+        """A member is gone, not by its own word."""
+        self._begin_event()
+        peer = self.members.get(username)
+        if peer is None:
+            self.blame(f"{username} left, and was no member")
+            return
+        if not (peer.has_eof or peer.has_failed or peer.is_closed):
+            self.blame(f"{username} left, and nothing had happened to it")
+        self._part(peer)
+
+    def shut_down(self) -> None:
+        """The server ends."""
+        self.is_shutting_down = True
+        for peer in self.members.values():
+            self._tell(peer, "Server is shutting down")
+        self.log_bytes += len("Server is shutting down\n")
+        self.members.clear()
+        for peer in self.peers.values():
+            if peer.ending_since is None:
+                peer.ending_since = self._now()
+
+    # The end of a turn.
+
+    def end_turn(self) -> None:
+        """Whatever ought to have happened by now has."""
+        now = self._now()
+        for peer in list(self.peers.values()):
+            if peer.is_closed:
+                if peer.turns_since_end > GONE_WITHIN_TURNS:
+                    del self.peers[peer.address]
+            elif fault := self._fault_of_living(peer, now):
+                self.blame(f"{peer.address} ({peer.username}): {fault}")
+            if peer.has_eof or peer.is_closed:
+                self._check_gone(peer)
+            peer.added_in_turn = 0
+
+    # Details.
+
+    def _begin_event(self) -> None:
+        self.events += 1
+        if self._judged:
+            self.blame(f"nothing came of judging {self._judged}")
+            self._judged = None
+
+    def _reason_to_refuse(self, username: str, passcode: bytes) -> str:
+        if passcode != PASSCODE:
+            return "Incorrect passcode"
+        if reason := fault_of_name(username):
+            return reason
+        if any(name.lower() == username.lower() for name in self.members):
+            return f"Username already in use: {username}"
+        return ""
+
+    def _take_judgement(self, address: Address, reason: str) -> Peer:
+        peer = self.peers[address]
+        judged, self._judged = self._judged, None
+        request = peer.lines.lines.pop(0) if peer.lines.lines else None
+        if request is None or peer.was_answered or judged is None:
+            self.blame(f"{address}: was answered {reason!r}, but asked for nothing")
+            return peer
+        join = split_join(request)
+        shown = join and b"JOIN %s %s" % (join[0].encode("utf-8", "surrogateescape"), join[1])
+        if judged != (shown, reason):
+            self.blame(f"{address}: asked {request!r}, judged was {judged}, not {reason!r}")
+        return peer
+
+    def _note_wrong(self, source: str) -> None:
+        wrong_at, now = self._wrong_at[source], self._now()
+        wrong_at.append(now)
+        for index, since in enumerate(wrong_at):
+            more = (now - since + TOLERANCE_SECONDS) / ATTEMPT_SECONDS
+            allowed = self._limits.burst_attempts + more
+            if len(wrong_at) - index > allowed:
+                self.blame(f"{source}: {len(wrong_at) - index} guesses since {since}")
+
+    def has_guessed_too_often(self, source: str) -> bool:
+        """Whether its requests may have to wait."""
+        return len(self._wrong_at[source]) >= self._limits.burst_attempts
+
+    def _fault_of_refusal(self, peer: Peer, reason: str) -> str:
+        first = peer.lines.lines[0] if peer.lines.lines else b""
+        is_malformed = bool(peer.lines.lines) and (first is None or split_join(first) is None)
+        is_late = self._now() >= peer.accepted_at + HANDSHAKE_SECONDS - TOLERANCE_SECONDS
+        # One that has just died counts until its protocol has been told.
+        strangers = [p for p in self.peers.values() if not p.username]
+        is_right = {
+            EXPECTED: is_malformed,
+            "Handshake timed out": is_late and not peer.lines.lines,
+            "Too many attempts, try again later": self.has_guessed_too_often(peer.address[0]),
+            "Too many connections": len(strangers) > self._limits.pool_connections,
+            "Server full": self.has_lacked_descriptors,
+        }
+        return "" if is_right.get(reason) else "there was no reason to"
+
+    def _carry_out(self, sender: Peer, said: Said) -> None:
+        if said.leaves:
+            self._part(sender)
+            return
+        if said.console:
+            self.console += said.console.encode() + b"\n"
+        if said.to_room:
+            self._broadcast(said.to_room, None if said.and_sender else sender)
+        if said.to_sender:
+            self._tell(sender, said.to_sender)
+        if said.to_name:
+            self._tell(self.members[said.to_name[0]], said.to_name[1])
+
+    def _part(self, peer: Peer) -> None:
+        del self.members[peer.username]
+        peer.ending_since = self._now()
+        peer.lines.lines.clear()
+        self._tell_room(f"{peer.username} left the chatroom")
+
+    def _tell_room(self, text: str) -> None:
+        self.console += text.encode() + b"\n"
+        self._broadcast(text, None)
+
+    def _broadcast(self, text: str, skip: Peer | None) -> None:
+        data = text.encode() + b"\n"
+        self.log_bytes += len(data)
+        for peer in self.members.values():
+            if peer is skip:
+                peer.skip()
+            else:
+                peer.owe(data, self.log_bytes)
+
+    def _tell(self, peer: Peer, text: str) -> None:
+        data = text.encode() + b"\n"
+        peer.owe(data, self.log_bytes, len(data))
+
+    def _fault_of_reset(self, peer: Peer) -> str:
+        now = self._now()
+        if peer.ending_since is not None and (
+            now >= peer.ending_since + LINGER_SECONDS - TOLERANCE_SECONDS
+        ):
+            return ""
+        fault = peer.patience.fault_of_cutting(peer.kept_bytes(self.log_bytes), now)
+        if not fault:
+            self.cuts += 1
+        return f"there was no reason for a reset: {fault}" if fault else ""
+
+    def _fault_of_close(self, peer: Peer, has_unread: bool) -> str:
+        if peer.ending_since is None:
+            return "it had not ended"
+        if peer.received_since_ending > self._limits.linger_bytes:
+            return ""
+        if has_unread or not peer.has_eof:
+            return "its end had not been read, which makes it a reset"
+        return f"it is owed {bytes(peer.owed[:100])!r}" if peer.owed else ""
+
+    def _fault_of_living(self, peer: Peer, now: float) -> str:
+        is_stranger = not (peer.username or peer.was_answered or peer.ending_since is not None)
+        if is_stranger and now > peer.accepted_at + HANDSHAKE_SECONDS + TOLERANCE_SECONDS:
+            return "it had no answer in time"
+        ending_since = now if peer.ending_since is None else peer.ending_since
+        if now > ending_since + LINGER_SECONDS + TOLERANCE_SECONDS:
+            return f"it is still there, and ended at {ending_since}"
+        if peer.has_failed:
+            return ""
+        kept_bytes = peer.kept_bytes(self.log_bytes)
+        peer.patience.note_turn(len(peer.owed), kept_bytes, now)
+        if len(peer.owed) > self._limits.max_send_queue_bytes + peer.added_in_turn:
+            return f"it is owed {len(peer.owed)} bytes"
+        return peer.patience.fault_of_sparing(now) if peer.username else ""
+
+    def _check_gone(self, peer: Peer) -> None:
+        peer.turns_since_end += 1
+        is_member = self.members.get(peer.username) is peer
+        if is_member and peer.turns_since_end > GONE_WITHIN_TURNS:
+            self.blame(f"{peer.username} is still a member, and gone")

@@ -1,0 +1,425 @@
+"""The kernel of a simulated machine: time, descriptors, a listening socket, a selector, and faults.
+
+In: what a script does to it, and the system calls of the product. Out: an account of everything
+that the product was told or gave, to a Witness. All chance comes from numbers that were fixed
+before: each connection has its own, so that what befalls one does not hang on the others.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import random
+import selectors
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from reactor import READ, WRITE
+from reactor.loop import GRACE_SECONDS
+from tests.simulation.tcp import End, connect_ends
+
+Address = tuple[str, int]
+Ready = list[tuple[selectors.SelectorKey, int]]
+
+FIRST_DESCRIPTOR = 4
+"""Below are the standard streams and the selector's own."""
+
+FATAL_ERRORS = (errno.ENOBUFS, errno.ENOMEM, errno.EHOSTUNREACH, errno.ETIMEDOUT)
+"""What a call on a connection may fail with out of the blue."""
+
+
+class Faults(NamedTuple):
+    """How likely each fault is at each call, from 0 to 1."""
+
+    short: float = 0.0  # fewer bytes than could be had
+    again: float = 0.0  # EAGAIN or EINTR, though the call could have been served
+    spurious: float = 0.0  # ready, and yet there is nothing
+    fatal: float = 0.0  # an error that costs the connection
+    interrupted: float = 0.0  # `select` returns early and empty, as after EINTR
+
+
+class Witness(Protocol):
+    """Who is told what passes between the kernel and the product. `address` is the peer's."""
+
+    def accepted(self, address: Address) -> None: ...
+    def received(self, address: Address, data: bytes) -> None: ...
+    def ended(self, address: Address) -> None: ...
+    def failed(self, address: Address) -> None: ...
+    def taken(self, address: Address, data: bytes) -> None: ...
+    def closed(self, address: Address, is_reset: bool, has_unread: bool) -> None: ...
+
+
+class Clock:
+    """Seconds of the simulated machine. `stopped_seconds` is how many of them the process cannot
+    be blamed for: it was stopped, beyond what it meant to sleep."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.stopped_seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    @property
+    def awake(self) -> float:
+        """Seconds of the process's own time."""
+        return self.now - self.stopped_seconds
+
+
+class Network:
+    """All that the product's sockets have in common."""
+
+    def __init__(self, witness: Witness, seed: int = 0, max_pieces: int = 1024) -> None:
+        self.clock = Clock()
+        self.seed = seed
+        self.max_pieces = max_pieces
+        self.witness = witness
+        self.owners: dict[int, SimulatedSocket | ListeningSocket | None] = {}
+        self.max_descriptors = 1 << 16
+        self.is_calm = False
+        """Whether no more faults happen."""
+        self.progress = 0
+        """Grows with all that a turn of the loop may be good for, faults included."""
+
+    def allocate(self, owner: SimulatedSocket | ListeningSocket | None) -> int:
+        """The lowest free number, as POSIX has it. Raises OSError (EMFILE) at the limit."""
+        if not self.has_free_descriptor():
+            raise error(errno.EMFILE)
+        number = FIRST_DESCRIPTOR
+        while number in self.owners:
+            number += 1
+        self.owners[number] = owner
+        return number
+
+    def has_free_descriptor(self) -> bool:
+        return len(self.owners) < self.max_descriptors
+
+    # In place of the module `os`, for the descriptor that a Listener keeps in reserve.
+
+    devnull = os.devnull
+    O_RDONLY = os.O_RDONLY
+
+    def open(self, path: str, flags: int) -> int:
+        return self.allocate(None)
+
+    def close(self, descriptor: int) -> None:
+        if self.owners.pop(descriptor, self) is not None:
+            raise error(errno.EBADF)
+
+
+class SimulatedSocket:
+    """The product's end of a connection, and the faults of its calls."""
+
+    def __init__(self, network: Network, end: End, address: Address, faults: Faults) -> None:
+        self.address = address
+        self.faults = faults
+        self.chance = random.Random(f"{network.seed} {address}")
+        self.stop_seconds = 0.0
+        """For how long the process is stopped in the next call."""
+        self._is_told = True  # a Listener reads at once; later, whoever was said to be ready
+        self._network = network
+        self._end = end
+        self._descriptor = -1
+
+    def install(self) -> None:
+        """Give it a descriptor: it has been accepted. Raises OSError (EMFILE)."""
+        self._descriptor = self._network.allocate(self)
+
+    # System calls.
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def setblocking(self, is_blocking: bool) -> None:
+        assert not is_blocking
+
+    def setsockopt(self, level: int, option: int, value: object) -> None:
+        self._check_open()
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER):
+            self._end.will_reset = True
+
+    def recv(self, size: int) -> bytes:
+        self._check_open()
+        assert self._is_told, "a read of one that was not said to be ready"
+        self._is_told = False
+        self._begin_call()
+        if self._happens(self.faults.short):
+            size = self.chance.randint(1, min(size, max(1, len(self._end.unread))))
+        try:
+            data = self._end.recv(size)
+        except BlockingIOError:
+            raise
+        except OSError:
+            self._fail()
+            raise
+        if data:
+            self._network.progress += 1
+            self._network.witness.received(self.address, data)
+        else:
+            self._network.witness.ended(self.address)
+        return data
+
+    def send(self, data: bytes | memoryview) -> int:
+        return self.sendmsg([data])
+
+    def sendmsg(self, pieces: list[bytes | memoryview]) -> int:
+        self._check_open()
+        assert all(pieces), "an empty piece was sent"
+        assert len(pieces) <= self._network.max_pieces, "more pieces than one call takes"
+        self._begin_call()
+        data = b"".join(pieces)
+        if self._happens(self.faults.short):
+            data = data[: self.chance.randint(1, len(data))]
+        try:
+            size = self._end.send(data)
+        except BlockingIOError:
+            raise
+        except OSError:
+            self._fail()
+            raise
+        self._network.progress += 1
+        self._network.witness.taken(self.address, data[:size])
+        return size
+
+    def shutdown(self, how: int) -> None:
+        self._network.progress += 1
+        self._end.shutdown(how)
+
+    def close(self) -> None:
+        if self._descriptor < 0:
+            return
+        del self._network.owners[self._descriptor]
+        self._descriptor = -1
+        self._network.progress += 1
+        is_reset = self._end.will_reset
+        self._network.witness.closed(self.address, is_reset, bool(self._end.unread))
+        self._end.close()
+        if self._happens(self.faults.fatal):
+            raise error(errno.EIO)
+
+    def __enter__(self) -> SimulatedSocket:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # For the selector.
+
+    def check_watchable(self) -> None:
+        """Raises OSError where epoll_ctl(2) may."""
+        if self._happens(self.faults.fatal):
+            self._fail()
+            raise error(self.chance.choice((errno.ENOSPC, errno.ENOMEM)))
+
+    def events(self) -> int:
+        return self._end.events()
+
+    def tell(self, events: int) -> int:
+        """Which of `events`, those asked for, the product is told."""
+        told = self.events() & events
+        if told != events and self._happens(self.faults.spurious):
+            self._network.progress += 1
+            told = events
+        self._is_told = bool(told & READ)
+        return told
+
+    # Details.
+
+    def _begin_call(self) -> None:
+        clock = self._network.clock
+        clock.now += self.stop_seconds
+        clock.stopped_seconds += self.stop_seconds
+        self.stop_seconds = 0.0
+        if self._happens(self.faults.again):
+            self._network.progress += 1
+            raise error(self.chance.choice((errno.EAGAIN, errno.EINTR)))
+        if self._happens(self.faults.fatal):
+            self._fail()
+            raise error(self.chance.choice(FATAL_ERRORS))
+
+    def _fail(self) -> None:
+        self._network.progress += 1
+        self._network.witness.failed(self.address)
+
+    def _happens(self, likelihood: float) -> bool:
+        return self.chance.random() < likelihood and not self._network.is_calm
+
+    def _check_open(self) -> None:
+        if self._descriptor < 0:
+            raise error(errno.EBADF)
+
+
+class ListeningSocket:
+    """The product's door. `failures` are what the next calls of `accept` end with."""
+
+    def __init__(self, network: Network) -> None:
+        self.failures: deque[int] = deque()
+        self.backlog: deque[SimulatedSocket] = deque()
+        self.calls_of_turn: list[int] = []
+        """How each `accept` of this turn ended: 0, or with which error."""
+        self.is_closed = False
+        self._network = network
+        self._descriptor = network.allocate(self)
+
+    def connect(self, address: Address, faults: Faults, limits: list[int]) -> End | None:
+        """Somebody connects, from `address`; the other end, or None if nobody listens."""
+        if self.is_closed:
+            return None
+        near, far = connect_ends(limits)
+        self.backlog.append(SimulatedSocket(self._network, near, address, faults))
+        return far
+
+    # System calls.
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def accept(self) -> tuple[SimulatedSocket, Address]:
+        try:
+            sock = self._accept()
+        except OSError as failure:
+            self.calls_of_turn.append(failure.errno or 0)
+            raise
+        self.calls_of_turn.append(0)
+        return sock, sock.address
+
+    def close(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            del self._network.owners[self._descriptor]
+            while self.backlog:
+                self._forget(self.backlog.popleft())
+
+    # For the selector.
+
+    def check_watchable(self) -> None:
+        """It always is: without its door a server is none."""
+
+    def events(self) -> int:
+        return READ if self.backlog else 0
+
+    def tell(self, events: int) -> int:
+        return self.events() & events
+
+    # Details.
+
+    def _accept(self) -> SimulatedSocket:
+        if not self._network.has_free_descriptor():  # accept(2) looks for one first
+            self._network.progress += 1
+            raise error(errno.EMFILE)
+        if not self.backlog:
+            raise error(errno.EAGAIN)
+        self._network.progress += 1
+        if self.failures:
+            number = self.failures.popleft()
+            if number in (errno.ECONNABORTED, errno.EPROTO, errno.EPERM):
+                self._forget(self.backlog.popleft())
+            raise error(number)
+        sock = self.backlog.popleft()
+        sock.install()
+        self._network.witness.accepted(sock.address)
+        return sock
+
+    def _forget(self, sock: SimulatedSocket) -> None:
+        sock._end.will_reset = True
+        sock._end.close()
+
+
+class SimulatedSelector(selectors.BaseSelector):
+    """Level-triggered, as epoll; the order of what is ready is chance. It never sleeps: what it
+    would sleep passes on the clock at once, but no more than `longest_sleep`."""
+
+    def __init__(
+        self,
+        network: Network,
+        chance: random.Random,
+        faults: Faults,
+        on_wake: Callable[[], None],
+    ) -> None:
+        self.longest_sleep = 0.0
+        self.turn_seconds = 0.0
+        """What a turn costs, over and above what the product sleeps."""
+        self.stop_seconds = 0.0
+        """For how long the process is stopped in the next `select`."""
+        self.asked_wait: float | None = None
+        """How long the last `select` was to wait; None is for ever."""
+        self.told = 0
+        """How many were ready then; -1 if nobody looked, as after a signal."""
+        self.faults = faults
+        self._on_wake = on_wake
+        self._network = network
+        self._chance = chance
+        self._keys: dict[int, selectors.SelectorKey] = {}
+
+    def select(self, timeout: float | None = None) -> Ready:
+        self.asked_wait = timeout
+        self._network.clock.now += self.turn_seconds
+        if self._chance.random() < self.faults.interrupted and not self._network.is_calm:
+            self._network.progress += 1
+            ready, self.told = [], -1
+        else:
+            ready = self._ready()
+            self._sleep(timeout, bool(ready))
+            self.told = len(ready)
+        self._on_wake()
+        return ready
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        assert fileobj not in self._keys, "registered twice"
+        return self._watch(fileobj, events, data)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        del self._keys[fileobj]
+        return self._watch(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        assert fileobj in self._network.owners, "closed before it was forgotten"
+        return self._keys.pop(fileobj)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._keys
+
+    def interest_in(self, descriptor: int) -> int:
+        """Which events of it are watched, 0 for none."""
+        key = self._keys.get(descriptor)
+        return key.events if key else 0
+
+    def _watch(self, descriptor: int, events: int, data: Any) -> selectors.SelectorKey:
+        assert events in (READ, WRITE, READ | WRITE)
+        owner = self._network.owners.get(descriptor)
+        if owner is None:
+            raise error(errno.EBADF)
+        owner.check_watchable()
+        key = selectors.SelectorKey(descriptor, descriptor, events, data)
+        self._keys[descriptor] = key
+        return key
+
+    def _sleep(self, timeout: float | None, is_ready: bool) -> None:
+        clock = self._network.clock
+        slept, asleep_at = 0.0, clock.now
+        if not is_ready:
+            slept = min(self.longest_sleep, math.inf if timeout is None else timeout)
+            clock.now += math.ceil(slept * 1000) / 1000  # as epoll_wait(2)
+        if self.stop_seconds:
+            # When in its sleep the process was stopped, nobody knows: none of that sleep counts.
+            excess = self.stop_seconds - (math.inf if timeout is None else timeout - slept)
+            clock.now += self.stop_seconds
+            clock.stopped_seconds += clock.now - asleep_at if excess > GRACE_SECONDS else 0.0
+            self.stop_seconds = 0.0
+
+    def _ready(self) -> Ready:
+        ready = []
+        for key in self._keys.values():
+            owner = self._network.owners[key.fd]
+            if owner is not None and (events := owner.tell(key.events)):
+                ready.append((key, events))
+        self._chance.shuffle(ready)
+        return ready
+
+
+def error(number: int) -> OSError:
+    """As a system call raises it: of the subclass that belongs to the number."""
+    return OSError(number, os.strerror(number))

@@ -1,0 +1,249 @@
+"""The simulated kernel: descriptors, accept, readiness, time, and the account that is given."""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from reactor import READ, WRITE
+from tests.simulation.network import (
+    FIRST_DESCRIPTOR,
+    Address,
+    Faults,
+    ListeningSocket,
+    Network,
+    SimulatedSelector,
+    SimulatedSocket,
+)
+from tests.simulation.tcp import End
+
+ADDRESS = ("10.0.0.1", 1024)
+LIMITS = [100, 100, 100, 100]
+RESET = struct.pack("ii", 1, 0)
+
+
+class Notes:
+    """A Witness that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def accepted(self, address: Address) -> None:
+        self.told.append(("accepted",))
+
+    def received(self, address: Address, data: bytes) -> None:
+        self.told.append(("received", data))
+
+    def ended(self, address: Address) -> None:
+        self.told.append(("ended",))
+
+    def failed(self, address: Address) -> None:
+        self.told.append(("failed",))
+
+    def taken(self, address: Address, data: bytes) -> None:
+        self.told.append(("taken", data))
+
+    def closed(self, address: Address, is_reset: bool, has_unread: bool) -> None:
+        self.told.append(("closed", is_reset, has_unread))
+
+
+class Machine:
+    """A network with a door, and a selector."""
+
+    def __init__(self, faults: Faults = Faults()) -> None:  # noqa: B008  It is a tuple.
+        self.notes = Notes()
+        self.network = Network(self.notes)
+        self.door = ListeningSocket(self.network)
+        self.faults = faults
+        self.wakes = 0
+        self.port = ADDRESS[1]
+        self.selector = SimulatedSelector(self.network, random.Random(0), faults, self._wake)
+
+    def pair(self) -> tuple[SimulatedSocket, End]:
+        """An accepted connection, and its far end."""
+        self.port += 1  # each has chances of its own
+        far = self.door.connect(("10.0.0.1", self.port), self.faults, LIMITS)
+        assert far
+        return self.door.accept()[0], far
+
+    def ready(self, timeout: float | None = 0.0) -> dict[int, int]:
+        """descriptor -> events"""
+        return {key.fd: events for key, events in self.selector.select(timeout)}
+
+    def _wake(self) -> None:
+        self.wakes += 1
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+def error_of(call: Callable[[], object]) -> int | None:
+    with pytest.raises(OSError) as caught:  # noqa: PT011  The number is the subject.
+        call()
+    return caught.value.errno
+
+
+# Descriptors.
+
+
+def test_a_descriptor_is_the_lowest_free_number(machine: Machine) -> None:
+    socks = [machine.pair()[0] for _ in range(3)]
+    assert [sock.fileno() for sock in socks] == [FIRST_DESCRIPTOR + n for n in (1, 2, 3)]
+    socks[1].close()
+    assert socks[1].fileno() == -1
+    reserve = machine.network.open("/dev/null", 0)
+    assert reserve == FIRST_DESCRIPTOR + 2
+    machine.network.close(reserve)
+    assert machine.pair()[0].fileno() == reserve
+    assert error_of(lambda: machine.network.close(reserve)) == errno.EBADF
+
+
+def test_without_a_descriptor_accept_fails_even_if_nobody_waits(machine: Machine) -> None:
+    assert error_of(machine.door.accept) == errno.EAGAIN
+    machine.network.max_descriptors = len(machine.network.owners)
+    assert error_of(machine.door.accept) == errno.EMFILE
+    machine.door.connect(ADDRESS, Faults(), LIMITS)
+    assert error_of(machine.door.accept) == errno.EMFILE
+    machine.network.max_descriptors += 1
+    assert machine.door.accept()[1] == ADDRESS
+    assert machine.door.calls_of_turn == [errno.EAGAIN, errno.EMFILE, errno.EMFILE, 0]
+
+
+def test_the_door_reset_before_accept_takes_the_peer_and_lack_of_memory_does_not(
+    machine: Machine,
+) -> None:
+    first, second = (machine.door.connect(ADDRESS, Faults(), LIMITS) for _ in range(2))
+    assert first
+    assert second
+    machine.door.failures.extend([errno.ECONNABORTED, errno.ENOMEM])
+    assert error_of(machine.door.accept) == errno.ECONNABORTED
+    assert error_of(lambda: first.recv(1)) == errno.ECONNRESET
+    assert error_of(machine.door.accept) == errno.ENOMEM
+    machine.door.accept()
+    assert error_of(lambda: second.recv(1)) == errno.EAGAIN
+
+
+def test_a_closed_door_resets_who_waits_and_lets_nobody_connect(machine: Machine) -> None:
+    far = machine.door.connect(ADDRESS, Faults(), LIMITS)
+    assert far
+    machine.door.close()
+    assert error_of(lambda: far.recv(1)) == errno.ECONNRESET
+    assert machine.door.connect(ADDRESS, Faults(), LIMITS) is None
+    assert not machine.network.owners
+
+
+# What is told.
+
+
+def test_everything_that_passes_is_told(machine: Machine) -> None:
+    sock, far = machine.pair()
+    far.send(b"in")
+    sock.recv(9)
+    assert sock.sendmsg([b"ou", b"t"]) == 3
+    far.close()
+    far = machine.pair()[1]
+    machine.selector.register(sock.fileno(), READ)
+    assert machine.ready() == {sock.fileno(): READ}
+    assert error_of(lambda: sock.recv(9)) == errno.ECONNRESET  # it had not read "out"
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    machine.selector.unregister(sock.fileno())
+    sock.close()
+    assert machine.notes.told == [
+        *[("accepted",), ("received", b"in"), ("taken", b"out"), ("accepted",), ("failed",)],
+        ("closed", True, False),
+    ]
+
+
+def test_a_read_of_one_that_was_not_said_to_be_ready_is_noticed(machine: Machine) -> None:
+    sock, far = machine.pair()
+    far.send(b"ab")
+    sock.recv(1)  # right after accept anybody may try
+    with pytest.raises(AssertionError):
+        sock.recv(1)
+
+
+# Faults.
+
+
+def test_a_short_call_takes_a_part_and_at_least_one_byte() -> None:
+    machine = Machine(Faults(short=1.0))
+    sizes = set()
+    for _ in range(50):
+        sock, _ = machine.pair()
+        sizes.add(sock.send(b"12345"))
+    assert sizes == {1, 2, 3, 4, 5}
+
+
+def test_calls_fail_as_often_as_they_are_to_and_not_when_all_is_calm() -> None:
+    machine = Machine(Faults(again=0.5, fatal=0.2))
+    numbers = []
+    for _ in range(200):
+        try:
+            numbers.append(machine.pair()[0].send(b"x") - 1)
+        except OSError as failure:
+            numbers.append(failure.errno or 0)
+    assert {errno.EAGAIN, errno.EINTR, errno.ENOMEM, 0} < set(numbers)
+    machine.network.is_calm = True
+    assert {machine.pair()[0].send(b"x") for _ in range(50)} == {1}
+
+
+# Readiness and time.
+
+
+def test_readiness_is_told_as_long_as_it_lasts(machine: Machine) -> None:
+    sock, far = machine.pair()
+    machine.selector.register(sock.fileno(), READ | WRITE, "data")
+    assert machine.ready() == {sock.fileno(): WRITE}
+    far.send(b"x")
+    assert machine.ready() == machine.ready() == {sock.fileno(): READ | WRITE}
+    machine.selector.modify(sock.fileno(), READ)
+    assert machine.ready() == {sock.fileno(): READ}
+    assert machine.selector.interest_in(sock.fileno()) == READ
+    machine.selector.unregister(sock.fileno())
+    assert machine.ready() == {}
+
+
+def test_spurious_readiness_and_an_interrupted_wait() -> None:
+    machine = Machine(Faults(spurious=1.0))
+    sock, _ = machine.pair()
+    machine.selector.register(sock.fileno(), READ)
+    assert machine.ready() == {sock.fileno(): READ}
+    assert error_of(lambda: sock.recv(1)) == errno.EAGAIN
+    machine = Machine(Faults(interrupted=1.0))
+    machine.selector.register(machine.door.fileno(), READ)
+    machine.door.connect(ADDRESS, Faults(), LIMITS)
+    assert machine.ready() == {}
+    assert machine.selector.told == -1
+
+
+def test_time_passes_while_nothing_is_ready(machine: Machine) -> None:
+    start = machine.network.clock.now
+    machine.selector.longest_sleep = 5.0
+    machine.ready(2.0)
+    assert machine.network.clock.now == start + 2
+    machine.ready(None)
+    assert machine.network.clock.now == start + 7
+    machine.door.connect(ADDRESS, Faults(), LIMITS)
+    machine.selector.register(machine.door.fileno(), READ)
+    machine.ready(2.0)
+    assert machine.network.clock.now == start + 7
+    assert machine.wakes == 3
+
+
+def test_a_sleep_in_which_the_process_was_stopped_does_not_count(machine: Machine) -> None:
+    clock = machine.network.clock
+    start = clock.now
+    machine.selector.stop_seconds = 30.0
+    machine.ready(2.0)
+    assert (clock.now, clock.awake) == (start + 30, start)
+    sock, _ = machine.pair()
+    sock.stop_seconds = 5.0
+    sock.send(b"x")
+    assert (clock.now, clock.awake) == (start + 35, start)

@@ -1,0 +1,402 @@
+"""One world: the real server on the simulated network, its clients, and a look at everything after
+each turn.
+
+In: a Script. Out: nothing, or a Failure at the first step after which something was wrong.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import re
+import traceback
+from collections.abc import Callable
+
+import pytest
+
+import reactor.listener
+from reactor import READ, WRITE, Connection, Cursor
+from reactor.listener import REST_SECONDS
+from server import SHUTDOWN_SECONDS
+from tests.simulation.client import Client
+from tests.simulation.limits import limits_set_to
+from tests.simulation.model import Model, Peer
+from tests.simulation.network import (
+    ListeningSocket,
+    Network,
+    SimulatedSelector,
+    SimulatedSocket,
+)
+from tests.simulation.patience import TOLERANCE_SECONDS
+from tests.simulation.product import make_product
+from tests.simulation.script import Script, Setting, Step
+
+MOST_TURNS = 10_000
+"""More turns than any one step needs: whoever takes more of them is spinning."""
+
+MOST_IDLE_TURNS = 4
+"""Most turns on end in which the loop neither slept nor did anything."""
+
+SLICE_SECONDS = 0.02
+"""How often a client that has something to do does some of it, when nothing else happens."""
+
+SETTLING_SECONDS = 70.0
+"""In the end, time for every deadline that there is."""
+
+_SHORT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Failure(AssertionError):  # noqa: N818  It is the world that fails, and this says where.
+    """Something was wrong after this step; `step` is its index, or that of the end."""
+
+    def __init__(self, step: int, fault: str) -> None:
+        super().__init__(f"step {step}: {fault}")
+        self.step = step
+        self.fault = fault
+
+    @property
+    def kind(self) -> list[str]:
+        """The fault without its numbers, names and bytes."""
+        return re.findall(r"\b[a-z]{3,}\b", re.sub(r"'.*?'", "", self.fault))[:5]
+
+
+# The world.
+
+
+class World:
+    """Everything that one script moves."""
+
+    def __init__(self, setting: Setting, patch: pytest.MonkeyPatch) -> None:
+        """`patch` lasts as long as this world does."""
+        self.setting = setting
+        self.limits = setting.limits
+        self.model = Model(self.limits, lambda: self._now, lambda: bool(self.door.backlog))
+        self.network = Network(self.model, setting.seed, self.limits.max_pieces)
+        self._now = self.network.clock.awake
+        self.selector = SimulatedSelector(
+            self.network, random.Random(f"order {setting.seed}"), setting.faults, self._wake
+        )
+        self.selector.turn_seconds = setting.turn_seconds
+        self.door = ListeningSocket(self.network)
+        patch.setattr(reactor.listener, "os", self.network)
+        self.clients: dict[int, Client] = {}
+        self.product = make_product(
+            self.network,
+            self.selector,
+            self.door,
+            self.model,
+            self._note_exception,
+            self._note_empty,
+        )
+        self._idle_turns = 0
+        self._largest_page = 0  # that could have been made so far, in bytes
+        self._grown = 0  # the log in the last turn, in bytes
+        self._door_failed_at = -REST_SECONDS
+        self._is_empty = False
+        self._is_stopped = False
+
+    def _note_exception(self) -> None:
+        """For the reactor: a callback has raised."""
+        self.model.blame("an exception: " + traceback.format_exc())
+
+    # Steps.
+
+    def do(self, step: Step) -> None:
+        """Do it. What was wrong meanwhile is in `model.faults`."""
+        client = self.clients.get(step.who)
+        match step.verb:
+            case "connect":
+                if client is None or client.is_over:
+                    self._connect(step)
+            case "accept":
+                self.door.failures.append(step.number)
+                self.model.has_lacked_descriptors |= step.number in _SHORT_OF_DESCRIPTORS
+            case "descriptors":
+                count = len(self.network.owners) + step.number
+                self.network.max_descriptors = count if step.number >= 0 else 1 << 16
+                self.model.has_lacked_descriptors |= step.number >= 0
+            case "stop":
+                self.selector.stop_seconds = step.number / 1000
+            case "turn":
+                for _ in range(step.number):
+                    self._turn(0.0)
+            case "rest":
+                self._rest()
+            case "pass":
+                self._pass(step.number / 1000)
+            case "shutdown":
+                self._shut_down()
+            case "stop_in_call":
+                for sock, peer in self._sockets():
+                    if client and peer.address == client.address:
+                        sock.stop_seconds = step.number / 1000
+            case _:
+                if client:
+                    client.do(step, self.network.clock.now)
+
+    def settle(self) -> None:
+        """No more faults, everyone reads, everyone has time; and then nothing may be left over."""
+        self.network.is_calm = True
+        self.network.max_descriptors = 1 << 16
+        self.door.failures.clear()
+        for client in self.clients.values():
+            client.settle()
+        self._pass(SETTLING_SECONDS)
+        self._rest()
+        if not self._is_stopped:
+            self._check_settled()
+            self._shut_down()
+            self._pass(2 * SHUTDOWN_SECONDS)
+        self._check_ended()
+
+    # Time.
+
+    def _turn(self, longest_sleep: float) -> None:
+        if self._is_stopped or self.model.faults:
+            return
+        for client in self.clients.values():
+            client.act(self.network.clock.now)
+        progress, log_bytes = self._progress(), self.model.log_bytes
+        self.door.calls_of_turn.clear()
+        self.selector.longest_sleep = longest_sleep
+        self.product.reactor.run_once()
+        if self._progress() > progress or not self._was_awake():
+            self._idle_turns = 0
+        else:
+            self._idle_turns += 1
+        if self._idle_turns > MOST_IDLE_TURNS:
+            self.model.blame("the loop spins")
+        # What a turn's end lets others say belongs to the next turn's page.
+        grown = self.model.log_bytes - log_bytes
+        page = self._grown + grown + self.limits.small_page_bytes
+        self._largest_page, self._grown = max(self._largest_page, page), grown
+        self._check_turn()
+
+    def _rest(self) -> None:
+        for _ in range(MOST_TURNS):
+            self._turn(0.0)
+            if self._is_stopped or self.model.faults:
+                return
+            if not self._was_awake() and not self._anyone_busy():
+                self._check_rest()
+                return
+        self.model.blame("the loop does not come to rest")
+
+    def _pass(self, seconds: float) -> None:
+        clock = self.network.clock
+        end = clock.now + seconds
+        for _ in range(MOST_TURNS):
+            left = end - clock.now
+            if left <= 0 or self._is_stopped or self.model.faults:
+                return
+            self._turn(min(left, SLICE_SECONDS) if self._anyone_busy() else left)
+        self.model.blame("time does not pass: the loop spins")
+
+    def _wake(self) -> None:
+        self._now = self.network.clock.awake
+
+    def _was_awake(self) -> bool:
+        """Whether the last turn had a reason to begin at once."""
+        wait = self.selector.asked_wait
+        is_due = wait is not None and wait <= self.setting.turn_seconds
+        return self.selector.told != 0 or is_due
+
+    def _anyone_busy(self) -> bool:
+        return any(client.is_busy for client in self.clients.values())
+
+    def _progress(self) -> int:
+        return self.network.progress + self.model.events
+
+    # Details.
+
+    def _connect(self, step: Step) -> None:
+        before = self.clients.get(step.who)
+        number = before.number + 1 if before else 0
+        address = (f"10.0.0.{step.number}", 1024 + step.who * 64 + number)
+        setting = self.setting
+        limits = [setting.send_buffer, setting.receive_buffer] * 2
+        end = self.door.connect(address, setting.faults, limits)
+        if end:
+            self.clients[step.who] = Client(end, address, number, closes_at_end=step.who % 3 < 2)
+
+    def _shut_down(self) -> None:
+        if not self.model.is_shutting_down:
+            self.product.reactor.call_soon(self._end_server)
+
+    def _end_server(self) -> None:
+        """As server.py does when a signal comes."""
+        if self.model.is_shutting_down:
+            return
+        self.model.shut_down()
+        self.product.listener.close()
+        self.product.reactor.call_later(SHUTDOWN_SECONDS, self._stop)
+        self.product.room.shut_down()
+
+    def _note_empty(self) -> None:
+        self._is_empty = self._is_stopped = True
+
+    def _stop(self) -> None:
+        self._is_stopped = True
+
+    # What has to hold.
+
+    def _check_turn(self) -> None:
+        model = self.model
+        model.end_turn()
+        if model.console != self.product.console.shown:
+            model.blame(f"the console shows {self.product.console.shown!r}, not {model.console!r}")
+        model.console.clear()
+        self.product.console.shown.clear()
+        for sock, peer in self._sockets():
+            self._check_socket(sock, peer)
+        self._check_door()
+        self._check_memory()
+
+    def _check_socket(self, sock: SimulatedSocket, peer: Peer) -> None:
+        connection = self._connection_of(peer)
+        if connection is None:
+            self.model.blame(f"{peer.address}: has a descriptor, and no connection")
+            return
+        owed_bytes = connection.outbound.owed_bytes
+        if owed_bytes != len(peer.owed):
+            self.model.blame(f"{peer.username}: owes {owed_bytes} bytes, not {len(peer.owed)}")
+        if self.selector.interest_in(sock.fileno()) & WRITE and not peer.owed:
+            self.model.blame(f"{peer.username}: waits to write, and nothing is owed")
+        outbound = connection.outbound
+        if isinstance(outbound, Cursor) and len(outbound.cuts) > peer.pieces + 1:
+            self.model.blame(f"{peer.username}: {len(outbound.cuts)} cuts, {peer.pieces} pieces")
+
+    def _check_door(self) -> None:
+        calls, door = self.door.calls_of_turn, self.door
+        if not _SHORT_OF_DESCRIPTORS.isdisjoint(calls):
+            self._door_failed_at = self._now
+            return
+        is_enough = not calls or len(calls) >= self.limits.accepts_per_turn
+        if is_enough or not door.backlog or calls[-1] in (errno.EAGAIN, errno.EINTR):
+            return
+        self.model.blame(f"somebody waits at the door, after {calls}")
+
+    def _check_memory(self) -> None:
+        log, model = self.product.room.fanout.log, self.model
+        most = max((peer.kept_bytes(model.log_bytes) for peer in model.peers.values()), default=0)
+        if log.kept_bytes > most + self._largest_page:
+            model.blame(f"the log keeps {log.kept_bytes} bytes, {most} are needed")
+        limit = self.limits.max_send_queue_bytes + 2 * self._largest_page
+        if log.kept_bytes > limit:
+            model.blame(f"the log keeps {log.kept_bytes} bytes, {limit} are allowed")
+
+    def _check_rest(self) -> None:
+        """The loop would sleep now: everything that could be done has been done."""
+        limits, model = self.limits, self.model
+        is_held = any(
+            peer.kept_bytes(model.log_bytes) > limits.send_queue_bytes
+            for peer in model.peers.values()
+        )
+        for sock, peer in self._sockets():
+            interest = self.selector.interest_in(sock.fileno())
+            if peer.owed and not interest & WRITE:
+                model.blame(f"{peer.username}: {len(peer.owed)} bytes are owed, and not sent")
+            is_waiting = not peer.username and model.has_guessed_too_often(peer.address[0])
+            may_wait = is_held or is_waiting or peer.own_bytes >= limits.page_bytes
+            is_unheard = sock.events() & READ and not interest & READ and not peer.has_eof
+            if not may_wait and (is_unheard or (peer.lines.lines and peer.ending_since is None)):
+                model.blame(f"{peer.address} {peer.username}: is not heard")
+        is_resting = self._now <= self._door_failed_at + REST_SECONDS + TOLERANCE_SECONDS
+        if self.door.backlog and not is_resting:
+            model.blame("nobody answers the door")
+
+    def _check_settled(self) -> None:
+        """Nothing is under way, and everyone who is left is a member that has everything."""
+        model, fanout = self.model, self.product.room.fanout
+        for client in self.clients.values():
+            if not client.is_over and (client.outbox or client.address not in model.peers):
+                model.blame(f"{client.address} was forgotten, {bytes(client.outbox[:99])!r} unsent")
+        for peer in model.peers.values():
+            if peer.is_closed:
+                continue
+            if model.members.get(peer.username) is not peer:
+                model.blame(f"{peer.address} {peer.username} is still there")
+            if peer.owed or peer.lines.lines:
+                model.blame(f"{peer.username}: {len(peer.owed)} owed, {peer.lines.lines} not taken")
+        usernames = self.product.room.dispatcher.usernames
+        if usernames != list(model.members):
+            model.blame(f"members are {usernames}, not {list(model.members)}")
+        if fanout.log.kept_bytes or fanout.is_held:
+            model.blame(f"{fanout.log.kept_bytes} bytes are kept, held: {fanout.is_held}")
+        if self.selector.asked_wait is not None:
+            model.blame(f"the loop has nothing to do, and sleeps {self.selector.asked_wait} s")
+        cuts = self.product.journal.counts["cut", "slow reader"]
+        if cuts < model.cuts:
+            model.blame(f"{cuts} were cut by the journal, {model.cuts} in fact")
+
+    def _check_ended(self) -> None:
+        if self.model.faults:
+            return
+        if not self._is_stopped:
+            self.model.blame("the server does not end")
+        elif self.network.owners and self._is_empty:
+            self.model.blame(f"descriptors are left open: {list(self.network.owners)}")
+
+    def _sockets(self) -> list[tuple[SimulatedSocket, Peer]]:
+        """The open ones whose connection has not failed."""
+        peers = self.model.peers
+        return [
+            (owner, peers[owner.address])
+            for owner in self.network.owners.values()
+            if isinstance(owner, SimulatedSocket) and not peers[owner.address].has_failed
+        ]
+
+    def _connection_of(self, peer: Peer) -> Connection | None:
+        session = self.product.room.sessions.get(peer.address)
+        return session.connection if session else None
+
+
+def run(script: Script, tell: Callable[[str], None] | None = None) -> None:
+    """Run it from beginning to end, and `tell` everything that happens. Raises Failure."""
+    with limits_set_to(script.setting.limits), pytest.MonkeyPatch.context() as patch:
+        world = World(script.setting, patch)
+        if tell:
+            tell_all(world, tell)
+        for index, step in enumerate(script.steps):
+            if tell:
+                tell(f"{index}: {step}")
+            world.do(step)
+            _raise_faults(world, index)
+        if tell:
+            tell("the end")
+        world.settle()
+        _raise_faults(world, len(script.steps))
+
+
+def tell_all(world: World, tell: Callable[[str], None]) -> None:
+    """Have everything told that the model hears, when it hears it."""
+    model = world.model
+    for name in (
+        *("accepted", "received", "ended", "failed", "taken", "closed", "judged", "joined"),
+        *("turned_away", "dropped", "refused_at_the_door", "typed", "left"),
+    ):
+        setattr(model, name, _told(getattr(model, name), name, world, tell))
+
+
+def _told(
+    hear: Callable[..., object], name: str, world: World, tell: Callable[[str], None]
+) -> Callable[..., object]:
+    def hear_and_tell(*arguments: object) -> object:
+        shown = " ".join(_shorten(argument) for argument in arguments)
+        tell(f"    {world.network.clock.now:.3f} {name} {shown}")
+        return hear(*arguments)
+
+    return hear_and_tell
+
+
+def _shorten(argument: object) -> str:
+    if isinstance(argument, tuple):
+        return ":".join(map(str, argument))
+    if isinstance(argument, bytes) and len(argument) > 120:
+        return f"{argument[:100]!r}... ({len(argument)} bytes)"
+    return repr(argument)
+
+
+def _raise_faults(world: World, step: int) -> None:
+    if world.model.faults:
+        raise Failure(step, world.model.faults[0])
