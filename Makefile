@@ -77,6 +77,12 @@ faults: $(TOOLS)  ## let every system call fail once under a small session (need
 soak: $(TOOLS)  ## talk, come, go and attack for MINUTES, and watch the server
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
+grade:  ## grade the solution of the assignment in DIR
+	@$(PYTHON) -m grader "$(or $(DIR),$(error DIR=… says which))" $(ARGS)
+
+test-grader: $(TOOLS)  ## run the grader's own tests (one to three minutes)
+	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader $(ARGS)
+
 picture: $(TOOLS)  ## draw docs/session.svg from a session of the real programs
 	@$(BIN)/python -m tools.picture docs/session.svg
 
@@ -100,4 +106,4 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@touch $@
 
 .PHONY: help run-server run-client test test-all lint types coverage bench bench-quick bench-flow \
-	simulate replay fuzz fuzz-wire siege faults soak picture clean
+	simulate replay fuzz fuzz-wire siege faults soak grade test-grader picture clean

@@ -1,0 +1,62 @@
+"""Results as Gradescope reads them, written anew as each case ends: whatever happens to us, the
+file is valid, and what has not been played has no points."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from grader import report
+from grader.play import Outcome
+from grader.rubric import Case, Rubric
+
+
+class Results:
+    """The file, which is complete from the moment this is made."""
+
+    def __init__(self, path: Path, rubric: Rubric, cases: Sequence[Case]) -> None:
+        self._path = path
+        self._rubric = rubric
+        self._cases = cases
+        self._outcomes: dict[str, Outcome] = {}
+        self._write()
+
+    def add(self, outcome: Outcome) -> None:
+        self._outcomes[outcome.case] = outcome
+        self._write()
+
+    def fail(self, reason: str) -> None:
+        """There is nothing to grade."""
+        for case in self._cases:
+            self._outcomes[case.id] = Outcome(case.id, has_passed=False, summary=reason)
+        self._write()
+
+    def _write(self) -> None:
+        results = {
+            "output": self._rubric.title,
+            "output_format": "text",
+            "visibility": "visible",
+            "stdout_visibility": "visible",
+            "tests": [self._test(case) for case in self._cases],
+        }
+        # Whoever reads it while we write finds the last one whole.
+        draft = self._path.with_name(self._path.name + ".new")
+        draft.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        os.replace(draft, self._path)
+
+    def _test(self, case: Case) -> dict[str, Any]:
+        outcome = self._outcomes.get(case.id)
+        has_passed = outcome is not None and outcome.has_passed
+        explanation = report.explain(outcome) if outcome else ["Not played yet."]
+        return {
+            "name": f"{case.group}/{case.id}: {case.title}",
+            "score": report.points_of(case, outcome),
+            "max_score": case.points,
+            "status": "passed" if has_passed else "failed",
+            "output": "\n".join(explanation),
+            "output_format": "text",
+            "visibility": "visible",
+        }

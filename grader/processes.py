@@ -1,0 +1,455 @@
+"""A session: the processes of one case, from their start to the end of everything they left behind.
+
+Programs are started on pipes or on a terminal, typed to, and read, all in one loop. Waiting is for
+something to be there, and it ends early when nothing can come any more: when every process is at
+rest (kernel.py) for a while. Whoever waits for nothing to come waits until then, too. The clock
+alone decides only where there is no /proc, or when a solution never rests.
+
+Bounds: bytes kept of each stream (streams.py), processes, address space and files of each process,
+and the seconds of each wait. Only our own children are ever ended: who is left behind becomes one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import pwd
+import resource
+import selectors
+import signal
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from grader import kernel, tcp
+from grader.network import Proxy
+from grader.streams import Stream
+
+MAX_PROCESSES = 100
+"""Below one session. The largest honest case has 21 programs."""
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+MAX_ADDRESS_BYTES = 8 * 1024 * 1024 * 1024
+"""Of each process: more than any chat needs, less than hurts."""
+
+STILL_SECONDS = 0.03
+"""Rest after which nothing more is expected: some samples, for those who sleep between two acts."""
+
+STUCK_SECONDS = 0.6
+"""Rest with something still waiting to be read, after which nobody is believed to read it."""
+
+BLIND_SECONDS = 0.4
+"""Silence that is taken for rest where the kernel cannot be asked."""
+
+TICK_SECONDS = 0.006
+SLOW_TICK_SECONDS = 0.03
+FAST_TICK_SECONDS = 0.001
+"""Between two looks at who is at rest; slower once everybody has been for a while, and faster where
+a proxy has to feed somebody byte by byte."""
+
+END_SECONDS = 10.0
+"""Longest that is spent on killing those who breed."""
+
+COUNT_SECONDS = 0.5
+"""Between two counts of the processes, while none of them rests."""
+
+# A solution that polls never sleeps for long. Each of its processes has looked around often enough
+# once it has been awake so often, or has computed for so long, since anything last happened.
+# One that is young may be starting still, which takes a while and shows nothing.
+_POLLER_SLEEPS = 20
+_POLLER_TICKS = 3
+_YOUNG_POLLER_TICKS = 30
+_YOUNG_TICKS = 50
+
+
+class Setting(NamedTuple):
+    """Where and how solutions run. `user` is a name, or empty for our own."""
+
+    directory: Path
+    python: str
+    on_terminal: bool = False
+    timeout: float = 20.0
+    user: str = ""
+
+
+class Program:
+    """One running program of a solution."""
+
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], stdin: int, out: Stream, err: Stream
+    ) -> None:
+        self.name = name
+        self.process = process
+        self.out = out
+        self.err = err
+        self.stdin = stdin
+
+    @property
+    def has_ended(self) -> bool:
+        """It is gone, and all that it printed has been read."""
+        return self.process.poll() is not None
+
+    @property
+    def status(self) -> int | None:
+        return self.process.poll()
+
+    @property
+    def is_flooded(self) -> bool:
+        return self.out.is_flooded or self.err.is_flooded
+
+
+class TooManyProcessesError(Exception):
+    """A solution has started more than MAX_PROCESSES."""
+
+
+class Session:
+    """The programs of one case. Use it as a context manager: nothing that was started survives.
+
+    `ports` are the ones on which the case's programs talk. Our process must have called
+    `kernel.adopt_orphans` and have no other children than those that are started here.
+    """
+
+    def __init__(self, setting: Setting, ports: set[int], env: Mapping[str, str]) -> None:
+        self.programs: list[Program] = []
+        self._setting = setting
+        self._ports = set(ports)
+        self._env = dict(env)
+        self._selector = selectors.DefaultSelector()
+        self._proxies: list[Proxy] = []
+        self._last_event = time.monotonic()
+        self._rest = _Rest()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    # What the case does.
+
+    def start(self, name: str, arguments: Sequence[str]) -> Program:
+        """Run `python <arguments>` in the solution's directory. Raises OSError."""
+        on_terminal = self._setting.on_terminal and arguments[0].startswith("client")
+        if on_terminal:
+            ours, theirs = pty.openpty()
+            _make_plain(theirs)
+            stdin, stdout = os.dup(ours), ours
+            child_stdin, child_stdout = theirs, os.dup(theirs)
+        else:
+            child_stdin, stdin = os.pipe()
+            stdout, child_stdout = os.pipe()
+        stderr, child_stderr = os.pipe()
+        os.set_blocking(stdin, False)
+        user = pwd.getpwnam(self._setting.user) if self._setting.user else None
+        try:
+            process = subprocess.Popen(  # noqa: S603
+                [self._setting.python, *arguments],
+                stdin=child_stdin,
+                stdout=child_stdout,
+                stderr=child_stderr,
+                cwd=self._setting.directory,
+                env=self._env,
+                start_new_session=True,
+                preexec_fn=_prepare_on_terminal if on_terminal else _prepare,
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+            )
+        finally:
+            for descriptor in (child_stdin, child_stdout, child_stderr):
+                os.close(descriptor)
+        program = Program(name, process, stdin, Stream(stdout, on_terminal), Stream(stderr))
+        self.programs.append(program)
+        for stream in (program.out, program.err):
+            self._selector.register(stream.descriptor, selectors.EVENT_READ, stream)
+        self._note_event()
+        return program
+
+    def set_environment(self, env: Mapping[str, str]) -> None:
+        """For programs that start after this."""
+        self._env = dict(env)
+
+    def add_proxy(self, host: str, server_port: int, cuts: bool) -> int:
+        """A network between a client and the server. Returns the port that the client is to use."""
+        proxy = Proxy(self._selector, host, server_port, cuts)
+        self._proxies.append(proxy)
+        self._ports.add(proxy.port)
+        return proxy.port
+
+    def type(self, program: Program, data: bytes) -> None:
+        """What is typed to a program that has ended, or that has not read 64 KiB, is lost."""
+        with contextlib.suppress(OSError):
+            os.write(program.stdin, data)
+        self._note_event()
+
+    def end_input(self, program: Program) -> None:
+        if self._setting.on_terminal and os.isatty(program.stdin):
+            self.type(program, b"\x04")
+        elif program.stdin >= 0:
+            os.close(program.stdin)
+            program.stdin = -1
+        self._note_event()
+
+    def signal(self, program: Program, number: int) -> None:
+        """To the program and whoever else is in its process group."""
+        if not program.has_ended:
+            os.killpg(program.process.pid, number)
+        self._note_event()
+
+    # What the case waits for.
+
+    def wait(self, until: Callable[[], bool], patience: float) -> bool:
+        """Wait until `until` holds, or all have rested for `patience` seconds, or time is out.
+        Returns whether it holds. Raises TooManyProcessesError."""
+        deadline = time.monotonic() + self._setting.timeout
+        while not until():
+            has_moved = self._turn()
+            if any(program.is_flooded for program in self.programs):
+                return until()
+            is_over = not has_moved and self._still_for() >= patience
+            if is_over or time.monotonic() > deadline:
+                self._read_all()
+                return until()
+        return True
+
+    def settle(self) -> None:
+        """Wait until nothing more comes."""
+        self.wait(lambda: False, STILL_SECONDS)
+
+    def close(self) -> None:
+        """End every program and whoever they left behind."""
+        for program in self.programs:
+            self._kill_group(program)
+        _end_children()
+        for program in self.programs:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                program.process.wait(0.1)
+            for stream in (program.out, program.err):
+                stream.close()
+            if program.stdin >= 0:
+                os.close(program.stdin)
+        for proxy in self._proxies:
+            proxy.close()
+        self._selector.close()
+
+    # Details.
+
+    def _turn(self) -> bool:
+        """Read what there is, for at most a tick. True if there was anything."""
+        tick = SLOW_TICK_SECONDS if self._rest.is_long else TICK_SECONDS
+        ready = self._selector.select(FAST_TICK_SECONDS if self._proxies else tick)
+        for key, _ in ready:
+            if isinstance(key.data, Stream):
+                self._read(key.data)
+            else:
+                key.data()
+                self._note_event()
+        for program in self.programs:
+            if program.is_flooded:
+                self._kill_group(program)
+        return bool(ready)
+
+    def _read(self, stream: Stream) -> None:
+        if stream.read():
+            self._note_event()
+        if stream.has_ended or stream.is_flooded:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(stream.descriptor)
+
+    def _read_all(self) -> None:
+        for program in self.programs:
+            for stream in (program.out, program.err):
+                while not stream.has_ended and not stream.is_flooded and stream.read():
+                    pass
+
+    def _note_event(self) -> None:
+        self._last_event = time.monotonic()
+        self._rest.begin_again()
+
+    def _still_for(self) -> float:
+        """Seconds for which everybody has been at rest."""
+        now = time.monotonic()
+        if not kernel.IS_HERE:
+            seconds = now - self._last_event - BLIND_SECONDS
+            return 0.0 if seconds < 0 or self._release() else seconds
+        rest = self._rest.look(now, self._ports, self._unread_input)
+        if self._rest.processes > MAX_PROCESSES:
+            raise TooManyProcessesError(self._rest.processes)
+        if rest is None:
+            return 0.0
+        seconds, is_delivered = rest
+        return 0.0 if not is_delivered or self._release() else seconds
+
+    def _release(self) -> bool:
+        """Let proxies pass on what they hold, now that everybody waits for it."""
+        released = [proxy.release() for proxy in self._proxies]
+        if any(released):
+            self._note_event()
+        return any(released)
+
+    def _unread_input(self) -> dict[_Place, int]:
+        """Bytes that were typed and that nobody has read."""
+        return {
+            (program.process.pid, 0): _unread_bytes(program.stdin)
+            for program in self.programs
+            if program.stdin >= 0 and not program.has_ended and not os.isatty(program.stdin)
+        }
+
+    def _kill_group(self, program: Program) -> None:
+        if program.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(program.process.pid, signal.SIGKILL)
+
+
+_Place = tuple[int, int]
+"""Where bytes may wait: the two ports of a socket, or a process and 0 for its standard input."""
+
+
+class _Rest:
+    """Since when all descendants of this process have been at rest."""
+
+    def __init__(self) -> None:
+        self.processes = 0
+        self._pids: list[int] = []
+        self._are_pids_known = False  # nobody has run since they were counted
+        self._counted = 0.0
+        self._threads: dict[tuple[int, int], kernel.Thread] = {}
+        self._since: float | None = None
+        self._waiting: dict[_Place, int] = {}
+        self._stuck: dict[_Place, int] = {}
+        self._has_begun = False
+        self._first: dict[tuple[int, int], kernel.Thread] = {}
+        self._first_ticks: dict[int, int] = {}
+
+    def begin_again(self) -> None:
+        """Something happened that anybody may be about to answer."""
+        self._since = None
+        self._are_pids_known = False
+        self._has_begun = False
+
+    def look(
+        self, now: float, ports: set[int], unread_input: Callable[[], dict[_Place, int]]
+    ) -> tuple[float, bool] | None:
+        """Seconds of rest, and whether nothing waits to be read meanwhile; None if somebody is
+        not at rest."""
+        if now - self._counted > COUNT_SECONDS:
+            self._count(now)
+        before = self._threads
+        self._threads = {
+            (pid, tid): thread for pid in self._pids for tid, thread in kernel.threads(pid).items()
+        }
+        if not self._has_begun:
+            self._has_begun = True
+            self._first = self._threads
+            self._first_ticks = {pid: kernel.processor_ticks(pid) for pid in self._pids}
+        have_run = self._threads != before
+        self._are_pids_known &= not have_run
+        is_asleep = all(thread.is_asleep for thread in self._threads.values())
+        if (have_run or not is_asleep) and not self._are_polling():
+            self._since = None
+            return None
+        if not self._are_pids_known:
+            # Who has run may have started others.
+            known = self._pids
+            self._count(now)
+            if known != self._pids:
+                self._since = None
+                return None
+        if self._since is None or self._waiting:
+            self._look_for_waiting(now, ports, unread_input())
+        if self._waiting and now - (self._since or now) >= STUCK_SECONDS:
+            # Nobody has touched it for so long. Whoever else waits is told apart from these.
+            self._stuck.update(self._waiting)
+            self._waiting = {}
+            self._since = now
+        return now - (self._since or now), not self._waiting
+
+    @property
+    def is_long(self) -> bool:
+        """Everybody has been at rest for longer than it takes to notice."""
+        return self._since is not None and time.monotonic() - self._since > 2 * STILL_SECONDS
+
+    def _look_for_waiting(self, now: float, ports: set[int], places: dict[_Place, int]) -> None:
+        for queue in tcp.queues(ports):
+            place = (queue.local_port, queue.remote_port)
+            places[place] = places.get(place, 0) + queue.waiting_bytes
+        self._stuck = {place: n for place, n in self._stuck.items() if places.get(place, 0) >= n}
+        waiting = {place: n for place, n in places.items() if n and place not in self._stuck}
+        if self._since is None or waiting != self._waiting:
+            self._since = now
+        self._waiting = waiting
+
+    def _count(self, now: float) -> None:
+        self._pids = kernel.descendants(os.getpid())
+        self.processes = len(self._pids)
+        self._are_pids_known = True
+        self._counted = now
+
+    def _are_polling(self) -> bool:
+        """Whether whoever is awake has looked around in vain since anything last happened."""
+        for place, thread in self._threads.items():
+            pid, _ = place
+            first = self._first.setdefault(place, thread)
+            self._first_ticks.setdefault(pid, kernel.processor_ticks(pid))
+            if thread.is_asleep and thread == first:
+                continue
+            if thread.sleeps - first.sleeps >= _POLLER_SLEEPS:
+                continue
+            ticks = kernel.processor_ticks(pid)
+            enough = _YOUNG_POLLER_TICKS if ticks < _YOUNG_TICKS else _POLLER_TICKS
+            if ticks - self._first_ticks.get(pid, 0) < enough:
+                return False
+        return True
+
+
+def _end_children() -> None:
+    """Kill our children, and those of theirs that become ours by that, until there are none.
+
+    A child keeps its number until we ask for its status, so that nobody else is ever hit.
+    """
+    deadline = time.monotonic() + END_SECONDS
+    while time.monotonic() < deadline:
+        for pid in kernel.children(os.getpid()) if kernel.IS_HERE else []:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.002)
+
+
+def _unread_bytes(pipe: int) -> int:
+    try:
+        answer = fcntl.ioctl(pipe, termios.FIONREAD, b"\0\0\0\0")
+    except OSError:
+        return 0
+    return int.from_bytes(answer, "little")
+
+
+def _make_plain(terminal: int) -> None:
+    """No echo: what is typed is not what is printed."""
+    attributes = termios.tcgetattr(terminal)
+    attributes[3] &= ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSANOW, attributes)
+
+
+def _prepare() -> None:
+    """In the child. What we ignore would be ignored there, too."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_BYTES, MAX_ADDRESS_BYTES))
+
+
+def _prepare_on_terminal() -> None:
+    _prepare()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

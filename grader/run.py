@@ -1,0 +1,249 @@
+"""Plays all cases of a rubric against one solution, several at once.
+
+Each case is played in a process of its own, which ends everything that the solution started and
+has bounds on whatever it does. That process is bounded, too: one that does not answer is killed,
+and its case has failed. So a solution can spoil its own cases and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from grader import kernel, solution
+from grader.play import Outcome, play
+from grader.processes import Setting
+from grader.rubric import Case, Rubric
+
+PORTS = range(20_000, 32_768)
+"""From where the kernel gives none away by itself."""
+
+CASE_SECONDS = 90.0
+"""Longest that one case may take, the end of its processes included."""
+
+PORT_ATTEMPTS = 5
+
+
+class Options(NamedTuple):
+    """How to grade."""
+
+    jobs: int
+    python: str
+    is_strict: bool = False
+    on_terminal: bool = False
+    timeout: float = 20.0
+    user: str = ""
+
+
+class _Worker(NamedTuple):
+    """A process that plays a case. It writes its Outcome to `answers`, and ends."""
+
+    pid: int
+    answers: int
+    case: Case
+    port: int
+    attempt: int
+    deadline: float
+    received: bytearray
+
+
+def grade(
+    rubric: Rubric,
+    folder: Path,
+    options: Options,
+    cases: Sequence[Case],
+    on_outcome: Callable[[Outcome], None],
+) -> list[Outcome]:
+    """Play `cases`, and those they need, and return the Outcomes of `cases` in their order; each
+    is told to `on_outcome` as soon as it is known. Raises solution.UnusableError."""
+    source = solution.find(folder)
+    kernel.adopt_orphans()
+    with tempfile.TemporaryDirectory(prefix="grade-") as scratch:
+        os.chmod(scratch, 0o755)  # noqa: S103  the solution's user has to come through
+        prepared = Path(scratch) / "solution"
+        solution.take(source, prepared, options.python)
+        run = _Run(rubric, prepared, options, cases, on_outcome)
+        try:
+            run.play_all()
+        finally:
+            run.end()
+        return [run.outcomes[case.id] for case in cases]
+
+
+class _Run:
+    def __init__(
+        self,
+        rubric: Rubric,
+        prepared: Path,
+        options: Options,
+        cases: Sequence[Case],
+        on_outcome: Callable[[Outcome], None],
+    ) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self._rubric = rubric
+        self._prepared = prepared
+        self._options = options
+        self._wanted = {case.id for case in cases}
+        self._waiting = _with_needs(rubric, self._wanted)
+        self._on_outcome = on_outcome
+        self._workers: dict[int, _Worker] = {}
+        self._selector = selectors.DefaultSelector()
+        self._learned: dict[str, bool] = {}
+        self._strangers = set(_children())  # who were there before us, and are not ours to end
+        self._numbers = iter(range(sys.maxsize))
+
+    def play_all(self) -> None:
+        while self._waiting or self._workers:
+            self._start_some()
+            for key, _ in self._selector.select(0.2):
+                self._hear(self._workers[key.fd])
+            for worker in list(self._workers.values()):
+                if time.monotonic() > worker.deadline:
+                    os.kill(worker.pid, signal.SIGKILL)
+                    self._finish(worker, f"the case took more than {CASE_SECONDS:.0f} seconds")
+
+    def end(self) -> None:
+        """No process of ours is left, whatever happened."""
+        for worker in self._workers.values():
+            with contextlib.suppress(OSError):
+                os.kill(worker.pid, signal.SIGTERM)
+        for worker in self._workers.values():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(worker.pid, 0)
+            os.close(worker.answers)
+        self._workers.clear()
+        self._end_orphans()
+        self._selector.close()
+
+    def _start_some(self) -> None:
+        for case in list(self._waiting):
+            missing = [need for need in case.needs if need not in self.outcomes]
+            failed = [n for n in case.needs if n not in missing and not self.outcomes[n].has_passed]
+            if failed:
+                self._waiting.remove(case)
+                self._tell(_not_played(case, self.outcomes[failed[0]]))
+            elif not missing and len(self._workers) < self._options.jobs:
+                self._waiting.remove(case)
+                self._start(case, attempt=1)
+
+    def _start(self, case: Case, attempt: int) -> None:
+        answers, theirs = os.pipe()
+        port = _free_port({worker.port for worker in self._workers.values()})
+        directory = self._prepared.parent / f"case-{next(self._numbers)}"
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            os.close(answers)
+            self._be_worker(case, port, directory, theirs)
+        os.close(theirs)
+        deadline = time.monotonic() + CASE_SECONDS
+        worker = _Worker(pid, answers, case, port, attempt, deadline, bytearray())
+        self._workers[answers] = worker
+        self._selector.register(answers, selectors.EVENT_READ)
+
+    def _be_worker(self, case: Case, port: int, directory: Path, answers: int) -> None:
+        """In the child: play the case, answer, and be gone."""
+        try:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends us
+            kernel.adopt_orphans(end_with_parent=True)
+            options = self._options
+            try:
+                solution.copy(self._prepared, directory, options.user)
+                setting = Setting(
+                    directory, options.python, options.on_terminal, options.timeout, options.user
+                )
+                outcome = play(case, self._rubric, setting, port, options.is_strict, self._learned)
+            finally:
+                shutil.rmtree(directory, ignore_errors=True)
+            with open(answers, "wb") as stream:
+                stream.write(json.dumps(outcome.as_json()).encode())
+        except SystemExit:
+            pass
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(0)
+
+    def _hear(self, worker: _Worker) -> None:
+        data = os.read(worker.answers, 65536)
+        if data:
+            worker.received.extend(data)
+        else:
+            self._finish(worker, "the grader itself failed; this says nothing about the solution")
+
+    def _finish(self, worker: _Worker, failure: str) -> None:
+        """The worker has answered or is dead; `failure` is told if there is no answer."""
+        self._selector.unregister(worker.answers)
+        os.close(worker.answers)
+        del self._workers[worker.answers]
+        os.waitpid(worker.pid, 0)
+        try:
+            outcome = Outcome.from_json(json.loads(bytes(worker.received)))
+        except ValueError:
+            outcome = Outcome(worker.case.id, has_passed=False, summary=failure)
+        self._end_orphans()
+        if outcome.is_port_taken and worker.attempt < PORT_ATTEMPTS:
+            self._start(worker.case, worker.attempt + 1)
+            return
+        self._learned = {**outcome.learned, **self._learned}
+        self._tell(outcome)
+
+    def _end_orphans(self) -> None:
+        """Those whom a killed worker has left to us."""
+        ours = self._strangers | {worker.pid for worker in self._workers.values()}
+        while orphans := set(_children()) - ours:
+            for pid in orphans:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+    def _tell(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.case] = outcome
+        if outcome.case in self._wanted:
+            self._on_outcome(outcome)
+
+
+def _children() -> list[int]:
+    return kernel.children(os.getpid()) if kernel.IS_HERE else []
+
+
+def _with_needs(rubric: Rubric, wanted: set[str]) -> list[Case]:
+    needed = set(wanted)
+    for case in reversed(rubric.cases):
+        if case.id in needed:
+            needed.update(case.needs)
+    return [case for case in rubric.cases if case.id in needed]
+
+
+def _not_played(case: Case, cause: Outcome) -> Outcome:
+    summary = f"not played, because {cause.case} failed: {cause.summary}"
+    if cause.summary.startswith("not played"):
+        summary = cause.summary
+    return Outcome(case.id, has_passed=False, summary=summary)
+
+
+def _free_port(taken: set[int]) -> int:
+    """A port on which nobody is, and on which no other case of ours is about to be."""
+    for _ in range(1000):
+        port = random.choice(PORTS)  # noqa: S311  so that two graders rarely want the same
+        if port in taken:
+            continue
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port below 32768")

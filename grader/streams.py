@@ -1,0 +1,71 @@
+"""What a program has printed on one of its streams.
+
+Everything is kept, up to a bound, with a mark up to which it has been looked at. A terminal turns
+LF into CR LF on its way out; that is undone here, and only for a terminal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+MAX_BYTES = 256 * 1024
+"""Kept of one stream. A solution that prints more in one case has lost its way."""
+
+_CHUNK_BYTES = 64 * 1024
+
+
+class Stream:
+    """A non-blocking descriptor that is read from, and what has come out of it."""
+
+    def __init__(self, descriptor: int, is_terminal: bool = False) -> None:
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self.has_ended = False
+        self.is_flooded = False
+        self._is_terminal = is_terminal
+        self._data = bytearray()
+        self._mark = 0
+
+    def read(self) -> bool:
+        """Take what there is. True if there was anything."""
+        if self.has_ended:
+            return False
+        try:
+            data = os.read(self.descriptor, _CHUNK_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:  # a terminal that nobody holds at its other end
+            data = b""
+        if not data:
+            self.has_ended = True
+            return False
+        self._data += data
+        if self._is_terminal:
+            # A CR may be the last byte of what came so far.
+            self._data = self._data.replace(b"\r\n", b"\n")
+        if len(self._data) > MAX_BYTES:
+            del self._data[MAX_BYTES:]
+            self.is_flooded = True
+        return True
+
+    @property
+    def everything(self) -> str:
+        return self._decode(0)
+
+    @property
+    def unseen(self) -> str:
+        """What came since `forget`."""
+        return self._decode(self._mark)
+
+    def forget(self) -> None:
+        """What came so far has been looked at."""
+        self._mark = len(self._data)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self.descriptor)
+        self.has_ended = True
+
+    def _decode(self, start: int) -> str:
+        return self._data[start:].decode("utf-8", "backslashreplace")

@@ -1,0 +1,43 @@
+"""Threads. Mistake: closes the socket under the thread that reads it, and waits for that."""
+
+import argparse
+import socket
+import sys
+import threading
+
+parser = argparse.ArgumentParser()
+parser.add_argument("-join", action="store_true")
+parser.add_argument("-host")
+parser.add_argument("-port", type=int)
+parser.add_argument("-username")
+parser.add_argument("-passcode")
+args = parser.parse_args()
+
+
+def show(text):
+    print(text)
+    sys.stdout.flush()
+
+
+def receive():
+    while True:
+        data = sock.recv(1024)
+        if not data:
+            raise ConnectionError("server is gone")
+        show(data.decode().rstrip("\n"))
+
+
+sock = socket.create_connection((args.host, args.port))
+lines = sock.makefile("r", encoding="utf-8", newline="\n")
+sock.sendall(f"{args.username} {args.passcode}\n".encode())
+answer = lines.readline().strip()
+if answer != "OK":
+    show(answer)
+    sys.exit(1)
+show(f"Connected to {args.host} on port {args.port}")
+receiver = threading.Thread(target=receive)
+receiver.start()
+for line in sys.stdin:
+    sock.sendall(line.rstrip("\n").encode() + b"\n")
+    if line.strip() == ":Exit":
+        break

@@ -1,0 +1,97 @@
+"""What is written for people and for machines, and how the program is used."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from grader import gradescope, report, rubric
+from grader.play import Mismatch, Outcome
+from tests.grader.grading import SOLUTIONS, run_grader, write_solution
+
+RUBRIC = rubric.load(rubric.find(rubric.DEFAULT))
+CASES = [case for case in RUBRIC.cases if case.group == "broadcast"]
+
+
+def test_control_characters_and_line_ends_can_be_seen() -> None:
+    mismatch = Mismatch("Bob", "p", ["Alice: hi", "b"], "Alice: hi \n\x1b[2Jb\r")
+    assert report.diff(mismatch) == [
+        *("--- what Bob should have seen", "+++ what Bob saw", "@@ -1,2 +1,2 @@"),
+        *("-Alice: hi\u23ce", "-b\u23ce", "+Alice: hi\u2423\u23ce", "+\\x1b[2Jb\\r"),
+    ]
+
+
+def test_results_are_valid_from_the_first_moment(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    results = gradescope.Results(path, RUBRIC, CASES)
+    assert [test["score"] for test in json.loads(path.read_text())["tests"]] == [0] * len(CASES)
+    results.add(Outcome(CASES[0].id, has_passed=True))
+    tests = json.loads(path.read_text())["tests"]
+    assert [test["score"] for test in tests] == [CASES[0].points] + [0] * (len(CASES) - 1)
+    assert tests[0].keys() == {
+        *("name", "score", "max_score", "status", "output", "output_format", "visibility"),
+    }
+    assert sum(test["max_score"] for test in tests) == 20
+
+
+def test_junit(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    run_grader(SOLUTIONS / "echo", "--only", "not-to-sender,on-server", "--junit", path)
+    root = ElementTree.parse(path).getroot()  # noqa: S314  we wrote it
+    assert [(case.get("name"), len(case)) for case in root.iter("testcase")] == [
+        ("on-server", 0),
+        ("not-to-sender", 1),
+    ]
+    suite = root.find("testsuite")
+    assert suite is not None
+    assert suite.get("failures") == "1"
+
+
+def test_a_folder_of_solutions(tmp_path: Path) -> None:
+    client = (SOLUTIONS / "threads" / "client.py").read_text()
+    folder = tmp_path / "all"
+    folder.mkdir()
+    write_solution(folder / "b broken", "def (:", client)
+    (folder / "empty").mkdir()
+    (folder / "good").symlink_to(SOLUTIONS / "threads")
+    write_solution(folder / "silent", "input()", client)
+    table = tmp_path / "scores.csv"
+    run = run_grader("--all", folder, "--csv", table, "--only", "start,connection")
+    assert run.stderr == ""
+    assert run.returncode == 1
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["solution"], row["total"], row["connection"]) for row in rows] == [
+        *(("b broken", "0", "0"), ("empty", "0", "0"), ("good", "20", "20"), ("silent", "0", "0")),
+    ]
+    assert "SyntaxError" in rows[0]["remark"]
+    assert rows[1]["remark"] == "server.py and client.py missing in empty"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "name one folder"),
+        ([".", "--only", "nothing"], "no case is called nothing"),
+        ([".", "--rubric", "nothing"], "there is no rubric nothing"),
+        ([".", "--csv", "x"], "--csv goes with --all"),
+        ([".", "--jobs", "0"], "have to be more than nothing"),
+        ([".", "--python", "no-such-python"], "cannot run no-such-python"),
+        ([".", "--user", "no-such-user"], "user"),
+        (["--all", "no-such-folder"], "there is no folder no-such-folder"),
+    ],
+)
+def test_a_mistake_on_the_command_line(arguments: list[str], complaint: str) -> None:
+    run = run_grader(*arguments)
+    assert run.returncode == 2
+    assert complaint in run.stderr
+
+
+def test_the_list_plays_nothing() -> None:
+    run = run_grader("--list", "--only", "banner")
+    assert run.returncode == 0
+    assert 'server sees "Server started on port {port}. Accepting connections"' in run.stdout
