@@ -28,8 +28,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.load import LINE_BYTES, READ_BYTES, Crowd, Member, pin_to_last_core, text_of
-from bench.processes import Process
+from bench.load import LINE_BYTES, READ_BYTES, Crowd, Member, text_of
+from bench.processes import CORES, Process, pin_to_last_core
 from bench.systems import ROOT, SYSTEMS, System
 
 CYCLE_LINES = 100_000  # after which a story repeats itself: ten million lines need not be kept
@@ -54,7 +54,6 @@ SLOW_READ_BYTES = 4096
 SLOW_READ_SECONDS = 0.004
 PASSCODE = "abc12"
 
-FIRST_CORE = min(os.sched_getaffinity(0))
 CHATROOM = next(system for system in SYSTEMS if system.name == "chatroom")
 
 _NOTICE = re.compile(rb"^(\S+ (?:joined|left) the chatroom|Connected to .*)\n", re.MULTILINE)
@@ -700,7 +699,7 @@ def told_much(size: Size) -> list[Check]:
         port = listener.getsockname()[1]
         with client(port, "Reader", stdin=subprocess.PIPE, stdout=client_stdout) as process:
             os.close(client_stdout)
-            os.sched_setaffinity(process.pid, {FIRST_CORE})
+            os.sched_setaffinity(process.pid, {CORES[0]})
             sock, _ = listener.accept()
             with sock:
                 sock.recv(READ_BYTES)

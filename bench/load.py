@@ -7,7 +7,6 @@ that the load costs less than what it measures.
 
 from __future__ import annotations
 
-import os
 import re
 import selectors
 import socket
@@ -22,7 +21,7 @@ from bench.systems import Dialect, System
 READ_BYTES = 120_000  # below malloc's threshold for mapping pages anew
 LINE_BYTES = 50  # of `name: text` with its line end, as a chat delivers it
 QUIET_SECONDS = 0.3
-JOIN_SECONDS = 30.0
+JOIN_SECONDS = 60.0  # all systems fill their rooms at once for (f)
 PATIENCE_SECONDS = 60.0
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -340,9 +339,3 @@ def pace(crowd: Crowd, process: Process, talkers: int, per_second: int, seconds:
     latencies.sort()
     p50, p99 = (latencies[int(len(latencies) * part)] * 1000 for part in (0.5, 0.99))
     return Paced(len(latencies), due - len(latencies), p50, p99, wall_seconds, cpu_seconds)
-
-
-def pin_to_last_core() -> None:
-    """Leave the first core to the server, where there is a second."""
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[-1]})

@@ -14,6 +14,7 @@ from types import TracebackType
 
 from bench.systems import ROOT, System
 
+CORES = sorted(os.sched_getaffinity(0))  # before the load binds itself to one: children inherit it
 START_SECONDS = 20.0
 SETTLE_SECONDS = 0.1  # who listens may still be loading what it needs
 
@@ -34,7 +35,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.DEVNULL,
-            preexec_fn=_pin_to_first_core,
+            preexec_fn=pin_to_first_core,
         )
         self._wait_until_listening()
 
@@ -103,5 +104,11 @@ def free_port() -> int:
     raise OSError("no free port")
 
 
-def _pin_to_first_core() -> None:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+def pin_to_first_core() -> None:
+    """The server's."""
+    os.sched_setaffinity(0, {CORES[0]})
+
+
+def pin_to_last_core() -> None:
+    """The load's, which is another one where there is a second."""
+    os.sched_setaffinity(0, {CORES[-1]})

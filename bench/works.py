@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.load import Crowd, blast, pace, pin_to_last_core
-from bench.processes import Process
+from bench.load import Crowd, blast, pace
+from bench.processes import Process, pin_to_last_core
 from bench.systems import ROOT, SYSTEMS, System
 
 Figures = dict[str, float]
