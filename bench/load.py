@@ -21,7 +21,7 @@ from bench.systems import Dialect, System
 READ_BYTES = 120_000  # below malloc's threshold for mapping pages anew
 LINE_BYTES = 50  # of `name: text` with its line end, as a chat delivers it
 QUIET_SECONDS = 0.3
-JOIN_SECONDS = 60.0  # all systems fill their rooms at once for (f)
+JOIN_SECONDS = 40.0  # all systems fill their rooms at once for (f)
 PATIENCE_SECONDS = 60.0
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
