@@ -39,6 +39,13 @@ BLOCK_BYTES = 16 * 1024
 """Most bytes of lines that are taken at once: more would overfill a page, since each line grows by
 the name in front of it."""
 
+WAITING_PAGES = 1
+"""How much of a turn is for those who had to wait for it, in pages."""
+
+ALL_PAGES = 2
+"""And how much for them and for whoever speaks up meanwhile: a line does not have to wait for the
+floods that came before it, nor they for lines without end."""
+
 LINES_PER_TURN = 256
 """Most lines of one member that are taken one by one before the others have their turn. Lines that
 fill no page, blank ones and private ones, would otherwise keep them waiting for a whole read."""
@@ -125,10 +132,10 @@ class Room:
         self.gate.release(session)
         self._look_whether_empty()
 
-    def may_talk(self, cursor: Cursor) -> bool:
+    def may_talk(self, cursor: Cursor, max_pages: int) -> bool:
         """Whether another line of this member may be taken now."""
-        fanout = self.fanout
-        return not (fanout.is_held or fanout.is_page_full or cursor.is_owed_a_page_of_its_own)
+        is_full = self.fanout.free_bytes(max_pages) <= 0
+        return not (self.fanout.is_held or is_full or cursor.is_owed_a_page_of_its_own)
 
     def wait_to_talk(self, session: Session) -> None:
         """Let `session` go on, after those who wait already, once it may talk."""
@@ -149,9 +156,9 @@ class Room:
 
     def _let_waiting_talk(self) -> None:
         for session in list(self._waiting):
-            if self.fanout.is_held or self.fanout.is_page_full:
+            if self.fanout.is_held or self.fanout.free_bytes(WAITING_PAGES) <= 0:
                 return
-            if session.may_talk():
+            if session.may_talk(WAITING_PAGES):
                 del self._waiting[session]
                 session.go_on()
 
@@ -194,7 +201,7 @@ class Session:
 
     def data_received(self, data: bytes) -> None:
         self._decoder.feed_data(data)
-        self._take_lines()
+        self._take_lines(ALL_PAGES)
 
     def eof_received(self) -> None:
         # An unfinished line is not taken: nobody can tell it from one that was cut short.
@@ -242,9 +249,9 @@ class Session:
         """Where it comes from, for people."""
         return f"{self.source}:{self._port}"
 
-    def may_talk(self) -> bool:
+    def may_talk(self, max_pages: int) -> bool:
         """Whether the next line may be taken now. A stranger's always may."""
-        return self._cursor is None or self._room.may_talk(self._cursor)
+        return self._cursor is None or self._room.may_talk(self._cursor, max_pages)
 
     def go_on(self) -> None:
         """Take what had to wait: the request to join, or lines."""
@@ -254,7 +261,7 @@ class Session:
                 return
             if self._request:
                 self._judge(self._request)
-            if self._take_lines():
+            if self._take_lines(WAITING_PAGES):
                 self.connection.resume_reading()
         except Exception:
             self._room.reactor.report()
@@ -271,7 +278,7 @@ class Session:
 
     # Details.
 
-    def _take_lines(self) -> bool:
+    def _take_lines(self, max_pages: int) -> bool:
         """Take every line that is complete; False if some have to wait."""
         singly = 0  # how many lines are known to be not all plain
         lines_left = LINES_PER_TURN
@@ -279,14 +286,13 @@ class Session:
             if self._request:
                 self.connection.pause_reading()
                 return False
-            if not lines_left or not self.may_talk():
+            if not lines_left or not self.may_talk(max_pages):
                 self.connection.pause_reading()
                 self._room.wait_to_talk(self)
                 return False
             if not singly and self._cursor:
-                lines = self._decoder.peek_lines(
-                    min(BLOCK_BYTES, self._room.fanout.free_page_bytes)
-                )
+                free_bytes = self._room.fanout.free_bytes(max_pages)
+                lines = self._decoder.peek_lines(min(BLOCK_BYTES, free_bytes))
                 if lines and self._take_plain(lines, self._cursor):
                     continue
                 singly = lines.count(b"\n")

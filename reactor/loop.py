@@ -128,6 +128,11 @@ class Reactor:
         """Call once, when all other work of the turn is done; from phase 5, in the next turn."""
         self._at_end.append(callback)
 
+    def time(self) -> float:
+        """The loop's time at this very moment, where `now` is when the turn began: to learn how
+        long something takes, and not for deadlines."""
+        return self._clock() - self._lost_seconds
+
     # For whoever owns the loop.
 
     def run(self) -> None:
@@ -143,9 +148,9 @@ class Reactor:
     def run_once(self, max_wait_seconds: float | None = None) -> None:
         """One turn. It sleeps until there is something to do, or for `max_wait_seconds`."""
         wait_seconds = self._wait_seconds(max_wait_seconds)
-        asleep_at = self._time()
+        asleep_at = self.time()
         ready = self._selector.select(wait_seconds)
-        self.now = self._time()
+        self.now = self.time()
         if wait_seconds is not None and self.now - asleep_at > wait_seconds + GRACE_SECONDS:
             # Stopped, nobody knows when: none of this sleep counts.
             self._lost_seconds += self.now - asleep_at
@@ -189,16 +194,13 @@ class Reactor:
         deadline = self._timers.next_deadline()
         if deadline is None:
             return max_wait_seconds
-        wait_seconds = max(0.0, deadline - self._time())
+        wait_seconds = max(0.0, deadline - self.time())
         return wait_seconds if max_wait_seconds is None else min(wait_seconds, max_wait_seconds)
-
-    def _time(self) -> float:
-        return self._clock() - self._lost_seconds
 
     def _forgive_pause(self) -> None:
         """Let the time not have passed in which this turn did not run, if that was long."""
         cpu_seconds = self._cpu_clock()
-        paused_seconds = self._time() - self.now - (cpu_seconds - self._cpu_seconds)
+        paused_seconds = self.time() - self.now - (cpu_seconds - self._cpu_seconds)
         self._cpu_seconds = cpu_seconds
         if paused_seconds > GRACE_SECONDS:
             self._lost_seconds += paused_seconds

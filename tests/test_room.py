@@ -753,6 +753,25 @@ def test_the_last_lines_of_one_who_had_to_wait_are_shown_before_it_left(
     assert by_bob == [b"Bob: last\n", b"Bob: words\n", b"Bob left the chatroom\n"]
 
 
+def test_a_line_does_not_wait_for_the_floods_that_came_before_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reactor.fanout.PAGE_BYTES", 8_192)
+    ear = house.join("Ear")
+    quiet = house.join("Quiet", ear)
+    flooders = [house.join(f"f{number}", ear, quiet) for number in range(5)]
+    log = house.room.fanout.log
+    start = log.end - len(ear.heard)  # where in the log its hearing began
+    for flooder in flooders:
+        flooder.types((b"x" * 500 + b"\n") * 1_000)
+    house.busy(lambda: all(ear.heard.count(b"f%d: " % number) > 50 for number in range(5)))
+    quiet.socket.send(b"a word\n")
+    said_at = log.end
+    house.busy(lambda: b"Quiet: a word\n" in ear.heard)
+    assert start + ear.heard.index(b"Quiet: a word\n") - said_at <= 8_192
+    house.busy(lambda: ear.heard.count(b": x") == 5_000)
+
+
 def test_a_held_room_does_not_spin(house: House) -> None:
     deaf = house.join("Deaf")
     ann = house.join("Ann", deaf)

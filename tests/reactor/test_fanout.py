@@ -639,11 +639,12 @@ def test_a_bug_of_one_member_while_a_page_is_sent_costs_the_others_nothing(crowd
 def test_a_page_is_full_at_so_many_bytes_until_the_turn_ends(crowd: Crowd) -> None:
     crowd.join()
     crowd.say(b"x" * (PAGE_BYTES - 1))
-    assert not crowd.fanout.is_page_full
-    crowd.say(b"x")
-    assert crowd.fanout.is_page_full
+    assert crowd.fanout.free_bytes() == 1
+    assert crowd.fanout.free_bytes(max_pages=2) == PAGE_BYTES + 1
+    crowd.say(b"xx")
+    assert crowd.fanout.free_bytes() == -1
     crowd.loop.turn()
-    assert not crowd.fanout.is_page_full
+    assert crowd.fanout.free_bytes() == PAGE_BYTES
 
 
 def test_after_turn_comes_once_for_a_turn_in_which_something_was_done(crowd: Crowd) -> None:
@@ -676,19 +677,86 @@ def test_after_turn_comes_when_a_private_line_was_sent_or_a_slow_reader_took_som
     assert crowd.turns > turns
 
 
-def test_with_many_members_a_page_is_full_earlier(
-    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def small_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 3,000 bytes, and 1,000 more each turn, up to 6,000."""
+    monkeypatch.setattr(fanout, "PAGE_BYTES", 2_000)
+    monkeypatch.setattr(fanout, "MIN_PAGE_BYTES", 800)
+    monkeypatch.setattr(fanout, "MIN_TURN_BYTES", 3_000)
+    monkeypatch.setattr(fanout, "TURN_STEP_BYTES", 1_000)
+    monkeypatch.setattr(fanout, "MAX_TURN_BYTES", 6_000)
+
+
+@pytest.mark.usefixtures("small_turns")
+def test_with_many_members_a_page_holds_less_but_never_less_than_a_bound(
+    loop: Loop, make_pair: MakePair
 ) -> None:
-    monkeypatch.setattr(fanout, "TURN_BYTES", 3_000)
-    monkeypatch.setattr(fanout, "PAGE_BYTES", 1_200)
-    for limit_bytes in (1_200, 1_200, 1_000, 750):
+    crowd = Crowd(loop, make_pair)
+    assert crowd.fanout.free_bytes() == 2_000
+    for page_bytes in (2_000, 1_500, 1_000, 800, 800):
         crowd.join()
-        crowd.say(PATTERN[: limit_bytes - 1])
-        assert not crowd.fanout.is_page_full
-        crowd.say(b"x")
-        assert crowd.fanout.is_page_full
-        crowd.loop.turn()
-        assert not crowd.fanout.is_page_full
+        assert crowd.fanout.free_bytes() == page_bytes
+
+
+class Turns:
+    """What a page of so many bytes may hold after turns that took so long."""
+
+    def __init__(self, crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.crowd = crowd
+        self.seconds = 0.0
+        send = Connection.send
+
+        def send_slowly(connection: Connection, pieces: list[Bytes]) -> int:
+            crowd.loop.clock.advance(self.seconds / len(crowd.members))
+            return send(connection, pieces)
+
+        monkeypatch.setattr(Connection, "send", send_slowly)
+        for _ in range(3):
+            crowd.join()
+
+    def after(self, said_bytes: int, seconds: float) -> int:
+        self.seconds = seconds
+        self.crowd.say(b"x" * said_bytes)
+        self.crowd.loop.reactor.run_once()
+        for member in self.crowd.members:
+            assert self.crowd.receives(member, b"x" * said_bytes)
+        return self.crowd.fanout.free_bytes()
+
+
+@pytest.mark.usefixtures("small_turns")
+def test_turns_grow_step_by_step_while_they_are_filled_and_quick(
+    loop: Loop, make_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = Turns(Crowd(loop, make_pair), monkeypatch)
+    quick = 0.49 * fanout.TURN_SECONDS
+    assert turns.crowd.fanout.free_bytes() == 1_000
+    assert turns.after(999, quick) == 1_000, "it was not full"
+    assert turns.after(1_000, quick) == 1_333
+    assert turns.after(1_333, 0.51 * fanout.TURN_SECONDS) == 1_333, "it was not quick"
+    assert turns.after(1_333, quick) == 1_666
+    assert turns.after(2_500, quick) == 2_000
+    assert turns.after(2_000, quick) == 2_000, "no further"
+
+
+@pytest.mark.usefixtures("small_turns")
+def test_turns_are_halved_when_they_take_long_or_are_not_half_used(
+    loop: Loop, make_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = Turns(Crowd(loop, make_pair), monkeypatch)
+
+    def grow() -> None:
+        for _ in range(3):
+            turns.after(2_000, 0)
+        assert turns.crowd.fanout.free_bytes() == 2_000
+
+    grow()
+    assert turns.after(2_000, 0.99 * fanout.TURN_SECONDS) == 2_000
+    assert turns.after(2_000, 1.01 * fanout.TURN_SECONDS) == 1_000
+    assert turns.after(2_000, 1.01 * fanout.TURN_SECONDS) == 1_000, "and no further"
+    grow()
+    assert turns.after(1_000, 0) == 2_000
+    assert turns.after(999, 0) == 1_000
+    assert turns.after(1, 0) == 1_000
 
 
 def test_what_after_turn_adds_is_sent_in_the_next_turn_which_follows_at_once(crowd: Crowd) -> None:

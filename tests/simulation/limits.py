@@ -23,7 +23,10 @@ class Limits(NamedTuple):
     """Each is a constant of the product; the names are those in lower case."""
 
     page_bytes: int = reactor.fanout.PAGE_BYTES
-    turn_bytes: int = reactor.fanout.TURN_BYTES
+    min_page_bytes: int = reactor.fanout.MIN_PAGE_BYTES
+    min_turn_bytes: int = reactor.fanout.MIN_TURN_BYTES
+    turn_step_bytes: int = reactor.fanout.TURN_STEP_BYTES
+    max_turn_bytes: int = reactor.fanout.MAX_TURN_BYTES
     small_page_bytes: int = reactor.fanout.SMALL_PAGE_BYTES
     max_pieces: int = reactor.outbound.MAX_PIECES
     send_queue_bytes: int = reactor.flow.SEND_QUEUE_BYTES
@@ -46,7 +49,10 @@ REAL = Limits()
 
 SMALL = Limits(
     page_bytes=2048,
-    turn_bytes=65536,
+    min_page_bytes=256,
+    min_turn_bytes=16384,
+    turn_step_bytes=8192,
+    max_turn_bytes=65536,
     small_page_bytes=256,
     max_pieces=8,
     send_queue_bytes=8192,
@@ -67,7 +73,10 @@ SMALL = Limits(
 
 TINY = Limits(
     page_bytes=128,
-    turn_bytes=512,
+    min_page_bytes=32,
+    min_turn_bytes=128,
+    turn_step_bytes=64,
+    max_turn_bytes=512,
     small_page_bytes=16,
     max_pieces=3,
     send_queue_bytes=700,
@@ -89,7 +98,8 @@ TINY = Limits(
 SCALES = {"tiny": TINY, "small": SMALL, "real": REAL}
 
 _MODULES = (
-    (reactor.fanout, ("page_bytes", "turn_bytes", "small_page_bytes", "max_pieces")),
+    (reactor.fanout, ("page_bytes", "min_page_bytes", "small_page_bytes", "max_pieces")),
+    (reactor.fanout, ("min_turn_bytes", "turn_step_bytes", "max_turn_bytes")),
     (reactor.outbound, ("max_pieces",)),
     (reactor.flow, ("send_queue_bytes", "held_queue_bytes", "max_send_queue_bytes", "drain_bytes")),
     (reactor.connection, ("read_bytes", "linger_bytes")),

@@ -54,7 +54,7 @@ FANOUT = [
         "reactor/fanout.py",
         "        start = self.log.end\n        self.log.append(data)\n",
         "        start = self.log.end\n"
-        "        if self.is_page_full:\n            return\n"
+        "        if self.free_bytes() <= 0:\n            return\n"
         "        self.log.append(data)\n",
     ),
     Bug(
@@ -274,8 +274,9 @@ ROOM = [
     Bug(
         "read interest is lost after a pause",
         "room.py",
-        "            if self._take_lines():\n                self.connection.resume_reading()\n",
-        "            self._take_lines()\n",
+        "            if self._take_lines(WAITING_PAGES):\n"
+        "                self.connection.resume_reading()\n",
+        "            self._take_lines(WAITING_PAGES)\n",
     ),
     Bug(
         "left is announced twice",
