@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reactor import SlowReaderError
+from reactor import SlowReaderError, fanout
 from reactor.flow import (
     BEHIND_SECONDS,
     DRAIN_BYTES,
@@ -425,6 +425,31 @@ def test_private_lines_alone_are_enough_to_be_cut_for(crowd: Crowd) -> None:
         crowd.loop.pass_seconds(DRAIN_SECONDS)
     assert [type(error) for error in deaf.lost] == [SlowReaderError]
     assert crowd.is_at_rest()
+
+
+def test_beyond_a_sum_of_private_bytes_those_who_are_owed_most_are_cut(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = (3_000, 9_000, 1_000, 5_000)
+    monkeypatch.setattr(fanout, "MAX_PRIVATE_BYTES", sum(sizes))
+    members = [crowd.join() for _ in sizes]
+    little, most, least, much = members
+    for member, size in zip(members, sizes, strict=True):
+        crowd.leave_owing(member)
+        member.connection.write(bytes(size))
+    crowd.loop.turn(3)
+    assert not any(member.lost for member in members), "the log is nobody's own"
+    least.connection.write(b"x")
+    crowd.loop.turn(3)
+    assert [type(error) for error in most.lost] == [SlowReaderError]
+    assert str(most.lost[0]) == "9000 bytes unsent to it alone, 18001 to all like it"
+    assert little.lost == least.lost == much.lost == []
+    monkeypatch.setattr(fanout, "MAX_PRIVATE_BYTES", 1_001)
+    crowd.fanout.queue_turn()
+    crowd.loop.turn(3)
+    assert little.lost
+    assert much.lost
+    assert not least.lost
 
 
 def test_one_who_takes_nothing_is_cut_after_so_long_even_if_it_is_not_behind(crowd: Crowd) -> None:
