@@ -279,6 +279,7 @@ class Fanout:
         self._live: dict[Cursor, None] = {}
         self._owing: dict[Cursor, Lag] = {}  # all who were left owing something by a send
         self._turn_bytes = MIN_TURN_BYTES
+        self._was_cut_short = False  # a turn failed half way, and nobody knows whom it served
         self._is_turn_queued = False
         self._judgement: Timer | None = None
 
@@ -340,9 +341,12 @@ class Fanout:
         page_bytes = self.log.end - self.log.sealed_end
         try:
             self._send_page()
+            if self._was_cut_short:
+                self._serve_whoever_was_not()
             self._adapt_turn(page_bytes, self._reactor.time() - started)
             self._judge_owing()
         except Exception:
+            self._was_cut_short = True
             # There was no memory, perhaps. At once again, it would spin.
             self._reactor.call_later(RETRY_SECONDS, self.queue_turn)
             raise
@@ -376,6 +380,12 @@ class Fanout:
                 connection.abort()
         for cursor in list(self._owing):
             cursor.connection.flush()
+
+    def _serve_whoever_was_not(self) -> None:
+        for cursor in [*self._live, *self._owing]:
+            if cursor.owed_bytes:
+                cursor.connection.flush()
+        self._was_cut_short = False
 
     @property
     def _page_bytes(self) -> int:

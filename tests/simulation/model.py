@@ -10,12 +10,12 @@ whole, once, and while its sender was a member, is checked here, and so is all t
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 
 from gate import ATTEMPT_SECONDS
 from reactor.connection import LINGER_SECONDS
-from room import HANDSHAKE_SECONDS
+from room import ALL_PAGES, HANDSHAKE_SECONDS, WAITING_PAGES
 from tests.simulation.limits import Limits
 from tests.simulation.meaning import (
     EXPECTED,
@@ -43,8 +43,13 @@ class Peer:
     def __init__(self, address: Address, limits: Limits, now: float, log_bytes: int) -> None:
         self.address = address
         self.accepted_at = now
+        self.received_at = now
         self.username = ""  # of a member
         self.lines = LineReader(limits.max_join_bytes, limits.max_line_bytes)
+        self.fresh_lines = 0  # received since the last page was sent
+        self.has_waited = False  # when that happened, for one of its lines to be taken
+        self.taken_lines = 0  # since then, or since it was read
+        self.waits = 0  # for its turn, behind those with a lower number; 0 if it does not
         self.owed = bytearray()
         self.patience = Patience(limits)
         self.request: Line = b""
@@ -103,6 +108,12 @@ class Peer:
             self._skips.popleft()
         return is_due
 
+    @property
+    def waits_to_join(self) -> bool:
+        """Whether it has asked to, and has no answer yet."""
+        is_over = self.was_answered or self.has_failed or self.ending_since is not None
+        return bool(self.lines.lines) and not (is_over or self.is_closed)
+
     def kept_bytes(self, log_bytes: int) -> int:
         """The most that may be kept because of it."""
         return max(log_bytes - self._position, len(self.owed))
@@ -120,10 +131,15 @@ class Peer:
 
 class Model:
     """Everyone, the console, and what was wrong. `now` tells the process's own time,
-    `is_anyone_waiting` whether somebody has connected who was not accepted yet."""
+    `is_anyone_waiting` whether somebody has connected who was not accepted yet, `is_lost` whether
+    the kernel knows that nobody is at the other end any more."""
 
     def __init__(
-        self, limits: Limits, now: Callable[[], float], is_anyone_waiting: Callable[[], bool]
+        self,
+        limits: Limits,
+        now: Callable[[], float],
+        is_anyone_waiting: Callable[[], bool],
+        is_lost: Callable[[Address], bool],
     ) -> None:
         self.peers: dict[Address, Peer] = {}
         self.members: dict[str, Peer] = {}  # username -> its connection, in the order they joined
@@ -139,7 +155,10 @@ class Model:
         self._limits = limits
         self._now = now
         self._is_anyone_waiting = is_anyone_waiting
+        self._is_lost = is_lost
         self._judged: tuple[Line, str] | None = None
+        self._is_late = False  # what was typed last had to wait
+        self._waits = 0  # how often somebody had to wait
         self._wrong_at: dict[str, list[float]] = defaultdict(list)
 
     def blame(self, fault: str) -> None:
@@ -155,7 +174,11 @@ class Model:
         if peer.has_eof:
             self.blame(f"{address}: read after the end")
         if peer.ending_since is None:
+            peer.fresh_lines -= len(peer.lines.lines)
             peer.lines.feed(data)
+            peer.fresh_lines += len(peer.lines.lines)
+            peer.taken_lines = 0
+            peer.received_at = self._now()
         else:
             peer.received_since_ending += len(data)
 
@@ -204,6 +227,8 @@ class Model:
     def joined(self, address: Address, username: str) -> None:
         """Somebody is let in."""
         peer = self._take_judgement(address, "")
+        if self._now() > peer.received_at + TOLERANCE_SECONDS and self._is_lost(address):
+            self.blame(f"{address} had to wait, is gone, and is let in all the same")
         peer.was_answered = True
         peer.username = username
         self._tell_room(f"{username} joined the chatroom")
@@ -232,6 +257,12 @@ class Model:
             self.blame(f"{address}: was dropped, and there is nobody to take its place")
         self.peers[address].is_dropped = True
 
+    def cut(self, address: Address, username: str, reason: str) -> None:
+        """The operator is told that a member was cut, and why."""
+        peer = self.peers.get(address)  # None if it had ended before
+        if peer and (not peer.is_closed or peer.username != username):
+            self.blame(f"{address} {username}: is said to be cut, and is not")
+
     def refused_at_the_door(self, address: Address) -> bytes:
         """The next to be accepted is to be sent this, and to be closed."""
         self.has_lacked_descriptors = True
@@ -250,7 +281,12 @@ class Model:
         if not peer.lines.lines or peer.lines.lines[0] != line:
             self.blame(f"took {line!r} of {username}, whose next are {peer.lines.lines[:2]}")
             return
+        self._is_late = len(peer.lines.lines) > peer.fresh_lines
+        if self._is_late and (fault := self._fault_of_order(peer)):
+            self.blame(fault)
+        peer.waits = 0
         peer.lines.lines.pop(0)
+        peer.taken_lines += 1
         if peer.own_bytes - peer.first_own_bytes >= self._limits.page_bytes:
             self.blame(f"{username} is heard, and {peer.own_bytes} bytes of its own are unsent")
         if line is TOO_LONG:
@@ -259,6 +295,29 @@ class Model:
         limit = self._limits.max_line_bytes
         said = meaning_of(line, username, list(self.members), limit)
         self._carry_out(peer, said)
+
+    def heard(self, page_bytes: int, filled_bytes: int) -> None:
+        """What was typed last is carried out, in a turn in which `filled_bytes` were said before.
+        Those who had to wait have a page of each, so that floods keep no fresh line waiting."""
+        pages = WAITING_PAGES if self._is_late else ALL_PAGES
+        if filled_bytes >= pages * page_bytes:
+            self.blame(f"{filled_bytes} bytes were said, and more is heard, late: {self._is_late}")
+
+    def has_to_wait(self, address: Address, is_full: bool) -> None:
+        """The next line of this one is not taken now. `is_full`: so it is with everyone's."""
+        peer = self.peers[address]
+        is_owed_too_much = peer.own_bytes >= self._limits.page_bytes
+        has_had_its_turn = peer.has_waited or peer.taken_lines >= self._limits.lines_per_turn
+        if not (is_owed_too_much or has_had_its_turn or is_full or peer.has_failed):
+            self.blame(f"{peer.username} has to wait, and there is room for its line")
+        self._waits += 1
+        peer.waits = self._waits
+
+    def page_was_sent(self) -> None:
+        """What is said from here on belongs to the next turn, and those who wait come first."""
+        for peer in self.peers.values():
+            peer.has_waited = bool(peer.lines.lines)
+            peer.fresh_lines = peer.taken_lines = 0
 
     def left(self, username: str) -> None:
         """A member is gone, not by its own word."""
@@ -296,6 +355,9 @@ class Model:
             if peer.has_eof or peer.is_closed:
                 self._check_gone(peer)
             peer.added_in_turn = 0
+        waiting = Counter(peer.address[0] for peer in self.peers.values() if peer.waits_to_join)
+        if any(count > self._limits.max_waiting_requests for count in waiting.values()):
+            self.blame(f"so many wait to join: {waiting}")
 
     # Details.
 
@@ -318,6 +380,7 @@ class Model:
         peer = self.peers[address]
         judged, self._judged = self._judged, None
         request = peer.lines.lines.pop(0) if peer.lines.lines else None
+        peer.taken_lines += 1
         if request is None or peer.was_answered or judged is None:
             self.blame(f"{address}: was answered {reason!r}, but asked for nothing")
             return peer
@@ -337,8 +400,9 @@ class Model:
                 self.blame(f"{source}: {len(wrong_at) - index} guesses since {since}")
 
     def has_guessed_too_often(self, source: str) -> bool:
-        """Whether its requests may have to wait."""
-        return len(self._wrong_at[source]) >= self._limits.burst_attempts
+        """Whether its requests may have to wait. The last of a burst may too, by the rounding of
+        the sum that says when it is due, and others behind it."""
+        return len(self._wrong_at[source]) >= self._limits.burst_attempts - 1
 
     def _fault_of_refusal(self, peer: Peer, reason: str) -> str:
         first = peer.lines.lines[0] if peer.lines.lines else b""
@@ -354,6 +418,15 @@ class Model:
             "Server full": self.has_lacked_descriptors,
         }
         return "" if is_right.get(reason) else "there was no reason to"
+
+    def _fault_of_order(self, heard: Peer) -> str:
+        """Why this one, who had to wait, is not the next to be heard, "" if it is."""
+        for peer in self.members.values():
+            is_before = peer.lines.lines and 0 < peer.waits < heard.waits
+            may_talk = peer.own_bytes < self._limits.page_bytes and not peer.has_failed
+            if is_before and may_talk:
+                return f"{heard.username} is heard, and {peer.username} waits for longer"
+        return ""
 
     def _carry_out(self, sender: Peer, said: Said) -> None:
         if said.leaves:

@@ -141,6 +141,14 @@ class SimulatedSocket:
         if (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER):
             self._end.will_reset = True
 
+    def getsockopt(self, level: int, option: int) -> int:
+        self._check_open()
+        assert (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR)
+        number = self._end.take_error()
+        if number:
+            self._fail()
+        return number
+
     def recv(self, size: int) -> bytes:
         self._check_open()
         assert self._is_told, "a read of one that was not said to be ready"

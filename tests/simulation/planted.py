@@ -144,6 +144,69 @@ FLOW = [
         "self.is_held = False and any(",
     ),
     Bug(
+        "those who wait are never heard",
+        "room.py",
+        "is_held or self.fanout.free_bytes(WAITING_PAGES) <= 0:\n                return\n",
+        "is_held or self.fanout.free_bytes(0) <= 0:\n                return\n",
+    ),
+    Bug(
+        "those who wait are heard in any order",
+        "room.py",
+        "        for session in list(self._waiting):\n",
+        "        for session in reversed(list(self._waiting)):\n",
+    ),
+    Bug(
+        "one who waits does not go behind the others",
+        "room.py",
+        "                del self._waiting[session]\n                session.go_on()\n",
+        "                session.go_on()\n"
+        "                if session.connection._is_reading:\n"
+        "                    del self._waiting[session]\n",
+    ),
+    Bug(
+        "those who wait have both pages",
+        "room.py",
+        "            if self._take_lines(WAITING_PAGES):\n",
+        "            if self._take_lines(ALL_PAGES):\n",
+    ),
+    Bug(
+        "whoever speaks up has no page of its own",
+        "room.py",
+        "        self._take_lines(ALL_PAGES)\n",
+        "        self._take_lines(WAITING_PAGES)\n",
+    ),
+    Bug(
+        "how many pages may be fed does not count",
+        "reactor/fanout.py",
+        "        return max_pages * self._page_bytes - (",
+        "        return 2 * self._page_bytes - (",
+    ),
+    Bug(
+        "turns are never full",
+        "reactor/fanout.py",
+        "        return max_pages * self._page_bytes - (",
+        "        return 100 * max_pages * self._page_bytes - (",
+    ),
+    Bug(
+        "turns shrink to nothing",
+        "reactor/fanout.py",
+        "max(MIN_TURN_BYTES, self._turn_bytes // 2)",
+        "self._turn_bytes // 2",
+    ),
+    Bug(
+        "turns grow without end",
+        "reactor/fanout.py",
+        "min(MAX_TURN_BYTES, self._turn_bytes + TURN_STEP_BYTES)",
+        "self._turn_bytes + TURN_STEP_BYTES",
+    ),
+    Bug(
+        "a page for many members holds next to nothing",
+        "reactor/fanout.py",
+        "        return max(MIN_PAGE_BYTES, min(PAGE_BYTES, self._turn_bytes // "
+        "max(1, len(self._live))))\n",
+        "        return min(PAGE_BYTES, self._turn_bytes // max(1, len(self._live)))\n",
+    ),
+    Bug(
         "one who takes nothing is never cut",
         "reactor/flow.py",
         "        if now >= self.last_taken + STALL_SECONDS:\n",
@@ -298,7 +361,7 @@ ROOM = [
         "room.py",
         '            self._room.journal.note_end("end of stream")\n',
         '            self._room.journal.note_end("end of stream")\n'
-        '            self._decoder.feed_data(b"\\n")\n            self._take_lines()\n',
+        '            self._decoder.feed_data(b"\\n")\n            self._take_lines(ALL_PAGES)\n',
     ),
     Bug(
         "what comes behind :Exit is obeyed",
@@ -330,6 +393,24 @@ ROOM = [
         "gate.py",
         "        self._whole_at[source] = whole_at + ATTEMPT_SECONDS\n",
         "        self._whole_at[source] = whole_at\n",
+    ),
+    Bug(
+        "however many wait to be judged",
+        "gate.py",
+        "        if len(queue) < MAX_WAITING_REQUESTS:\n",
+        "        if True:\n",
+    ),
+    Bug(
+        "who guesses too often is judged before it is turned away",
+        "gate.py",
+        "            stranger.turn_away(ProtocolError(TOO_MANY_ATTEMPTS))\n        return False\n",
+        "            return True\n        return False\n",
+    ),
+    Bug(
+        "one who is gone is judged when its turn comes",
+        "room.py",
+        "            if self._request and self.connection.is_lost():\n",
+        "            if False:\n",
     ),
     Bug(
         "of those who wait to be judged only the first is",

@@ -2,7 +2,7 @@
 
 In: a loop's selector and clock, a door, a console. Out: a Product. The model is told by subclasses
 that override public methods and change nothing: what is asked of the dispatcher, in what order, and
-who is let in, turned away or dropped.
+who is let in, turned away, dropped or cut.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 from codec import Deliveries, Dispatcher, Join, LineTooLongError, ProtocolError
 from journal import Journal
 from reactor import Cursor, Listener, Reactor, Sink
-from room import Room, Session
+from room import ALL_PAGES, Room, Session
 from tests.simulation.meaning import TOO_LONG
 from tests.simulation.model import PASSCODE, Model
 from tests.simulation.network import Address, ListeningSocket, Network, SimulatedSelector
@@ -67,6 +67,19 @@ class WatchedDispatcher(Dispatcher):
         return super().leave(username)
 
 
+class WatchedJournal(Journal):
+    """Tells the model who was cut."""
+
+    def __init__(self, reactor: Reactor, model: Model) -> None:
+        super().__init__(reactor, lambda line: None, is_verbose=True)
+        self._model = model
+
+    def note_cut(self, address: str, username: str, reason: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._model.cut((host, int(port)), username, reason)
+        super().note_cut(address, username, reason)
+
+
 class WatchedSession(Session):
     """Tells the model who was turned away."""
 
@@ -85,7 +98,8 @@ class WatchedSession(Session):
 
 
 class WatchedRoom(Room):
-    """Tells the model who was let in, and remembers the session of each address."""
+    """Tells the model who was let in, who is heard and who has to wait, and when a turn has ended;
+    and remembers the session of each address."""
 
     model: Model
 
@@ -109,6 +123,30 @@ class WatchedRoom(Room):
         host, _, port = session.address.rpartition(":")
         self.model.joined((host, int(port)), username)
         return super().join(session, username, deliveries)
+
+    def deliver(self, deliveries: Deliveries, sender: Cursor) -> None:
+        self.model.heard(self.page_bytes, self.filled_bytes)
+        super().deliver(deliveries, sender)
+
+    def wait_to_talk(self, session: Session) -> None:
+        host, _, port = session.address.rpartition(":")
+        is_full = self.fanout.is_held or self.filled_bytes >= ALL_PAGES * self.page_bytes
+        self.model.has_to_wait((host, int(port)), is_full)
+        super().wait_to_talk(session)
+
+    def _let_waiting_talk(self) -> None:
+        self.model.page_was_sent()
+        super()._let_waiting_talk()
+
+    @property
+    def page_bytes(self) -> int:
+        """What a page may hold now."""
+        return self.fanout.free_bytes() + self.filled_bytes
+
+    @property
+    def filled_bytes(self) -> int:
+        """What was said in this turn so far."""
+        return self.fanout.log.end - self.fanout.log.sealed_end
 
 
 class Console:
@@ -142,7 +180,7 @@ def make_product(
     """All that is known here of how the product is made."""
     console = Console()
     reactor = Reactor(selector, network.clock, report, lambda: 0.0)
-    journal = Journal(reactor, lambda line: None, is_verbose=True)
+    journal = WatchedJournal(reactor, model)
     dispatcher = WatchedDispatcher(model)
     room = WatchedRoom(reactor, dispatcher, cast(Sink, console), journal, on_empty)
     room.model = model

@@ -160,6 +160,7 @@ def _verbs(chance: random.Random, setting: Setting) -> dict[str, float]:
         "exit": 1.5,
         "enter": 6,
         "stranger": 4,
+        "guess": 1.5,
         "appetite": 8,
         "piece": 3,
         "fin": 2,
@@ -202,6 +203,8 @@ def _steps_of(chance: random.Random, setting: Setting, verb: str) -> Iterator[St
         case "stranger":
             yield Step("connect", who + setting.people, chance.randrange(SOURCES))
             yield Step("send", who + setting.people, data=_some_request(chance, setting))
+        case "guess":
+            yield from _guess(chance, setting)
         case "appetite":
             least = {"tiny": 5, "small": 30, "real": 3000}[setting.scale]
             appetites = (-1, -1, -1, 0, 0, least, 10 * least, 400 * least)
@@ -243,6 +246,32 @@ def _enter(chance: random.Random, setting: Setting, who: int) -> Iterator[Step]:
         yield Step("turn", number=1)
         data = data[cut:]
     yield Step("send", who, data=data)
+
+
+def _guess(chance: random.Random, setting: Setting) -> Iterator[Step]:
+    """More wrong passcodes from one source than are judged at once; behind them more requests than
+    may wait, not all of them wrong, and not all from one who is still there when its turn comes."""
+    limits = setting.limits
+    source = chance.randrange(SOURCES)
+    first = 2 * setting.people  # behind those who join, and the other strangers
+    late = chance.random() < 0.5
+    if late:
+        # Its turn comes when its time is up.
+        yield Step("connect", first, source)
+        yield Step("pass", number=chance.choice((16000, 19000)))
+    passcodes = [b"wrong"] * limits.burst_attempts
+    passcodes += chance.choices((b"wrong", PASSCODE), k=limits.max_waiting_requests + 1)
+    for who, passcode in enumerate(passcodes, first + 1):
+        yield Step("connect", who, source)
+        yield Step("send", who, data=b"JOIN Zed %s\n" % passcode)
+        if chance.random() < 0.9:
+            yield Step("turn", number=3)  # or the newest of them take the place of the oldest
+    if chance.random() < 0.3:
+        yield Step("reset", first + limits.burst_attempts + chance.choice((1, 2)))
+    if late:
+        yield Step("send", first, data=b"JOIN Zed %s\n" % chance.choice((b"wrong", PASSCODE)))
+    if chance.random() < 0.5:
+        yield Step("pass", number=5000)
 
 
 def _some_request(chance: random.Random, setting: Setting) -> bytes:

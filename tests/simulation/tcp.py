@@ -45,7 +45,7 @@ class End:
         if self.has_fin:
             return b""
         if self.error:
-            raise self._take_error()
+            raise self._error()
         if self.is_dead or self.is_shut_read:
             return b""
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -54,7 +54,7 @@ class End:
         self._check_open()
         if self.error or self.is_dead or self.is_shut_write:
             self.error = self.error or errno.EPIPE
-            raise self._take_error()
+            raise self._error()
         size = min(len(data), self.free_bytes)
         if not size:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -69,6 +69,12 @@ class End:
         self.is_shut_read |= how in (socket.SHUT_RD, socket.SHUT_RDWR)
         self.is_shut_write |= how in (socket.SHUT_WR, socket.SHUT_RDWR)
         self._deliver()
+
+    def take_error(self) -> int:
+        """What the kernel has to report, 0 for nothing; it is reported once (SO_ERROR)."""
+        self._check_open()
+        number, self.error = self.error, 0
+        return number
 
     def close(self) -> None:
         """With unread input, or told to by SO_LINGER, this is a reset; otherwise what was sent
@@ -141,8 +147,8 @@ class End:
         if self.is_closed:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
-    def _take_error(self) -> OSError:
-        number, self.error = self.error, 0
+    def _error(self) -> OSError:
+        number = self.take_error()
         return OSError(number, os.strerror(number))
 
 

@@ -57,7 +57,12 @@ def test_seeds_come_to_everything_they_are_for() -> None:
     for happening in (
         *(r"turned_away .*'Incorrect passcode'", r"turned_away .*'Username already in use"),
         *(r"turned_away .*'Handshake timed out'", r"turned_away .*'Too many connections'"),
-        r"turned_away .*'Expected: JOIN",
+        *(r"turned_away .*'Too many attempts", r"turned_away .*'Expected: JOIN"),
+        *(r"turned_away .*'Invalid username: it is empty'", r"turned_away .*username: longer than"),
+        *(r"turned_away .*'Invalid username: only", r"turned_away .*'Server full'"),
+        *(r"dropped .*'Server full'", r"dropped .*'Too many connections'", r"refused_at_the_door"),
+        *(r"cut .* unsent, none taken for", r"cut .* unsent, behind for"),
+        *(r"taken .*Message too long", r"taken .*No such user", r"taken .*Usage: "),
         *(r"typed .* None", r"typed .* b':Exit'", r"left 'U", r"failed ", r"ended "),
         *(r"closed .* True (True|False)", r"closed .* False", r"shutdown"),
     ):

@@ -26,6 +26,7 @@ class Side(Protocol):
     def recv(self, size: int) -> bytes: ...
     def send(self, data: bytes) -> int: ...
     def shutdown(self, how: int) -> None: ...
+    def take_error(self) -> int: ...
     def close(self) -> None: ...
     def reset(self) -> None: ...
     def events(self) -> int: ...
@@ -47,6 +48,9 @@ class RealSide:
         self.send = sock.send
         self.shutdown = sock.shutdown
         self.close = sock.close
+
+    def take_error(self) -> int:
+        return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def reset(self) -> None:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -164,6 +168,16 @@ def test_a_reset_comes_behind_what_was_received_and_once(sides: Sides) -> None:
     assert near.recv(9) == b""
     assert error_of(lambda: near.send(b"x")) == errno.EPIPE
     assert error_of(lambda: near.shutdown(socket.SHUT_WR)) == errno.ENOTCONN
+
+
+def test_whoever_asks_is_told_of_a_reset_once(sides: Sides) -> None:
+    near, far = sides
+    assert near.take_error() == 0
+    far.reset()
+    assert near.take_error() == errno.ECONNRESET
+    assert near.take_error() == 0
+    assert near.events() == READ | WRITE
+    assert near.recv(1) == b""
 
 
 def test_a_send_after_a_reset_reports_it_and_then_epipe(sides: Sides) -> None:

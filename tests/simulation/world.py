@@ -22,6 +22,7 @@ from tests.simulation.client import Client
 from tests.simulation.limits import limits_set_to
 from tests.simulation.model import Model, Peer
 from tests.simulation.network import (
+    Address,
     ListeningSocket,
     Network,
     SimulatedSelector,
@@ -70,7 +71,9 @@ class World:
         """`patch` lasts as long as this world does."""
         self.setting = setting
         self.limits = setting.limits
-        self.model = Model(self.limits, lambda: self._now, lambda: bool(self.door.backlog))
+        self.model = Model(
+            self.limits, lambda: self._now, lambda: bool(self.door.backlog), self._is_lost
+        )
         self.network = Network(self.model, setting.seed, self.limits.max_pieces)
         self._now = self.network.clock.awake
         self.selector = SimulatedSelector(
@@ -94,6 +97,11 @@ class World:
         self._door_failed_at = -REST_SECONDS
         self._is_empty = False
         self._is_stopped = False
+
+    def _is_lost(self, address: Address) -> bool:
+        """For the model."""
+        ends = [client.end.peer for client in self.clients.values() if client.address == address]
+        return any(end.is_dead for end in ends)
 
     def _note_exception(self) -> None:
         """For the reactor: a callback has raised."""
@@ -250,6 +258,7 @@ class World:
         for sock, peer in self._sockets():
             self._check_socket(sock, peer)
         self._check_door()
+        self._check_page()
         self._check_memory()
 
     def _check_socket(self, sock: SimulatedSocket, peer: Peer) -> None:
@@ -275,6 +284,18 @@ class World:
         if is_enough or not door.backlog or calls[-1] in (errno.EAGAIN, errno.EINTR):
             return
         self.model.blame(f"somebody waits at the door, after {calls}")
+
+    def _check_page(self) -> None:
+        """Turns grow and shrink, between their bounds."""
+        limits, page_bytes = self.limits, self.product.room.page_bytes
+        members = self.model.members.values()
+        # One that has just died counts no more, or does still.
+        most, fewest = len(members), sum(not (p.is_closed or p.has_failed) for p in members)
+        least = min(limits.page_bytes, limits.min_turn_bytes // max(1, most))
+        largest = min(limits.page_bytes, limits.max_turn_bytes // max(1, fewest))
+        floor = limits.min_page_bytes
+        if not max(floor, least) <= page_bytes <= max(floor, largest):
+            self.model.blame(f"a page has {page_bytes} bytes, with {most} members")
 
     def _check_memory(self) -> None:
         log, model = self.product.room.fanout.log, self.model
@@ -373,7 +394,7 @@ def tell_all(world: World, tell: Callable[[str], None]) -> None:
     model = world.model
     for name in (
         *("accepted", "received", "ended", "failed", "taken", "closed", "judged", "joined"),
-        *("turned_away", "dropped", "refused_at_the_door", "typed", "left"),
+        *("turned_away", "dropped", "cut", "refused_at_the_door", "typed", "left"),
     ):
         setattr(model, name, _told(getattr(model, name), name, world, tell))
 

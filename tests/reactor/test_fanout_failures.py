@@ -1,0 +1,125 @@
+"""A turn that fails half way, for want of memory: who was not served then is served in the next.
+
+A MemoryError is raised before the n-th line that is run once a page was sealed, for each n until a
+turn has no more lines: nearly every line may need memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import sys
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+import reactor.connection
+import reactor.fanout
+from reactor.fanout import RETRY_SECONDS, Fanout, Log
+from tests.reactor.conftest import Loop, unix_pair
+from tests.reactor.crowd import PATTERN, Crowd, Member
+
+FILES = {reactor.connection.__file__, reactor.fanout.__file__}
+"""Where lines are counted."""
+
+PAGE = PATTERN[:30_000]
+"""More than a small page, and less than a socket takes."""
+
+MOST_LINES = 1_000
+"""More lines than the end of such a crowd's turn has."""
+
+
+class FailingLine:
+    """While it is entered, a MemoryError before one line: the `number`-th that is run after
+    `Log.seal` has returned, but for those of `_end_turn`, which has to see to it, and what comes
+    behind. `is_reached`: whether there were so many."""
+
+    def __init__(self, number: int) -> None:
+        self.is_reached = False
+        self._left = number
+        self._is_sealed = False
+        self._previous = sys.gettrace()
+
+    def __enter__(self) -> FailingLine:
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        sys.settrace(self._previous)
+
+    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename not in FILES:
+            return None
+        if event == "return" and frame.f_code is _code_of(Log.seal):
+            self._is_sealed = True
+        elif event == "return" and frame.f_code is _code_of(Fanout._end_turn):
+            self._is_sealed = False
+        elif event == "line" and self._is_sealed and frame.f_code is not _code_of(Fanout._end_turn):
+            self._left -= 1
+            if self._left < 0:
+                self.is_reached = True
+                sys.settrace(None)
+                raise MemoryError
+        return self._trace
+
+
+def _code_of(function: Callable[..., object]) -> CodeType:
+    return function.__code__
+
+
+@contextlib.contextmanager
+def crowd_of_four() -> Iterator[Crowd]:
+    """They have been sent something before."""
+    crowd = Crowd(Loop(selectors.DefaultSelector()), unix_pair)
+    try:
+        for _ in range(4):
+            crowd.join()
+        crowd.say(b"first ")
+        crowd.loop.turn()
+        yield crowd
+    finally:
+        for member in crowd.members:
+            member.connection.abort()
+            member.peer.close()
+        crowd.loop.reactor.close()
+
+
+def hear(member: Member) -> bytes:
+    with contextlib.suppress(BlockingIOError):
+        while data := member.peer.recv(1 << 20):
+            member.heard += data
+    return bytes(member.heard)
+
+
+@pytest.mark.parametrize(
+    "is_one_behind", [False, True], ids=["all alike", "one has a private line"]
+)
+@pytest.mark.parametrize("said_next", [b"", b"next"], ids=["silence", "talk"])
+def test_whoever_was_not_served_in_a_turn_that_failed_is_served_in_the_next(
+    is_one_behind: bool, said_next: bytes
+) -> None:
+    for number in range(MOST_LINES):
+        with crowd_of_four() as crowd:
+            own = b"private " if is_one_behind else b""
+            if own:
+                crowd.members[1].connection.write(own)
+            crowd.say(PAGE)
+            with FailingLine(number) as line:
+                crowd.loop.turn()
+            if not line.is_reached:
+                break
+            assert [type(error) for error in crowd.loop.take_errors()] == [MemoryError]
+            crowd.loop.pass_seconds(RETRY_SECONDS)
+            if said_next:
+                crowd.say(said_next)
+                crowd.loop.turn()
+            assert crowd.loop.take_errors() == [], f"line {number}"
+            assert sum(bool(member.lost) for member in crowd.members) <= 1, f"line {number}"
+            for index, member in enumerate(crowd.members):
+                expected = [b"first ", own if index == 1 else b"", PAGE, said_next]
+                assert member.lost or hear(member) == b"".join(expected), f"{index}, line {number}"
+    else:
+        pytest.fail("there is no end to it")
+    assert number > 20, "hardly any line was made to fail"
