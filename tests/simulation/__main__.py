@@ -7,9 +7,9 @@ import itertools
 import random
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from tests.simulation.script import Script, make_script
+from tests.simulation.script import Script, make_script, make_script_cut_short
 from tests.simulation.shrink import failure_of, kind_of, shrink
 from tests.simulation.world import Failure, run
 
@@ -20,11 +20,19 @@ def main() -> int:
     what.add_argument("--seed", type=int, help="run this one, and tell everything that happens")
     what.add_argument("--seeds", type=_parse_range, metavar="A-B", help="run these, B included")
     what.add_argument("--minutes", type=float, help="run new ones until the time is up")
+    what.add_argument(
+        "--shutdowns",
+        type=_parse_range,
+        metavar="A-B",
+        help="run these, and tell the server to end at some moment of each",
+    )
     arguments = parser.parse_args()
     if arguments.seed is not None:
         return _replay(make_script(arguments.seed))
     if arguments.seeds is not None:
         return _run_all(arguments.seeds)
+    if arguments.shutdowns is not None:
+        return _run_all(arguments.shutdowns, make_script_cut_short)
     return _run_all(_new_seeds(arguments.minutes * 60))
 
 
@@ -55,16 +63,17 @@ def _replay(script: Script) -> int:
     return 0
 
 
-def _run_all(seeds: Iterable[int]) -> int:
+def _run_all(seeds: Iterable[int], make: Callable[[int], Script] = make_script) -> int:
     """Stop at the first that fails."""
     count = 0
     for seed in seeds:
         count += 1
-        script = make_script(seed)
+        script = make(seed)
         if failure := failure_of(script):
             print(f"seed {seed} failed at step {failure.step}: {failure.fault}\n")
             print(describe_shrunk(script))
-            print(f"\npython -m tests.simulation --seed {seed}")
+            if make is make_script:
+                print(f"\npython -m tests.simulation --seed {seed}")
             return 1
     print(f"{count} seeds passed")
     return 0

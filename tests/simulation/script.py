@@ -88,6 +88,14 @@ def make_script(seed: int) -> Script:
     return Script(setting, list(_talk(chance, setting)))
 
 
+def make_script_cut_short(seed: int) -> Script:
+    """The seed's, in which the server is told to end at some moment, and a little happens yet."""
+    script, chance = make_script(seed), random.Random(seed)
+    moment = chance.randrange(len(script.steps) + 1)
+    steps = [*script.steps[:moment], Step("shutdown"), *script.steps[moment : moment + 5]]
+    return script._replace(steps=steps)
+
+
 def name_of(who: int) -> bytes:
     return b"U%d" % who
 

@@ -12,7 +12,7 @@ from room import Session
 from tests.simulation import planted
 from tests.simulation.__main__ import describe_shrunk
 from tests.simulation.network import Faults
-from tests.simulation.script import Script, Setting, Step, make_script
+from tests.simulation.script import Script, Setting, Step, make_script, make_script_cut_short
 from tests.simulation.shrink import failure_of, kind_of, shrink
 from tests.simulation.world import run
 
@@ -37,6 +37,12 @@ def test_any_part_of_a_script_is_a_script(seed: int) -> None:
     chance = random.Random(seed)
     steps = [step for step in script.steps if chance.random() < 0.5]
     run(script._replace(steps=steps))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_server_may_be_told_to_end_at_any_moment(seed: int) -> None:
+    """A thousand: `python -m tests.simulation --shutdowns 0-999`."""
+    run(make_script_cut_short(seed))
 
 
 @pytest.mark.parametrize("seed", [3, 5, 8])
