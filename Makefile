@@ -83,11 +83,14 @@ grade:  ## grade the solution of the assignment in DIR
 test-grader: $(TOOLS)  ## run the grader's own tests (one to three minutes)
 	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader $(ARGS)
 
-picture: $(TOOLS)  ## draw docs/session.svg from a session of the real programs
-	@$(BIN)/python -m tools.picture docs/session.svg
+autograder:  ## build autograder.zip for Gradescope (docs/GRADING.md)
+	@$(PYTHON) -m tools.autograder.build autograder.zip
+
+picture: $(TOOLS)  ## draw docs/session.svg and docs/report.svg from runs of the real programs
+	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg
 
 clean:  ## remove everything that was made
-	@rm -rf .venv .venv-* .coverage .hypothesis .mypy_cache .ruff_cache
+	@rm -rf .venv .venv-* .coverage .hypothesis .mypy_cache .ruff_cache autograder.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(TOOLS): requirements-dev.txt
@@ -106,4 +109,4 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@touch $@
 
 .PHONY: help run-server run-client test test-all lint types coverage bench bench-quick bench-flow \
-	simulate replay fuzz fuzz-wire siege faults soak grade test-grader picture clean
+	simulate replay fuzz fuzz-wire siege faults soak grade test-grader autograder picture clean

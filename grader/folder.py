@@ -31,16 +31,17 @@ def grade_all(
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         if path.name.startswith("."):
             continue
-        sys.stdout.write(f"=== {path.name}\n")
+        name = report.visible(path.name)
+        sys.stdout.write(f"=== {name}\n")
         outcomes: Sequence[Outcome] = ()
         remark = ""
         try:
             outcomes = grade(path)
         except UnusableError as error:
-            remark = str(error)
+            remark = report.visible(str(error))
         except Exception as error:
             traceback.print_exc()
-            remark = f"the grader itself failed: {error}"
+            remark = report.visible(f"the grader itself failed: {error}")
         if remark:
             sys.stdout.write(f"{remark}\n")
         total, of = report.total_of(cases, outcomes)
@@ -49,8 +50,8 @@ def grade_all(
             report.total_of([case for case in cases if case.group == group.id], outcomes)[0]
             for group in groups
         ]
-        name = f"'{path.name}" if path.name[0] in "=+-@" else path.name  # no formula in a sheet
-        rows.append([name, f"{total:g}", *(f"{p:g}" for p in points), remark or _remark(outcomes)])
+        cell = f"'{name}" if name[0] in "=+-@" else name  # no formula in a sheet
+        rows.append([cell, f"{total:g}", *(f"{p:g}" for p in points), remark or _remark(outcomes)])
         _write(rows[-1:], table, append=True)
     width = max(len(row[0]) for row in rows)
     sys.stdout.write("".join(f"{row[0]:<{width}}  {'  '.join(row[1:])}\n" for row in rows))

@@ -1,5 +1,7 @@
 """Results as Gradescope reads them, written anew as each case ends: whatever happens to us, the
-file is valid, and what has not been played has no points."""
+file is valid, and what has not been played has no points. Only when all has been played does the
+file tell the score; until then, it is the sum over what has been.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,8 @@ from grader import report
 from grader.play import Outcome
 from grader.rubric import Case, Rubric
 
+_STOPPED = "The grading was stopped before its end. What was not played has no points."
+
 
 class Results:
     """The file, which is complete from the moment this is made."""
@@ -22,6 +26,7 @@ class Results:
         self._rubric = rubric
         self._cases = cases
         self._outcomes: dict[str, Outcome] = {}
+        self._reason = ""
         self._write()
 
     def add(self, outcome: Outcome) -> None:
@@ -30,16 +35,17 @@ class Results:
 
     def fail(self, reason: str) -> None:
         """There is nothing to grade."""
+        self._reason = reason
         for case in self._cases:
             self._outcomes[case.id] = Outcome(case.id, has_passed=False, summary=reason)
         self._write()
 
     def _write(self) -> None:
         results = {
-            "output": self._rubric.title,
+            **self._summary(),
             "output_format": "text",
             "visibility": "visible",
-            "stdout_visibility": "visible",
+            "stdout_visibility": "hidden",
             "tests": [self._test(case) for case in self._cases],
         }
         # Whoever reads it while we write finds the last one whole.
@@ -47,10 +53,23 @@ class Results:
         draft.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
         os.replace(draft, self._path)
 
+    def _summary(self) -> dict[str, Any]:
+        if len(self._outcomes) < len(self._cases):
+            return {"output": f"{self._rubric.title}\n\n{_STOPPED}"}
+        outcomes = list(self._outcomes.values())
+        table = report.format_table(self._rubric, self._cases, outcomes)
+        lines = [self._rubric.title, *filter(None, [report.visible(self._reason)]), table]
+        return {
+            "score": report.total_of(self._cases, outcomes)[0],
+            "output": "\n\n".join(lines),
+        }
+
     def _test(self, case: Case) -> dict[str, Any]:
         outcome = self._outcomes.get(case.id)
         has_passed = outcome is not None and outcome.has_passed
-        explanation = report.explain(outcome) if outcome else ["Not played yet."]
+        explanation = (
+            report.explain(outcome) if outcome else ["Not played: the grading was stopped before."]
+        )
         return {
             "name": f"{case.group}/{case.id}: {case.title}",
             "score": report.points_of(case, outcome),

@@ -80,7 +80,7 @@ def format_table(rubric: Rubric, cases: Sequence[Case], outcomes: Sequence[Outco
         of = sum(case.points for case in own)
         points = sum(points_of(case, by_id[case.id]) for case in own)
         score = f"{points:g} of {of:g}" if of else "no points"
-        lines.append(f"{group.title:<48.48}{passed:>4} of {len(own):>2} cases{score:>13}")
+        lines.append(f"{group.title:<48.48}{passed:>4} of {len(own):>2} cases{score:>12}")
     total, of = total_of(cases, outcomes)
     lines += ["-" * _WIDTH, f"{'Total':<60}{f'{total:g} of {of:g}':>16}", ""]
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -48,11 +49,13 @@ def take(source: Path, target: Path, python: str) -> None:
     )
     if size > MAX_COPIED_BYTES:
         raise UnusableError(f"the folder holds {size:,} bytes; {MAX_COPIED_BYTES:,} is the most")
-    shutil.copytree(source, target, symlinks=True, ignore=_NOT_COPIED)
+    shutil.copytree(
+        source, target, symlinks=True, ignore=_NOT_COPIED, copy_function=_copy_without_privilege
+    )
     try:
         subprocess.run(  # noqa: S603
-            [python, "-m", "compileall", "-q", "-j", "1", "."],
-            cwd=target,
+            # Isolated: a module of the solution's is not to be run in place of Python's own.
+            [python, "-I", "-m", "compileall", "-q", "-j", "1", target],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -72,6 +75,12 @@ def copy(source: Path, target: Path, user: str) -> None:
         entry = pwd.getpwnam(user)
         for path in [target, *target.rglob("*")]:
             os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+
+
+def _copy_without_privilege(source: str, target: str) -> None:
+    """Without the set-user-ID and set-group-ID bits, which would make it a program of ours."""
+    shutil.copyfile(source, target)
+    os.chmod(target, stat.S_IMODE(os.stat(source).st_mode) & 0o777)
 
 
 def _copy_file(source: str, target: str) -> None:

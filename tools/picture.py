@@ -1,10 +1,13 @@
-"""Draws a session of the real programs as an SVG of terminals: `picture.py <file.svg>`.
+"""Draws terminals as SVG: `picture.py <session.svg> <report.svg>`.
 
-The session is the longest of README.md; what is drawn is what the programs printed just now.
+The session is the longest of README.md, the report is the grader's of a solution with one mistake;
+what is drawn is what the programs printed just now.
 """
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import sys
 from html import escape
 from pathlib import Path
@@ -17,14 +20,17 @@ MARGIN = 14
 TITLE_HEIGHT = 26
 GAP = 12
 
-INK = {"$": "#8b949e", ">": "#7ee787", "|": "#e6edf3"}
+INK = {"$": "#8b949e", ">": "#7ee787", "|": "#e6edf3", "+": "#7ee787", "-": "#ff7b72"}
 STYLE = (
     "text { font: 12px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace;"
     " white-space: pre }"
 )
 
+REPORT = "python3 -m grader tests/grader/solutions/echo --only broadcast --jobs 1"
+"""One case at once: the others would be reported as they end."""
 
-def draw(steps: list[Step]) -> str:
+
+def draw(title: str, steps: list[Step]) -> str:
     """The picture: a terminal for each name, one above the other, in the order they appear."""
     terminals: dict[str, list[Step]] = {}
     for step in steps:
@@ -40,10 +46,8 @@ def draw(steps: list[Step]) -> str:
     height = top - GAP
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
-        f' viewBox="0 0 {width} {height}" role="img">\n'
-        f"<title>A session of the chat room</title>\n<style>{STYLE}</style>\n"
-        + "".join(parts)
-        + "</svg>\n"
+        f' viewBox="0 0 {width} {height}" role="img" xml:space="preserve">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n" + "".join(parts) + "</svg>\n"
     )
 
 
@@ -64,9 +68,27 @@ def shown(step: Step) -> str:
     return f"$ {step.text}" if step.mark == "$" else step.text
 
 
+def run_report() -> list[Step]:
+    """The grader's report, its failures and the lines of its differences marked as such."""
+    _, *arguments = shlex.split(REPORT)
+    run = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
+    assert run.returncode == 1, run.stderr
+    lines = run.stdout.splitlines()
+    return [Step("grader", "$", REPORT), *(Step("grader", mark(line), line) for line in lines)]
+
+
+def mark(line: str) -> str:
+    if line.startswith(("FAIL", "     -")):
+        return "-"
+    return "+" if line.startswith("     +") else "|"
+
+
 def main() -> None:
     session = max(read_sessions(ROOT / "README.md"), key=len)
-    Path(sys.argv[1]).write_text(draw(run_session(session)))
+    Path(sys.argv[1]).write_text(draw("A session of the chat room", run_session(session)), "utf-8")
+    Path(sys.argv[2]).write_text(draw("A report of the grader", run_report()), "utf-8")
 
 
 if __name__ == "__main__":
