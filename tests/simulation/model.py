@@ -46,8 +46,7 @@ class Peer:
         self.received_at = now
         self.username = ""  # of a member
         self.lines = LineReader(limits.max_join_bytes, limits.max_line_bytes)
-        self.fresh_lines = 0  # received since the last page was sent
-        self.has_waited = False  # when that happened, for one of its lines to be taken
+        self.has_waited = False  # to be heard, when the last page was sent
         self.taken_lines = 0  # since then, or since it was read
         self.waits = 0  # for its turn, behind those with a lower number; 0 if it does not
         self.owed = bytearray()
@@ -157,7 +156,8 @@ class Model:
         self._is_anyone_waiting = is_anyone_waiting
         self._is_lost = is_lost
         self._judged: tuple[Line, str] | None = None
-        self._is_late = False  # what was typed last had to wait
+        self.is_late = False
+        """Whether what is typed now had to wait."""
         self._waits = 0  # how often somebody had to wait
         self._wrong_at: dict[str, list[float]] = defaultdict(list)
 
@@ -174,9 +174,7 @@ class Model:
         if peer.has_eof:
             self.blame(f"{address}: read after the end")
         if peer.ending_since is None:
-            peer.fresh_lines -= len(peer.lines.lines)
             peer.lines.feed(data)
-            peer.fresh_lines += len(peer.lines.lines)
             peer.taken_lines = 0
             peer.received_at = self._now()
         else:
@@ -281,10 +279,6 @@ class Model:
         if not peer.lines.lines or peer.lines.lines[0] != line:
             self.blame(f"took {line!r} of {username}, whose next are {peer.lines.lines[:2]}")
             return
-        self._is_late = len(peer.lines.lines) > peer.fresh_lines
-        if self._is_late and (fault := self._fault_of_order(peer)):
-            self.blame(fault)
-        peer.waits = 0
         peer.lines.lines.pop(0)
         peer.taken_lines += 1
         if peer.own_bytes - peer.first_own_bytes >= self._limits.page_bytes:
@@ -299,9 +293,9 @@ class Model:
     def heard(self, page_bytes: int, filled_bytes: int) -> None:
         """What was typed last is carried out, in a turn in which `filled_bytes` were said before.
         Those who had to wait have a page of each, so that floods keep no fresh line waiting."""
-        pages = WAITING_PAGES if self._is_late else ALL_PAGES
+        pages = WAITING_PAGES if self.is_late else ALL_PAGES
         if filled_bytes >= pages * page_bytes:
-            self.blame(f"{filled_bytes} bytes were said, and more is heard, late: {self._is_late}")
+            self.blame(f"{filled_bytes} bytes were said, and more is heard, late: {self.is_late}")
 
     def has_to_wait(self, address: Address, is_full: bool) -> None:
         """The next line of this one is not taken now. `is_full`: so it is with everyone's."""
@@ -316,8 +310,17 @@ class Model:
     def page_was_sent(self) -> None:
         """What is said from here on belongs to the next turn, and those who wait come first."""
         for peer in self.peers.values():
-            peer.has_waited = bool(peer.lines.lines)
-            peer.fresh_lines = peer.taken_lines = 0
+            peer.has_waited = False
+            peer.taken_lines = 0
+
+    def goes_on(self, address: Address) -> None:
+        """One who had to wait is heard, or judged."""
+        peer = self.peers.get(address)  # None if it is gone
+        if peer:
+            if fault := self._fault_of_order(peer):
+                self.blame(fault)
+            peer.has_waited = True
+            peer.waits = 0
 
     def left(self, username: str) -> None:
         """A member is gone, not by its own word."""
@@ -422,9 +425,8 @@ class Model:
     def _fault_of_order(self, heard: Peer) -> str:
         """Why this one, who had to wait, is not the next to be heard, "" if it is."""
         for peer in self.members.values():
-            is_before = peer.lines.lines and 0 < peer.waits < heard.waits
-            may_talk = peer.own_bytes < self._limits.page_bytes and not peer.has_failed
-            if is_before and may_talk:
+            may_talk = peer.own_bytes < self._limits.page_bytes
+            if 0 < peer.waits < heard.waits and may_talk:
                 return f"{heard.username} is heard, and {peer.username} waits for longer"
         return ""
 

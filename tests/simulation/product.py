@@ -81,12 +81,18 @@ class WatchedJournal(Journal):
 
 
 class WatchedSession(Session):
-    """Tells the model who was turned away."""
+    """Tells the model who was turned away, and who goes on."""
 
     def __init__(self, model: Model, room: Room, address: Address) -> None:
         super().__init__(room, *address)
         self._model = model
         self._peer_address = address
+
+    def go_on(self) -> None:
+        self._model.goes_on(self._peer_address)
+        self._model.is_late = True
+        super().go_on()
+        self._model.is_late = False
 
     def turn_away(self, error: ProtocolError) -> None:
         self._model.turned_away(self._peer_address, str(error))
