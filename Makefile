@@ -22,7 +22,7 @@ TOOLS = $(VENV)/.tools
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*##/\1/p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "%-12s%s\n", name, $$0 }'
+	@sed -n 's/^\([a-z-]*\):.*##/\1/p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "%-18s%s\n", name, $$0 }'
 	@echo "variables: HOST=$(HOST) PORT=$(PORT) PASSCODE=$(PASSCODE) USERNAME=$(USERNAME) PYTHON=$(PYTHON)"
 
 run-server:  ## start a room: PORT, PASSCODE
@@ -53,7 +53,7 @@ bench: $(BENCH_TOOLS)  ## measure beside other servers (5 minutes); rewrites doc
 bench-quick: $(BENCH_TOOLS)  ## a taste of it (30 seconds), on the screen alone
 	@$(BENCH_VENV)/bin/python -m bench --quick
 
-bench-flow: $(BENCH_TOOLS)  ## lines without end, the deaf, the stopped: nothing lost, memory bounded (4 minutes)
+bench-flow: $(BENCH_TOOLS)  ## lines without end, the deaf, the stopped: nothing lost, memory bounded (1 minute)
 	@$(BENCH_VENV)/bin/python -m bench.flow $(ARGS)
 
 simulate: $(TOOLS)  ## play new seeds of the simulated network for MINUTES
@@ -83,6 +83,15 @@ grade:  ## grade the solution of the assignment in DIR
 test-grader: $(TOOLS)  ## run the grader's own tests (one to three minutes)
 	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader $(ARGS)
 
+test-grader-quick: $(TOOLS)  ## the smallest of them: our own programs, and one mistake of each group
+	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader/test_ci.py tests/grader/test_mutants.py $(ARGS)
+
+mutants: $(TOOLS)  ## grade our own programs with each of many mistakes in them (half an hour)
+	@$(BIN)/python -m tests.grader.mutants $(ARGS)
+
+grade-stability: $(TOOLS)  ## grade the same solutions twenty times, on a quiet and on a busy machine
+	@$(BIN)/python -m tests.grader.stability $(ARGS)
+
 autograder:  ## build autograder.zip for Gradescope (docs/GRADING.md)
 	@$(PYTHON) -m tools.autograder.build autograder.zip
 
@@ -109,4 +118,5 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@touch $@
 
 .PHONY: help run-server run-client test test-all lint types coverage bench bench-quick bench-flow \
-	simulate replay fuzz fuzz-wire siege faults soak grade test-grader autograder picture clean
+	simulate replay fuzz fuzz-wire siege faults soak grade test-grader test-grader-quick mutants grade-stability \
+	autograder picture clean

@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--pty", action="store_true", help="run clients on a terminal instead of pipes")
     add("--only", action="append", default=[], metavar="CASE", help="a case or group, * allowed")
     add("--list", action="store_true", help="show the cases and play none")
-    add("--jobs", type=int, default=os.cpu_count() or 1, help="cases at once (%(default)s)")
+    add("--jobs", type=int, default=run.default_jobs(), help="cases at once (%(default)s)")
     add("--timeout", type=float, default=20.0, help="longest wait for one thing (%(default)s s)")
     add("--python", default=sys.executable, help="what runs the solution")
     add("--json", type=Path, metavar="FILE", help="write Gradescope's results there")

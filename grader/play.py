@@ -39,6 +39,8 @@ LAST_WORDS_SECONDS = 0.5
 _TRACEBACK = "Traceback (most recent call last)"
 _PORT_TAKEN = re.compile(r"address already in use|Errno (98|48)\b", re.IGNORECASE)
 _BYTE_PAUSE_SECONDS = 0.01
+_DAY_SECONDS = 86400
+_TELLING_SECONDS = 60  # between two clocks, so that a case cannot last as long
 
 
 @dataclass
@@ -178,9 +180,7 @@ class _Player:
 
     def clock(self, step: Step) -> None:
         hour, minute = map(int, step.detail.split(":"))
-        wanted = hour * 3600 + minute * 60
-        shift = (wanted - int(time.time())) % 86400
-        self._set_clock(shift if shift < 43200 else shift - 86400)
+        self._set_clock(_shift_to(hour * 3600 + minute * 60, int(time.time())))
         self.session.set_environment(self._env)
 
     def start(self, step: Step) -> None:
@@ -406,6 +406,17 @@ class _Player:
     def _fill(self, text: str, name: str = "") -> str:
         port = self._ports.get(name, self._port)
         return _fill(text, port=str(port), host=self._rubric.host, passcode=self._rubric.passcode)
+
+
+def _shift_to(wanted: int, now: int) -> int:
+    """Seconds by which a clock is ahead of universal time that shows `wanted`, in seconds since
+    midnight. Never so few that universal time itself would be right: rather a day more."""
+    shift = (wanted - now) % _DAY_SECONDS
+    if shift >= _DAY_SECONDS // 2:
+        shift -= _DAY_SECONDS
+    if abs(shift) < _TELLING_SECONDS:
+        shift += _DAY_SECONDS if shift >= 0 else -_DAY_SECONDS
+    return shift
 
 
 def _coarse_time() -> float:

@@ -218,6 +218,11 @@ class _Run:
             self._on_outcome(outcome)
 
 
+def default_jobs() -> int:
+    """Cases at once: two for each processor, since a case waits for as long as it computes."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def _children() -> list[int]:
     return kernel.children(os.getpid()) if kernel.IS_HERE else []
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
-from grader import play
+import pytest
+
+from grader import play, rubric
 
 
 def test_nobody_tells_an_earlier_second_than_the_one_we_note() -> None:
@@ -15,3 +17,20 @@ def test_nobody_tells_an_earlier_second_than_the_one_we_note() -> None:
         noted = play._coarse_time()
         assert time.mktime(time.localtime()) >= int(noted)
         assert time.time() >= noted
+
+
+@pytest.mark.parametrize("now", [*range(57_840, 57_960, 7), 57_900, 0, 14_700, 14_701, 86_399])
+def test_a_clock_that_is_set_is_never_universal_time(now: int) -> None:
+    """Whoever tells universal time would otherwise be right at one time of the day."""
+    wanted = 16 * 3600 + 5 * 60
+    shift = play._shift_to(wanted, now)
+    assert (now + shift) % 86_400 == wanted
+    assert 60 <= abs(shift) < 25 * 3600  # as much as TZ takes (POSIX, 8.3)
+
+
+@pytest.mark.parametrize("case", ["time", "time-to-sender", "later", "later-at-midnight"])
+def test_the_time_of_the_day_decides_nothing(case: str) -> None:
+    """Before noon twelve hours look like twenty-four, and at midnight an hour is a day."""
+    ours = rubric.load(rubric.find(rubric.DEFAULT))
+    steps = next(c for c in ours.cases if c.id == case).steps
+    assert steps[0].kind == "clock"

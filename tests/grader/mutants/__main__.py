@@ -1,0 +1,74 @@
+"""`python -m tests.grader.mutants [NAME or GROUP ...]`: grades mutants, each with all cases.
+
+Prints a line for each as it ends: what it is, the points that it loses, and the cases that caught
+it, the one that is meant first. Ends with status 1 if one is caught by any other cases than those
+that its data tells, 0 otherwise. All of them take some half an hour of two processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from grader import rubric, run
+from grader.rubric import Rubric
+from tests.grader.mutants import table
+from tests.grader.mutants.mutant import Mutant, all_mutants
+from tests.grader.mutants.table import Verdict
+
+
+class _Flags(argparse.Namespace):
+    names: list[str]
+    jobs: int
+    write: bool
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.grader.mutants")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="mutants or groups; all if none")
+    parser.add_argument("--jobs", type=int, default=run.default_jobs())
+    parser.add_argument("--write", action="store_true", help="put the table into docs/GRADING.md")
+    flags = parser.parse_args(argv, _Flags())
+    known = {name for group, mutant in all_mutants() for name in (group, mutant.name)}
+    if unknown := set(flags.names) - known:
+        parser.error(f"there is no mutant or group {', '.join(sorted(unknown))}")
+    if flags.write and flags.names:
+        parser.error("--write is for all of them")
+    graded_by = rubric.load(rubric.find(rubric.DEFAULT))
+    wrong = []
+    count = 0
+    for group, mutant in all_mutants():
+        if flags.names and not {group, mutant.name}.intersection(flags.names):
+            continue
+        verdict = _grade(group, mutant, graded_by, flags.jobs)
+        sys.stdout.write(table.format_verdict(verdict, graded_by))
+        sys.stdout.flush()
+        count += 1
+        if not verdict.is_as_expected:
+            wrong.append(mutant.name)
+    sys.stdout.write(f"{count} mutants, {count - len(wrong)} as expected\n")
+    if wrong:
+        sys.stdout.write(f"not as expected: {', '.join(wrong)}\n")
+        return 1
+    if flags.write:
+        table.write(table.format_table(all_mutants(), graded_by))
+    return 0
+
+
+def _grade(group: str, mutant: Mutant, graded_by: Rubric, jobs: int) -> Verdict:
+    began = time.monotonic()
+    options = run.Options(jobs, sys.executable, is_strict="--strict" in mutant.flags)
+    with tempfile.TemporaryDirectory(prefix="mutant-") as scratch:
+        solution = mutant.write(Path(scratch) / mutant.name)
+        outcomes = run.grade(graded_by, solution, options, graded_by.cases, lambda outcome: None)
+    failed = {outcome.case for outcome in outcomes if not outcome.has_passed}
+    expected = mutant.failing(graded_by)
+    return Verdict(group, mutant, expected, failed, time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What came of mutants, for people: a line for each, and the table in docs/GRADING.md.
+
+In: mutants and the cases that failed. Out: text. The committed table holds nothing that differs
+from one run to the next, so that it can be compared with the data at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from grader.rubric import Rubric
+from tests.grader.mutants.mutant import ROOT, Mutant
+
+DOCUMENT = ROOT / "docs" / "GRADING.md"
+
+BEGIN = "<!-- mutants: `make mutants ARGS=--write` writes what follows -->\n"
+END = "<!-- mutants: end -->\n"
+
+MAX_NAMED_CASES = 4
+"""Of those that fail with the one that is meant, so many are named."""
+
+
+class Verdict(NamedTuple):
+    """What the grader found wrong with one mutant."""
+
+    group: str
+    mutant: Mutant
+    expected: set[str]
+    failed: set[str]
+    seconds: float
+
+    @property
+    def is_as_expected(self) -> bool:
+        return self.failed == self.expected
+
+
+def format_verdict(verdict: Verdict, rubric: Rubric) -> str:
+    """A line, and two more if it is not as expected."""
+    mutant = verdict.mutant
+    mark = "ok  " if verdict.is_as_expected else "WRONG"
+    lost = _points_of(verdict.failed, rubric)
+    caught = _format_cases(mutant, verdict.failed, rubric) or "-"
+    group, seconds = verdict.group, f"{verdict.seconds:.0f} s"
+    lines = [f"{mark} {mutant.name:<30} {group:<11}{-lost:>4g}{seconds:>6}  {caught}"]
+    for what, cases in (
+        ("not caught by", verdict.expected - verdict.failed),
+        ("caught by", verdict.failed - verdict.expected),
+    ):
+        if cases:
+            lines.append(f"     {what}: {', '.join(sorted(cases))}")
+    return "\n".join(lines) + "\n"
+
+
+def format_table(mutants: Iterable[tuple[str, Mutant]], rubric: Rubric) -> str:
+    """All of them in Markdown, with what is expected of each."""
+    lines = ["| group | mutant | mistake | points lost | fails |", "|---|---|---|---|---|"]
+    for group, mutant in mutants:
+        failing = mutant.failing(rubric)
+        mistake = mutant.mistake + " (`--strict`)" * ("--strict" in mutant.flags)
+        points = f"{_points_of(failing, rubric):g}"
+        cases = _format_cases(mutant, failing, rubric, "`")
+        lines.append(f"| {group} | {mutant.name} | {mistake} | {points} | {cases} |")
+    return "\n".join(lines) + "\n"
+
+
+def read_committed() -> str:
+    """The table as docs/GRADING.md has it. Raises ValueError if its markers are not there."""
+    text = DOCUMENT.read_text("utf-8")
+    start = text.index(BEGIN) + len(BEGIN)
+    return text[start : text.index(END, start)].strip("\n") + "\n"
+
+
+def write(table: str) -> None:
+    """Put the table into docs/GRADING.md, in the place of the one that is there."""
+    text = DOCUMENT.read_text("utf-8")
+    start = text.index(BEGIN) + len(BEGIN)
+    DOCUMENT.write_text(f"{text[:start]}\n{table}\n{text[text.index(END, start) :]}", "utf-8")
+
+
+def _points_of(failed: set[str], rubric: Rubric) -> float:
+    return sum(case.points for case in rubric.cases if case.id in failed)
+
+
+def _format_cases(mutant: Mutant, failed: set[str], rubric: Rubric, quote: str = "") -> str:
+    """The meant one first, then those that have points, then the others."""
+    cases = [case for case in rubric.cases if case.id in failed]
+    cases.sort(key=lambda case: (case.id != mutant.meant, not case.points))
+    names = [f"{quote}{case.id}{quote}" for case in cases]
+    more = len(names) - MAX_NAMED_CASES
+    if more > 1:
+        return ", ".join(names[:MAX_NAMED_CASES]) + f" and {more} more"
+    return ", ".join(names)
