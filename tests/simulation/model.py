@@ -61,6 +61,7 @@ class Peer:
         self.is_dropped = False
         self.received_since_ending = 0
         self.added_in_turn = 0
+        self.most_added = 0  # in a turn before this one
         # Where each line ends (bytes owed since the beginning, the log's bytes then), and how many
         # bytes of it are for this one alone.
         self._marks: deque[tuple[int, int, int]] = deque()
@@ -357,6 +358,7 @@ class Model:
                 self.blame(f"{peer.address} ({peer.username}): {fault}")
             if peer.has_eof or peer.is_closed:
                 self._check_gone(peer)
+            peer.most_added = max(peer.most_added, peer.added_in_turn)
             peer.added_in_turn = 0
         waiting = Counter(peer.address[0] for peer in self.peers.values() if peer.waits_to_join)
         if any(count > self._limits.max_waiting_requests for count in waiting.values()):
@@ -497,7 +499,9 @@ class Model:
             return ""
         kept_bytes = peer.kept_bytes(self.log_bytes)
         peer.patience.note_turn(len(peer.owed), kept_bytes, now)
-        if len(peer.owed) > self._limits.max_send_queue_bytes + peer.added_in_turn:
+        # Whoever is found to drain well is not cut for what has come in the turn before that.
+        most_bytes = self._limits.max_send_queue_bytes + max(peer.added_in_turn, peer.most_added)
+        if len(peer.owed) > most_bytes:
             return f"it is owed {len(peer.owed)} bytes"
         return peer.patience.fault_of_sparing(now) if peer.username else ""
 
