@@ -73,7 +73,8 @@ def copy(source: Path, target: Path, user: str) -> None:
     shutil.copytree(source, target, symlinks=True, copy_function=_copy_file)
     if user:
         entry = pwd.getpwnam(user)
-        for path in [target, *target.rglob("*")]:
+        # From within: nothing is in reach of another case of that user while it is handed over.
+        for path in [*sorted(target.rglob("*"), reverse=True), target]:
             os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
 
 

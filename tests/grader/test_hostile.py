@@ -176,7 +176,7 @@ def test_as_another_user(terminal: tuple[str, ...], tmp_path: Path) -> None:
 @pytest.mark.timeout(120)
 def test_our_own_programs_as_another_user_on_a_terminal(tmp_path: Path) -> None:
     user = ("--user", "nobody", "--python", PYTHON)
-    only = ("--only", "connection,passcode,shortcuts,interrupt")
+    only = ("--only", "connection,users,exit-ends,interrupt")
     graded = grade(ROOT, tmp_path, *user, "--pty", *only)
     assert graded.failed == set(), graded.output
 
