@@ -61,8 +61,10 @@ class Client:
             case "fin":
                 self._wants_fin = True
             case "close":
+                self._send()
                 self.end.close()
             case "reset":
+                self._send()
                 self.end.will_reset = True
                 self.end.close()
             case "vanish":

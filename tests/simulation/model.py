@@ -55,10 +55,12 @@ class Peer:
         self.was_answered = False
         self.has_eof = False
         self.has_failed = False
+        self.can_be_read = True  # whether or not it can be sent anything
         self.is_closed = False
         self.turns_since_end = 0
         self.ending_since: float | None = None
         self.is_dropped = False
+        self.was_tried = False  # to send it what it is owed
         self.received_since_ending = 0
         self.added_in_turn = 0
         self.most_added = 0  # in a turn before this one
@@ -161,6 +163,7 @@ class Model:
         """Whether what is typed now had to wait."""
         self._waits = 0  # how often somebody had to wait
         self._wrong_at: dict[str, list[float]] = defaultdict(list)
+        self._whole_at: dict[str, float] = defaultdict(float)  # when the budget of a source is
 
     def blame(self, fault: str) -> None:
         self.faults.append(fault)
@@ -191,8 +194,10 @@ class Model:
         if not peer.username and peer.ending_since is None:
             peer.ending_since = self._now()
 
-    def failed(self, address: Address) -> None:
-        self.peers[address].fail()
+    def failed(self, address: Address, is_send: bool) -> None:
+        peer = self.peers[address]
+        peer.fail()
+        peer.can_be_read &= is_send
 
     def taken(self, address: Address, data: bytes) -> None:
         peer = self.peers.get(address)
@@ -204,9 +209,18 @@ class Model:
         if not peer.take(data):
             self.blame(f"{address} ({peer.username}): was sent {data!r}, due was {due!r}")
 
+    def left_owing(self, address: Address) -> None:
+        """It is tried to send something to this one, and the kernel may not take all."""
+        self.peers[address].was_tried = True
+
     def closed(self, address: Address, is_reset: bool, has_unread: bool) -> None:
         peer = self.peers[address]
         peer.is_closed = True
+        is_over = peer.is_dropped or peer.ending_since is not None
+        if has_unread and peer.has_failed and peer.can_be_read and not is_over:
+            self.blame(f"{address} ({peer.username}): its last words were not read")
+        if peer.is_dropped and peer.owed and not peer.was_tried:
+            self.blame(f"{address}: nobody tried to send it {bytes(peer.owed)!r}")
         if peer.has_failed or peer.is_dropped:
             return
         fault = self._fault_of_reset(peer) if is_reset else self._fault_of_close(peer, has_unread)
@@ -398,6 +412,7 @@ class Model:
     def _note_wrong(self, source: str) -> None:
         wrong_at, now = self._wrong_at[source], self._now()
         wrong_at.append(now)
+        self._whole_at[source] = max(self._whole_at[source], now) + ATTEMPT_SECONDS
         for index, since in enumerate(wrong_at):
             more = (now - since + TOLERANCE_SECONDS) / ATTEMPT_SECONDS
             allowed = self._limits.burst_attempts + more
@@ -409,6 +424,11 @@ class Model:
         the sum that says when it is due, and others behind it."""
         return len(self._wrong_at[source]) >= self._limits.burst_attempts - 1
 
+    def _is_due(self, source: str, since: float = 0.0) -> bool:
+        """Whether a request that came at `since` is to be judged by now."""
+        due_at = self._whole_at[source] - (self._limits.burst_attempts - 1) * ATTEMPT_SECONDS
+        return self._now() > max(due_at, since) + TOLERANCE_SECONDS
+
     def _fault_of_refusal(self, peer: Peer, reason: str) -> str:
         first = peer.lines.lines[0] if peer.lines.lines else b""
         is_malformed = bool(peer.lines.lines) and (first is None or split_join(first) is None)
@@ -418,7 +438,7 @@ class Model:
         is_right = {
             EXPECTED: is_malformed,
             "Handshake timed out": is_late and not peer.lines.lines,
-            "Too many attempts, try again later": self.has_guessed_too_often(peer.address[0]),
+            "Too many attempts, try again later": not self._is_due(peer.address[0]),
             "Too many connections": len(strangers) > self._limits.pool_connections,
             "Server full": self.has_lacked_descriptors,
         }
@@ -492,6 +512,8 @@ class Model:
         is_stranger = not (peer.username or peer.was_answered or peer.ending_since is not None)
         if is_stranger and now > peer.accepted_at + HANDSHAKE_SECONDS + TOLERANCE_SECONDS:
             return "it had no answer in time"
+        if peer.waits_to_join and self._is_due(peer.address[0], peer.received_at):
+            return "its turn to be judged has come"
         ending_since = now if peer.ending_since is None else peer.ending_since
         if now > ending_since + LINGER_SECONDS + TOLERANCE_SECONDS:
             return f"it is still there, and ended at {ending_since}"

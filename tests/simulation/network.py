@@ -47,8 +47,9 @@ class Witness(Protocol):
     def accepted(self, address: Address) -> None: ...
     def received(self, address: Address, data: bytes) -> None: ...
     def ended(self, address: Address) -> None: ...
-    def failed(self, address: Address) -> None: ...
+    def failed(self, address: Address, is_send: bool) -> None: ...
     def taken(self, address: Address, data: bytes) -> None: ...
+    def left_owing(self, address: Address) -> None: ...
     def closed(self, address: Address, is_reset: bool, has_unread: bool) -> None: ...
 
 
@@ -177,8 +178,10 @@ class SimulatedSocket:
         self._check_open()
         assert all(pieces), "an empty piece was sent"
         assert len(pieces) <= self._network.max_pieces, "more pieces than one call takes"
-        self._begin_call()
         data = b"".join(pieces)
+        # Until it is known better.
+        self._network.witness.left_owing(self.address)
+        self._begin_call(is_send=True)
         if self._happens(self.faults.short):
             data = data[: self.chance.randint(1, len(data))]
         try:
@@ -186,7 +189,7 @@ class SimulatedSocket:
         except BlockingIOError:
             raise
         except OSError:
-            self._fail()
+            self._fail(is_send=True)
             raise
         self._network.progress += 1
         self._network.witness.taken(self.address, data[:size])
@@ -236,7 +239,7 @@ class SimulatedSocket:
 
     # Details.
 
-    def _begin_call(self) -> None:
+    def _begin_call(self, is_send: bool = False) -> None:
         clock = self._network.clock
         clock.now += self.stop_seconds
         clock.stopped_seconds += self.stop_seconds
@@ -245,12 +248,12 @@ class SimulatedSocket:
             self._network.progress += 1
             raise error(self.chance.choice((errno.EAGAIN, errno.EINTR)))
         if self._happens(self.faults.fatal):
-            self._fail()
+            self._fail(is_send)
             raise error(self.chance.choice(FATAL_ERRORS))
 
-    def _fail(self) -> None:
+    def _fail(self, is_send: bool = False) -> None:
         self._network.progress += 1
-        self._network.witness.failed(self.address)
+        self._network.witness.failed(self.address, is_send)
 
     def _happens(self, likelihood: float) -> bool:
         return self.chance.random() < likelihood and not self._network.is_calm

@@ -174,6 +174,7 @@ def _verbs(chance: random.Random, setting: Setting) -> dict[str, float]:
         "fin": 2,
         "reset": 1.5,
         "close": 1.5,
+        "last words": 1.5,
         "vanish": 0.5,
         "fail": 0.5,
         "pass": 12,
@@ -221,6 +222,13 @@ def _steps_of(chance: random.Random, setting: Setting, verb: str) -> Iterator[St
             yield Step(verb, who, number=chance.choice((0, 0, 1, 7, 100)))
         case "fin" | "reset" | "close" | "vanish":
             yield Step(verb, who + chance.choice((0, 0, setting.people)))
+        case "last words":
+            # More than is read at once, and something is sent to who is gone meanwhile.
+            line = b"x" * (setting.limits.max_line_bytes // 2) + b"\n"
+            yield Step("send", chance.randrange(setting.people), data=b"hello\n")
+            yield Step("send", who, data=line * chance.randint(1, 8))
+            yield Step(chance.choice(("close", "reset")), who)
+            yield Step("turn", number=1)
         case "fail":
             yield Step(verb, who, number=chance.choice(NETWORK_ERRORS))
         case "pass":

@@ -42,8 +42,11 @@ class Notes:
     def ended(self, address: Address) -> None:
         self.told.append(("ended",))
 
-    def failed(self, address: Address) -> None:
+    def failed(self, address: Address, is_send: bool) -> None:
         self.told.append(("failed",))
+
+    def left_owing(self, address: Address) -> None:
+        pass
 
     def taken(self, address: Address, data: bytes) -> None:
         self.told.append(("taken", data))

@@ -147,6 +147,8 @@ class World:
         self.network.is_calm = True
         self.network.max_descriptors = 1 << 16
         self.door.failures.clear()
+        for sock, _ in self._sockets():
+            sock.stop_seconds = 0.0
         for client in self.clients.values():
             client.settle()
         self._pass(SETTLING_SECONDS)
