@@ -36,7 +36,7 @@ def main() -> int:
         server.kill()
     # The console is a pipe that nobody reads: what it was not shown is told, and is no fault.
     complaints = re.sub(r"warning: standard output: \d+ lines not shown\n", "", complaints)
-    complaints = re.sub(r"cut \S+ \(\w+\): .*\n|cut \d+ more: .*\n", "", complaints)
+    complaints = re.sub(r"cut \S+ \(\S+\): .*\n|cut \d+ more: .*\n", "", complaints)
     if complaints or server.returncode:
         print(f"the server ended with status {server.returncode}:\n{complaints}", file=sys.stderr)
         return 1
