@@ -80,7 +80,7 @@ soak: $(TOOLS)  ## talk, come, go and attack for MINUTES, and watch the server
 grade:  ## grade the solution of the assignment in DIR
 	@$(PYTHON) -m grader "$(or $(DIR),$(error DIR=… says which))" $(ARGS)
 
-test-grader: $(TOOLS)  ## run the grader's own tests (one to three minutes)
+test-grader: $(TOOLS)  ## run the grader's own tests (three minutes)
 	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader $(ARGS)
 
 test-grader-quick: $(TOOLS)  ## the smallest of them: our own programs, and one mistake of each group
