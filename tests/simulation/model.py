@@ -374,7 +374,7 @@ class Model:
                 self._check_gone(peer)
             peer.most_added = max(peer.most_added, peer.added_in_turn)
             peer.added_in_turn = 0
-        waiting = Counter(peer.address[0] for peer in self.peers.values() if peer.waits_to_join)
+        waiting = self._waiting_to_join()
         if any(count > self._limits.max_waiting_requests for count in waiting.values()):
             self.blame(f"so many wait to join: {waiting}")
 
@@ -424,6 +424,10 @@ class Model:
         the sum that says when it is due, and others behind it."""
         return len(self._wrong_at[source]) >= self._limits.burst_attempts - 1
 
+    def _waiting_to_join(self) -> Counter[str]:
+        """How many of each source have asked to join and have no answer yet."""
+        return Counter(peer.address[0] for peer in self.peers.values() if peer.waits_to_join)
+
     def _is_due(self, source: str, since: float = 0.0) -> bool:
         """Whether a request that came at `since` is to be judged by now."""
         due_at = self._whole_at[source] - (self._limits.burst_attempts - 1) * ATTEMPT_SECONDS
@@ -438,7 +442,9 @@ class Model:
         is_right = {
             EXPECTED: is_malformed,
             "Handshake timed out": is_late and not peer.lines.lines,
-            "Too many attempts, try again later": not self._is_due(peer.address[0]),
+            # After a stop, requests come before the timer that is due for those who wait.
+            "Too many attempts, try again later": not self._is_due(peer.address[0])
+            or self._waiting_to_join()[peer.address[0]] > self._limits.max_waiting_requests,
             "Too many connections": len(strangers) > self._limits.pool_connections,
             "Server full": self.has_lacked_descriptors,
         }
