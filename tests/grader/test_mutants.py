@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections import Counter
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import pytest
 
 from grader import rubric
 from tests.grader.mutants import table
-from tests.grader.mutants.mutant import ROOT, START, Mutant, all_mutants
+from tests.grader.mutants.mutant import ROOT, Mutant, Truncated, all_mutants
 from tests.grader.mutants.unscored import FREE
+from tests.support.patches import product_files
 
 RUBRIC = rubric.load(rubric.find(rubric.DEFAULT))
 CASES = {case.id: case for case in RUBRIC.cases}
@@ -48,17 +48,23 @@ def test_one_is_of_the_group_that_is_to_catch_it(group: str, mutant: Mutant) -> 
 
 @BY_NAME
 def test_one_fits_the_programs(group: str, mutant: Mutant) -> None:
-    changed = mutant.change((ROOT / mutant.file).read_text("utf-8"))
-    if group != START:
-        ast.parse(changed)
+    path, changed = mutant.change(ROOT)
+    if not isinstance(mutant, Truncated):
+        compile(changed, path, "exec")
 
 
-def test_one_that_does_not_fit_is_refused() -> None:
-    mutant = Mutant("n", "m", "f", "old", "new")
-    assert mutant.change("an old one") == "an new one"
-    for text in ("none", "old and old"):
-        with pytest.raises(ValueError, match="places in f fit"):
-            mutant.change(text)
+def test_the_one_that_is_no_python_is_alone() -> None:
+    truncated = [mutant for _, mutant in MUTANTS if isinstance(mutant, Truncated)]
+    assert [mutant.name for mutant in truncated] == ["does-not-compile"]
+    path, changed = truncated[0].change(ROOT)
+    with pytest.raises(SyntaxError):
+        compile(changed, path, "exec")
+
+
+@pytest.mark.parametrize("kind", [Mutant, Truncated])
+def test_one_that_does_not_fit_is_refused(kind: type[Mutant]) -> None:
+    with pytest.raises(ValueError, match=r"^name: "):
+        kind("name", "m", "server.py", "no_such_thing", "new").change(ROOT)
 
 
 def test_what_needs_a_case_that_fails_fails_too() -> None:
@@ -70,9 +76,9 @@ def test_what_needs_a_case_that_fails_fails_too() -> None:
 def test_one_is_written_with_all_it_needs(tmp_path: Path) -> None:
     _, mutant = MUTANTS[0]
     folder = mutant.write(tmp_path / "mutant")
-    assert (folder / mutant.file).read_text() != (ROOT / mutant.file).read_text()
-    for name in ("client.py", "codec/dispatcher.py", "reactor/loop.py"):
-        assert (folder / name).read_text() == (ROOT / name).read_text()
+    for path in product_files(ROOT):
+        is_same = (folder / path).read_bytes() == (ROOT / path).read_bytes()
+        assert is_same == (path != Path("server.py"))
 
 
 def test_the_document_has_them_all() -> None:

@@ -2,7 +2,7 @@
 
 Each is put into a copy of the tree, where the same seeds run as in test_simulation.py. It prints,
 for each, how many of them fail and the first that does, and ends with status 1 if none does. Where
-the product's text has changed so that a bug does not fit any more, it stops and says so.
+the product has changed so that a bug does not fit any more, it stops and says so.
 
 It takes a minute or so for each bug.
 """
@@ -16,14 +16,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
 
 from tests.simulation.script import make_script
 from tests.simulation.shrink import failure_of
+from tests.support.patches import Patch, product_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -34,95 +33,74 @@ MOST_SECONDS_OF_A_SEED = 8.0
 
 COPIES_AT_A_TIME = 2
 
-PARTS = ("codec", "reactor", "tests", "*.py", "pyproject.toml")
-
-
-class Bug(NamedTuple):
-    """In `file`, `old`, which stands there once, becomes `new`."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-
-
 # What is queued, sent and kept.
 
 FANOUT = [
-    Bug(
+    Patch(
         "a line said when the page is full is dropped",
-        "reactor/fanout.py",
-        "        start = self.log.end\n        self.log.append(data)\n",
-        "        start = self.log.end\n"
-        "        if self.free_bytes() <= 0:\n            return\n"
-        "        self.log.append(data)\n",
+        "Fanout.broadcast",
+        "self.log.append(data)",
+        "if self.free_bytes() <= 0:\n    return\n...",
     ),
-    Bug(
+    Patch(
         "a byte is lost where two pages meet",
-        "reactor/fanout.py",
-        "            start += len(piece)\n",
-        "            start += len(piece) + (start + len(piece) < end)\n",
+        "Log.between",
+        "len(piece)",
+        "len(piece) + (start + len(piece) < end)",
     ),
-    Bug(
+    Patch(
         "the rest of a cut that was sent in part is forgotten",
-        "reactor/fanout.py",
-        "                if step < len(cut.data):\n",
-        "                if False:\n",
+        "Cursor.advance",
+        "step < len(cut.data)",
+        "False",
     ),
-    Bug(
+    Patch(
         "a page that somebody still needs is dropped",
-        "reactor/fanout.py",
-        "            min((cursor.needed_from for",
-        "            max((cursor.needed_from for",
+        "Fanout._judge_owing",
+        "min((cursor.needed_from for cursor in self._owing), default=self.log.sealed_end)",
+        "max((cursor.needed_from for cursor in self._owing), default=self.log.sealed_end)",
     ),
-    Bug(
+    Patch(
         "Log.drop_before drops one page too many",
-        "reactor/fanout.py",
-        "count = max(0, bisect_right(self._starts, position) - 1)",
-        "count = bisect_right(self._starts, position)",
+        "Log.drop_before",
+        "max(0, bisect_right(self._starts, position) - 1)",
+        "bisect_right(self._starts, position)",
     ),
-    Bug(
+    Patch(
         "Log.drop_before keeps the last page",
-        "reactor/fanout.py",
-        "        if position < self.sealed_end:\n",
-        "        if position <= self.sealed_end:\n",
+        "Log.drop_before",
+        "position < self.sealed_end",
+        "position <= self.sealed_end",
     ),
-    Bug(
+    Patch(
         "a private line in the wrong place",
-        "reactor/fanout.py",
-        "        self._add_cut(Cut(self._end, self._end, data))\n",
-        "        place = self._end if self.cuts else self.position\n"
-        "        self._add_cut(Cut(place, place, data))\n",
+        "Cursor.append",
+        "Cut(self._end, self._end, data)",
+        "place = self._end if self.cuts else self.position\nself._add_cut(Cut(place, place, data))",
     ),
-    Bug(
+    Patch(
         "a recipient is skipped when the one before it dies",
-        "reactor/fanout.py",
-        "        for cursor in list(self._live):\n",
-        "        index = -1\n"
-        "        while (index := index + 1) < len(self._live):\n"
-        "            cursor = list(self._live)[index]\n",
+        "Fanout._send_page",
+        "list(self._live)",
+        "(list(self._live)[at] for at in range(len(self._live)) if at < len(self._live))",
     ),
-    Bug(
-        "a page for one who has left",
-        "reactor/fanout.py",
-        "            cursor.stop()\n",
-        "",
-    ),
-    Bug(
+    Patch("a page for one who has left", "Fanout.unsubscribe", "cursor.stop()", ""),
+    Patch(
         "more pieces than one call takes",
-        "reactor/fanout.py",
-        "        return pieces[:MAX_PIECES]\n\n    def advance",
-        "        return pieces\n\n    def advance",
+        "Cursor.pieces",
+        "pieces += log.between(position, min(self._end, log.sealed_end))\n"
+        "return pieces[:MAX_PIECES]",
+        "pieces += log.between(position, min(self._end, log.sealed_end))\nreturn pieces",
     ),
-    Bug(
+    Patch(
         "Buffer.advance keeps an empty piece",
-        "reactor/outbound.py",
+        "Buffer.advance",
         "len(pieces[0]) <= sent_bytes",
         "len(pieces[0]) < sent_bytes",
     ),
-    Bug(
+    Patch(
         "Buffer.advance forgets one byte",
-        "reactor/outbound.py",
+        "Buffer.advance",
         "memoryview(pieces[0])[sent_bytes:]",
         "memoryview(pieces[0])[sent_bytes + 1 :]",
     ),
@@ -131,298 +109,265 @@ FANOUT = [
 # Who waits, and who is cut.
 
 FLOW = [
-    Bug(
+    Patch(
         "the room is held for ever",
-        "reactor/fanout.py",
-        "self.is_held = any(",
-        "self.is_held = self.is_held or any(",
+        "Fanout._judge_owing",
+        "any(lag.holds_room for lag in self._owing.values())",
+        "self.is_held or any(lag.holds_room for lag in self._owing.values())",
     ),
-    Bug(
+    Patch(
         "the room is never held",
-        "reactor/fanout.py",
-        "self.is_held = any(",
-        "self.is_held = False and any(",
+        "Fanout._judge_owing",
+        "any(lag.holds_room for lag in self._owing.values())",
+        "False and any(lag.holds_room for lag in self._owing.values())",
     ),
-    Bug(
+    Patch(
         "those who wait are never heard",
-        "room.py",
-        "is_held or self.fanout.free_bytes(WAITING_PAGES) <= 0:\n                return\n",
-        "is_held or self.fanout.free_bytes(0) <= 0:\n                return\n",
+        "Room._let_waiting_talk",
+        "self.fanout.free_bytes(WAITING_PAGES)",
+        "self.fanout.free_bytes(0)",
     ),
-    Bug(
+    Patch(
         "those who wait are heard in any order",
-        "room.py",
-        "        for session in list(self._waiting):\n",
-        "        for session in reversed(list(self._waiting)):\n",
+        "Room._let_waiting_talk",
+        "list(self._waiting)",
+        "reversed(list(self._waiting))",
     ),
-    Bug(
+    Patch(
         "one who waits does not go behind the others",
-        "room.py",
-        "                del self._waiting[session]\n                session.go_on()\n",
-        "                session.go_on()\n"
-        "                if session.connection._is_reading:\n"
-        "                    del self._waiting[session]\n",
+        "Room._let_waiting_talk",
+        "del self._waiting[session]\nsession.go_on()",
+        "session.go_on()\nif session.connection._is_reading:\n    del self._waiting[session]",
     ),
-    Bug(
-        "those who wait have both pages",
-        "room.py",
-        "            if self._take_lines(WAITING_PAGES):\n",
-        "            if self._take_lines(ALL_PAGES):\n",
-    ),
-    Bug(
+    Patch("those who wait have both pages", "Session.go_on", "WAITING_PAGES", "ALL_PAGES"),
+    Patch(
         "whoever speaks up has no page of its own",
-        "room.py",
-        "        self._take_lines(ALL_PAGES)\n",
-        "        self._take_lines(WAITING_PAGES)\n",
+        "Session.data_received",
+        "ALL_PAGES",
+        "WAITING_PAGES",
     ),
-    Bug(
+    Patch(
         "how many pages may be fed does not count",
-        "reactor/fanout.py",
-        "        return max_pages * self._page_bytes - (",
-        "        return 2 * self._page_bytes - (",
+        "Fanout.free_bytes",
+        "max_pages * self._page_bytes",
+        "2 * self._page_bytes",
     ),
-    Bug(
+    Patch(
         "turns are never full",
-        "reactor/fanout.py",
-        "        return max_pages * self._page_bytes - (",
-        "        return 100 * max_pages * self._page_bytes - (",
+        "Fanout.free_bytes",
+        "max_pages * self._page_bytes",
+        "100 * max_pages * self._page_bytes",
     ),
-    Bug(
+    Patch(
         "turns shrink to nothing",
-        "reactor/fanout.py",
+        "Fanout._adapt_turn",
         "max(MIN_TURN_BYTES, self._turn_bytes // 2)",
         "self._turn_bytes // 2",
     ),
-    Bug(
+    Patch(
         "turns grow without end",
-        "reactor/fanout.py",
+        "Fanout._adapt_turn",
         "min(MAX_TURN_BYTES, self._turn_bytes + TURN_STEP_BYTES)",
         "self._turn_bytes + TURN_STEP_BYTES",
     ),
-    Bug(
+    Patch(
         "a page for many members holds next to nothing",
-        "reactor/fanout.py",
-        "        return max(MIN_PAGE_BYTES, min(PAGE_BYTES, self._turn_bytes // "
-        "max(1, len(self._live))))\n",
-        "        return min(PAGE_BYTES, self._turn_bytes // max(1, len(self._live)))\n",
+        "Fanout._page_bytes",
+        "max(MIN_PAGE_BYTES, min(PAGE_BYTES, self._turn_bytes // max(1, len(self._live))))",
+        "min(PAGE_BYTES, self._turn_bytes // max(1, len(self._live)))",
     ),
-    Bug(
+    Patch(
         "one who takes nothing is never cut",
-        "reactor/flow.py",
-        "        if now >= self.last_taken + STALL_SECONDS:\n",
-        "        if False:\n",
+        "Lag.judge",
+        "now >= self.last_taken + STALL_SECONDS",
+        "False",
     ),
-    Bug(
+    Patch(
         "one who is behind is never cut",
-        "reactor/flow.py",
-        "        if is_over or unsent_bytes",
-        "        if False and unsent_bytes",
+        "Lag.judge",
+        "is_over or unsent_bytes >= MAX_SEND_QUEUE_BYTES",
+        "False and unsent_bytes >= MAX_SEND_QUEUE_BYTES",
     ),
-    Bug(
+    Patch(
         "one who is behind and drains well is cut",
-        "reactor/flow.py",
-        "self.window_bytes >= DRAIN_BYTES)",
-        "self.window_bytes > 1000 * DRAIN_BYTES)",
+        "Lag.judge",
+        "self._begin_window(now, self.window_bytes >= DRAIN_BYTES)",
+        "self._begin_window(now, self.window_bytes > 1000 * DRAIN_BYTES)",
     ),
-    Bug(
+    Patch(
         "one who does not read is heard all the same",
-        "room.py",
-        " or cursor.is_owed_a_page_of_its_own)",
-        ")",
+        "Room.may_talk",
+        "self.fanout.is_held or is_full or cursor.is_owed_a_page_of_its_own",
+        "self.fanout.is_held or is_full",
     ),
-    Bug(
-        "what the process slept counts",
-        "reactor/loop.py",
-        "self.now - asleep_at > wait_seconds + GRACE_SECONDS:\n",
-        "self.now - asleep_at > wait_seconds + 1e9:\n",
-    ),
+    Patch("what the process slept counts", "Reactor.run_once", "GRACE_SECONDS", "1e9"),
 ]
 
 # Sockets, readiness, time.
 
 REACTOR = [
-    Bug(
+    Patch(
         "write interest is lost",
-        "reactor/connection.py",
-        "        self._is_waiting = self.outbound.owed_bytes > 0\n"
-        "        self._update_interest()\n",
-        "        self._is_waiting = self.outbound.owed_bytes > 0\n",
+        "Connection.wait_until_writable",
+        "self._update_interest()",
+        "",
     ),
-    Bug(
-        "write interest is kept",
-        "reactor/connection.py",
-        "        self._is_waiting = False\n        self._update_interest()\n",
-        "        self._update_interest()\n",
-    ),
-    Bug(
+    Patch("write interest is kept", "Connection._send_owed", "self._is_waiting = False", ""),
+    Patch(
         "the end of a stream is read for ever",
-        "reactor/connection.py",
-        "READ if self._is_reading and not self._has_eof else 0",
-        "READ if self._is_reading else 0",
+        "Connection._update_interest",
+        "self._is_reading and not self._has_eof",
+        "self._is_reading",
     ),
-    Bug(
+    Patch(
         "an event for a descriptor that was used again",
-        "reactor/loop.py",
-        "            if self._handlers.get(key.fd) is handler:\n",
-        "            if handler := self._handlers.get(key.fd):\n",
+        "Reactor.run_once",
+        "self._handlers.get(key.fd) is handler",
+        "(handler := self._handlers.get(key.fd))",
     ),
-    Bug(
+    Patch(
         "EINTR in recv is death",
-        "reactor/connection.py",
-        "        except (BlockingIOError, InterruptedError):\n            return\n",
-        "        except BlockingIOError:\n            return\n",
+        "Connection._read",
+        "(BlockingIOError, InterruptedError)",
+        "BlockingIOError",
     ),
-    Bug(
+    Patch(
         "EINTR in send is death",
-        "reactor/connection.py",
-        "        except (BlockingIOError, InterruptedError):\n            return 0\n",
-        "        except BlockingIOError:\n            return 0\n",
+        "Connection.send",
+        "(BlockingIOError, InterruptedError)",
+        "BlockingIOError",
     ),
-    Bug(
+    Patch(
         "a failed send forgets the last words that were received",
-        "reactor/connection.py",
-        "        self._shut_half(socket.SHUT_RDWR)\n",
-        "        self._shut_half(socket.SHUT_RDWR)\n        self._die(error)\n",
+        "Connection._let_stream_end",
+        "self._shut_half(socket.SHUT_RDWR)",
+        "...\nself._die(error)",
     ),
-    Bug(
+    Patch(
         "a close does not wait for the peer's end",
-        "reactor/connection.py",
-        "        if self.is_closing and self._has_eof:\n"
-        "            self._die(None)\n\n    def _let",
-        "        if self.is_closing:\n            self._die(None)\n\n    def _let",
+        "Connection._shut_half",
+        "self.is_closing and self._has_eof",
+        "self.is_closing",
     ),
-    Bug(
+    Patch(
         "a descriptor is leaked",
-        "reactor/connection.py",
-        "        with contextlib.suppress(OSError):\n            self._socket.close()\n",
+        "Connection._die",
+        "with contextlib.suppress(OSError):\n    self._socket.close()",
         "",
     ),
-    Bug(
+    Patch(
         "one that lingers is never ended",
-        "reactor/connection.py",
-        "        self._linger_timer = self._reactor.call_later(LINGER_SECONDS, self.abort)\n",
+        "Connection.close",
+        "self._reactor.call_later(LINGER_SECONDS, self.abort)",
         "",
     ),
-    Bug(
+    Patch(
         "accepting stops at ECONNABORTED",
-        "reactor/listener.py",
-        "            except (BlockingIOError, InterruptedError):\n",
-        "            except (BlockingIOError, InterruptedError, ConnectionAbortedError):\n",
+        "Listener.handle_events",
+        "(BlockingIOError, InterruptedError)",
+        "(BlockingIOError, InterruptedError, ConnectionAbortedError)",
     ),
-    Bug(
+    Patch(
         "a rest at the door has no end",
-        "reactor/listener.py",
-        "        self._reactor.set_interest(self._socket.fileno(), 0, self)\n"
-        "        self._reactor.call_later(REST_SECONDS, self._watch)\n",
-        "        self._reactor.set_interest(self._socket.fileno(), 0, self)\n",
+        "Listener._rest",
+        "self._reactor.call_later(REST_SECONDS, self._watch)",
+        "",
     ),
-    Bug(
-        "a cancelled timer fires",
-        "reactor/timers.py",
-        "            self.callback = None\n            self._timers",
-        "            self._timers",
-    ),
-    Bug(
+    Patch("a cancelled timer fires", "Timer.cancel", "self.callback = None", ""),
+    Patch(
         "of two timers of one instant one is lost",
-        "reactor/timers.py",
-        "            due.append(heapq.heappop(self._heap))\n        return due\n",
-        "            due.append(heapq.heappop(self._heap))\n"
-        "        return [t for t in due if t is due[0] or t.deadline != due[0].deadline]\n",
+        "Timers.pop_due",
+        "return due",
+        "return [t for t in due if t is due[0] or t.deadline != due[0].deadline]",
     ),
 ]
 
 # Who is in the room, and who says what.
 
 ROOM = [
-    Bug(
+    Patch(
         "read interest is lost after a pause",
-        "room.py",
-        "            if self._take_lines(WAITING_PAGES):\n"
-        "                self.connection.resume_reading()\n",
-        "            self._take_lines(WAITING_PAGES)\n",
+        "Session.go_on",
+        "if self._take_lines(WAITING_PAGES):\n    self.connection.resume_reading()",
+        "self._take_lines(WAITING_PAGES)",
     ),
-    Bug(
+    Patch(
         "left is announced twice",
-        "room.py",
-        "        self.fanout.unsubscribe(cursor)\n"
-        "        self._print_and_broadcast(deliveries, skip=None)\n",
-        "        self.fanout.unsubscribe(cursor)\n"
-        "        self._print_and_broadcast(deliveries, skip=None)\n"
-        "        self._print_and_broadcast(deliveries, skip=None)\n",
+        "Room.part",
+        "self._print_and_broadcast(deliveries, skip=None)",
+        "...\n...",
     ),
-    Bug(
+    Patch(
         "left is not announced when the connection is lost",
-        "room.py",
-        "        self._part()\n        self._room.leave(self)\n",
-        "        self._room.leave(self)\n",
-    ),
-    Bug(
-        "half a line is taken at the end of the stream",
-        "room.py",
-        '            self._room.journal.note_end("end of stream")\n',
-        '            self._room.journal.note_end("end of stream")\n'
-        '            self._decoder.feed_data(b"\\n")\n            self._take_lines(ALL_PAGES)\n',
-    ),
-    Bug(
-        "what comes behind :Exit is obeyed",
-        "room.py",
-        "            self._end_membership(self._cursor, deliveries)\n"
-        "            self.connection.close()\n",
-        "            self._end_membership(self._cursor, deliveries)\n",
-    ),
-    Bug(
-        "a name is not free after its owner has left",
-        "codec/dispatcher.py",
-        '        del self._members[_fold(username)]\n        self._users_line = b""\n',
-        '        self._users_line = b""\n',
-    ),
-    Bug(
-        "the list of members is out of date",
-        "codec/dispatcher.py",
-        '        del self._members[_fold(username)]\n        self._users_line = b""\n',
-        "        del self._members[_fold(username)]\n",
-    ),
-    Bug(
-        "a line that is too long is skipped with the one behind it",
-        "codec/framing.py",
-        "        self._skipping = end < 0\n",
+        "Session.connection_lost",
+        "self._part()",
         "",
     ),
-    Bug(
+    Patch(
+        "half a line is taken at the end of the stream",
+        "Session.eof_received",
+        'self._room.journal.note_end("end of stream")',
+        '...\nself._decoder.feed_data(b"\\n")\nself._take_lines(ALL_PAGES)',
+    ),
+    Patch(
+        "what comes behind :Exit is obeyed",
+        "Session._take_line",
+        "self.connection.close()",
+        "",
+    ),
+    Patch(
+        "a name is not free after its owner has left",
+        "Dispatcher.leave",
+        "del self._members[_fold(username)]",
+        "",
+    ),
+    Patch(
+        "the list of members is out of date",
+        "Dispatcher.leave",
+        'self._users_line = b""',
+        "",
+    ),
+    Patch(
+        "a line that is too long is skipped with the one behind it",
+        "LineDecoder._skip_line",
+        "self._skipping = end < 0",
+        "",
+    ),
+    Patch(
         "a wrong passcode costs nothing",
-        "gate.py",
-        "        self._whole_at[source] = whole_at + ATTEMPT_SECONDS\n",
-        "        self._whole_at[source] = whole_at\n",
+        "Gate.note_wrong_passcode",
+        "whole_at + ATTEMPT_SECONDS",
+        "whole_at",
     ),
-    Bug(
+    Patch(
         "however many wait to be judged",
-        "gate.py",
-        "        if len(queue) < MAX_WAITING_REQUESTS:\n",
-        "        if True:\n",
+        "Gate.ask",
+        "len(queue) < MAX_WAITING_REQUESTS",
+        "True",
     ),
-    Bug(
+    Patch(
         "who guesses too often is judged before it is turned away",
-        "gate.py",
-        "            stranger.turn_away(ProtocolError(TOO_MANY_ATTEMPTS))\n        return False\n",
-        "            return True\n        return False\n",
+        "Gate.ask",
+        "stranger.turn_away(ProtocolError(TOO_MANY_ATTEMPTS))",
+        "return True",
     ),
-    Bug(
+    Patch(
         "one who is gone is judged when its turn comes",
-        "room.py",
-        "            if self._request and self.connection.is_lost():\n",
-        "            if False:\n",
+        "Session.go_on",
+        "self._request and self.connection.is_lost()",
+        "False",
     ),
-    Bug(
+    Patch(
         "of those who wait to be judged only the first is",
-        "gate.py",
-        "        if queue:\n            self._call_when_due(source)\n        else:\n",
-        "        if not queue:\n",
+        "Gate._serve",
+        "if queue:\n    self._call_when_due(source)\nelse:\n    del self._queues[source]",
+        "if not queue:\n    del self._queues[source]",
     ),
-    Bug(
+    Patch(
         "a stranger's last words are not sent when it is dropped",
-        "reactor/connection.py",
-        "        self.close()\n        self.flush()\n        self._die(None)\n",
-        "        self._die(None)\n",
+        "Connection.close_at_once",
+        "self.close()\nself.flush()",
+        "",
     ),
 ]
 
@@ -433,7 +378,7 @@ def main() -> int:
     wanted = sys.argv[1:]
     bugs = [bug for bug in BUGS if not wanted or bug.name in wanted]
     for bug in bugs:
-        _plant(bug, (ROOT / bug.file).read_text(encoding="utf-8"))  # all fit, or none is tried
+        bug.apply(ROOT)  # all fit, or none is tried
     caught = 0
     sound = failing_seeds_in_copy(None)
     print(f"{len(sound)} of {len(SEEDS)} seeds fail without any: {sound[:10]}", flush=True)
@@ -448,7 +393,7 @@ def main() -> int:
     return 0 if caught == len(bugs) else 1
 
 
-def failing_seeds_in_copy(bug: Bug | None) -> list[int]:
+def failing_seeds_in_copy(bug: Patch | None) -> list[int]:
     """Which seeds fail where `bug` is planted."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
@@ -456,8 +401,7 @@ def failing_seeds_in_copy(bug: Bug | None) -> list[int]:
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, copy / path)
         if bug:
-            file = copy / bug.file
-            file.write_text(_plant(bug, file.read_text(encoding="utf-8")), encoding="utf-8")
+            bug.write(copy)
         code = "from tests.simulation import planted; planted.print_failing_seeds()"
         command = [sys.executable, "-c", code]
         run = subprocess.run(command, cwd=copy, env=_environment(), stdout=subprocess.PIPE)
@@ -486,19 +430,9 @@ def _give_up(number: int, frame: FrameType | None) -> None:
     raise TimeoutError("a seed hangs")
 
 
-def _plant(bug: Bug, text: str) -> str:
-    if text.count(bug.old) != 1:
-        raise SystemExit(
-            f"{bug.name}: {bug.file} holds this {text.count(bug.old)} times:\n{bug.old}"
-        )
-    return text.replace(bug.old, bug.new)
-
-
-def _files() -> Iterator[Path]:
-    for part in PARTS:
-        for path in ROOT.glob(part):
-            found = path.rglob("*.py") if path.is_dir() else [path]
-            yield from (file.relative_to(ROOT) for file in found)
+def _files() -> list[Path]:
+    tests = [path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py")]
+    return [*product_files(ROOT), *tests, Path("pyproject.toml")]
 
 
 def _environment() -> dict[str, str]:

@@ -12,21 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from grader.rubric import Rubric
+from tests.support.patches import Patch, product_files
 
 ROOT = Path(__file__).resolve().parents[3]
 
-PROGRAMS = (
-    *("server.py", "client.py", "flags.py", "gate.py", "journal.py", "limits.py", "room.py"),
-    *("codec", "reactor"),
-)
-"""All that the two programs need."""
-
-START = "start"
-"""The group of cases on which all others rest."""
-
 
 class Mutant(NamedTuple):
-    """In `file`, `old`, which stands there once, becomes `new`.
+    """In `symbol`, the one place that reads `old` becomes `new`: see Patch.
 
     `meant`: the case that is there for this mistake; empty where nothing is to fail. `also`: the
     other cases in which it is seen, with blanks between them. What needs a case that fails is not
@@ -35,7 +27,7 @@ class Mutant(NamedTuple):
 
     name: str
     mistake: str
-    file: str
+    symbol: str
     old: str
     new: str
     meant: str = ""
@@ -50,30 +42,35 @@ class Mutant(NamedTuple):
                 failing.add(case.id)
         return failing
 
-    def change(self, text: str) -> str:
-        """The file with the mistake in it."""
-        if text.count(self.old) != 1:
-            raise ValueError(f"{self.name}: {text.count(self.old)} places in {self.file} fit")
-        return text.replace(self.old, self.new)
+    def change(self, root: Path) -> tuple[Path, str]:
+        """The file of `root` that has the mistake, relative to `root`, and its text."""
+        return Patch(self.name, self.symbol, self.old, self.new).apply(root)
 
     def write(self, folder: Path) -> Path:
         """Make the programs in `folder`, which is not there yet."""
         copy_programs(folder)
-        path = folder / self.file
-        path.write_text(self.change(path.read_text("utf-8")), "utf-8")
+        path, text = self.change(folder)
+        (folder / path).write_text(text, "utf-8")
         return folder
+
+
+class Truncated(Mutant):
+    """The one that is no Python, which no Patch can be: the text of the file `symbol` ends
+    with `old`, and is to end with `new`."""
+
+    def change(self, root: Path) -> tuple[Path, str]:
+        text = (root / self.symbol).read_text("utf-8")
+        if not text.endswith(self.old):
+            raise ValueError(f"{self.name}: {self.symbol} does not end with {self.old!r}")
+        return Path(self.symbol), text.removesuffix(self.old) + self.new
 
 
 def copy_programs(folder: Path) -> None:
     """Our own programs, and nothing else of this tree."""
     folder.mkdir()
-    for name in PROGRAMS:
-        source = ROOT / name
-        if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, folder / name, ignore=ignored)
-        else:
-            shutil.copy(source, folder / name)
+    for path in product_files(ROOT):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, folder / path)
 
 
 def all_mutants() -> Iterator[tuple[str, Mutant]]:
