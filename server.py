@@ -17,8 +17,8 @@ import sys
 import time
 
 from codec import Dispatcher
-from flags import ServerFlags, complain, parse_server_flags
-from journal import Journal
+from cli.flags import ServerFlags, complain, parse_server_flags
+from chat.journal import Journal
 from reactor import (
     Listener,
     Reactor,
@@ -31,7 +31,7 @@ from reactor import (
     raise_descriptor_limit,
     reserve_standard_descriptors,
 )
-from room import Room
+from chat.room import Room
 
 HOST = "127.0.0.1"
 """The assignment: "Your server should bind to 127.0.0.1 as the host"."""
@@ -121,7 +121,7 @@ class Server:
 
 
 def _format_limits() -> str:
-    import limits  # which parses sources: a server that serves has no use for it
+    from cli import limits  # which parses sources: a server that serves has no use for it
 
     return limits.format_limits()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from limits import limits
+from cli.limits import limits
 from tools.session import ROOT, Step, read_sessions, run_session
 
 _WIRE_STEP = re.compile(r"(\w+) +([<>]) (.*)")

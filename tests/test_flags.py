@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from flags import (
+from cli.flags import (
     VERSION,
     ClientFlags,
     ServerFlags,

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import gate
+from chat import gate
+from chat.gate import ATTEMPT_SECONDS, BURST_ATTEMPTS, MAX_WAITING_REQUESTS, POOL_CONNECTIONS, Gate
+from chat.room import HANDSHAKE_SECONDS
 from codec import ProtocolError
-from gate import ATTEMPT_SECONDS, BURST_ATTEMPTS, MAX_WAITING_REQUESTS, POOL_CONNECTIONS, Gate
 from reactor import raise_descriptor_limit
 from reactor.connection import LINGER_SECONDS, READ_BYTES
 from reactor.listener import REST_SECONDS
-from room import HANDSHAKE_SECONDS
 from tests.reactor.conftest import Loop
 from tests.test_room import House, Person
 

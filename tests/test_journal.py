@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chat.journal import SECONDS_PER_LINE, Journal
 from codec import (
     EXPECTED_JOIN,
     HANDSHAKE_TIMED_OUT,
@@ -20,7 +21,6 @@ from codec import (
     ProtocolError,
 )
 from codec.handshake import username_in_use
-from journal import SECONDS_PER_LINE, Journal
 from reactor.connection import LINGER_SECONDS
 from reactor.flow import BEHIND_SECONDS, DRAIN_SECONDS
 from tests.reactor.conftest import Loop

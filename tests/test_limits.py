@@ -11,38 +11,36 @@ from types import ModuleType
 
 import pytest
 
-import client
 import codec.framing
 import codec.handshake
-import gate
-import journal
 import reactor.connection
 import reactor.fanout
 import reactor.flow
 import reactor.listener
 import reactor.stdio
-import room
+from chat import gate, journal, room
+from cli.limits import LIMITED, format_limits, limits
 from codec import ProtocolError
-from limits import LIMITED, format_limits, limits
 from reactor import listen, notice_vanished_peers
+from terminal.dial import connect
 from tests.test_layers import ROOT, program_files
 from tests.test_room import House
 
 NOT_IN_THE_TABLE = {
     # The client's.
-    ("client", "ANSWER_SECONDS"),
-    ("client", "CONNECT_SECONDS"),
-    ("client", "GOODBYE_SECONDS"),
-    ("client", "HIGH_WATER_BYTES"),
-    ("client", "LOOKUP_SECONDS"),
-    ("client", "MAX_SERVER_LINE_BYTES"),
+    ("terminal.session", "ANSWER_SECONDS"),
+    ("terminal.dial", "CONNECT_SECONDS"),
+    ("terminal.session", "GOODBYE_SECONDS"),
+    ("terminal.session", "HIGH_WATER_BYTES"),
+    ("terminal.dial", "LOOKUP_SECONDS"),
+    ("terminal.session", "MAX_SERVER_LINE_BYTES"),
     # The kernel's.
     ("reactor.outbound", "MAX_PIECES"),
     # Of the file that is above the table.
     ("server", "OWN_DESCRIPTORS"),
     ("server", "SHUTDOWN_SECONDS"),
     # Not limits.
-    ("flags", "HELP_COLUMNS"),
+    ("cli.flags", "HELP_COLUMNS"),
     ("reactor.loop", "READ"),
     ("reactor.loop", "WRITE"),
 }
@@ -94,7 +92,7 @@ def test_each_limit_has_a_value_a_unit_and_a_reason() -> None:
 def test_the_table_follows_the_order_in_which_a_member_meets_them() -> None:
     modules = list(dict.fromkeys(limit.module for limit in limits()))
     assert modules == [module.__name__ for module in LIMITED]
-    assert [limit.name for limit in limits() if limit.module == "gate"] == [
+    assert [limit.name for limit in limits() if limit.module == "chat.gate"] == [
         "POOL_CONNECTIONS",
         "BURST_ATTEMPTS",
         "ATTEMPT_SECONDS",
@@ -111,13 +109,13 @@ def test_each_limit_is_printed_with_its_reason_below_it() -> None:
         assert name == f"{limit.module}.{limit.name}"
         assert float(value.replace(",", "")) == limit.value
         assert reason == f"    {limit.reason}"
-    assert "gate.MAX_SOURCES = 4,096\n    Sources whose wrong passcodes" in format_limits()
+    assert "chat.gate.MAX_SOURCES = 4,096\n    Sources whose wrong passcodes" in format_limits()
 
 
 def test_what_is_printed_is_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "POOL_CONNECTIONS", 32)
     monkeypatch.setattr(reactor.connection, "LINGER_SECONDS", 0.25)
-    assert format_limits().startswith("gate.POOL_CONNECTIONS = 32\n")
+    assert format_limits().startswith("chat.gate.POOL_CONNECTIONS = 32\n")
     assert "\nreactor.connection.LINGER_SECONDS = 0.25\n" in format_limits()
 
 
@@ -132,7 +130,7 @@ def test_what_is_not_a_number_or_not_public_or_has_no_reason_is_no_limit(
     some = ModuleType("some")
     some.__file__ = str(source)
     exec(source.read_text(), vars(some))  # noqa: S102  it was written above
-    monkeypatch.setattr("limits.LIMITED", (some,))
+    monkeypatch.setattr("cli.limits.LIMITED", (some,))
     assert limits() == [("some", "A", 1, "Because of this."), ("some", "F", 2.5, "Last.")]
 
 
@@ -192,8 +190,8 @@ def test_no_file_keeps_a_copy_of_a_limit(path: Path, tree: ast.Module) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from gate import POOL_CONNECTIONS",
-        "def later():\n    from gate import POOL_CONNECTIONS as pool",
+        "from chat.gate import POOL_CONNECTIONS",
+        "def later():\n    from chat.gate import POOL_CONNECTIONS as pool",
         "def wait(seconds=LINGER_SECONDS): pass",
         "class A:\n    def wait(self, *, seconds=1 + connection.LINGER_SECONDS): pass",
         "wait = lambda seconds=LINGER_SECONDS: seconds",
@@ -208,8 +206,8 @@ def test_a_copy_is_found(source: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "import gate\ndef size():\n    return gate.POOL_CONNECTIONS",
-        "from gate import Gate\nLINGER_SECONDS = 2.0",
+        "from chat import gate\ndef size():\n    return gate.POOL_CONNECTIONS",
+        "from chat.gate import Gate\nLINGER_SECONDS = 2.0",
         "def wait(seconds=None):\n    return LINGER_SECONDS if seconds is None else seconds",
     ],
 )
@@ -397,7 +395,7 @@ def accepted_by(listening: socket.socket) -> socket.socket:
 def test_the_kernel_notices_vanished_peers_at_both_ends() -> None:
     with listen("127.0.0.1", 0) as listening:
         host, port = listening.getsockname()
-        with client.connect(host, port) as near, accepted_by(listening) as far:
+        with connect(host, port) as near, accepted_by(listening) as far:
             assert options_of(near) == noticing()
             assert options_of(far) == noticing()
             assert not near.getblocking()

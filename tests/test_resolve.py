@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-import client
+from terminal import dial
+from terminal.dial import connect, resolve
 
 Answer = Callable[[], list[str]]
 
@@ -43,14 +44,14 @@ def fail(error: Exception) -> Answer:
 def test_an_address_is_never_looked_up(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     service = NameService(lambda: ["198.51.100.1"])
     monkeypatch.setattr(socket, "getaddrinfo", service.getaddrinfo)
-    assert client.resolve(address) == [address]
+    assert resolve(address) == [address]
     assert service.asked == []
 
 
 def test_a_name_has_its_addresses_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     service = NameService(lambda: ["2001:db8::1", "192.0.2.7"])
     monkeypatch.setattr(socket, "getaddrinfo", service.getaddrinfo)
-    assert client.resolve("room.example") == ["2001:db8::1", "192.0.2.7"]
+    assert resolve("room.example") == ["2001:db8::1", "192.0.2.7"]
     assert service.asked == ["room.example"]
 
 
@@ -63,7 +64,7 @@ def test_what_the_name_service_says_is_said(
     service = NameService(fail(error))
     monkeypatch.setattr(socket, "getaddrinfo", service.getaddrinfo)
     with pytest.raises(type(error)) as raised:
-        client.resolve("room.example")
+        resolve("room.example")
     assert raised.value is error
 
 
@@ -76,9 +77,9 @@ def test_a_name_service_that_is_silent_is_not_waited_for(monkeypatch: pytest.Mon
         return ["192.0.2.7"]
 
     monkeypatch.setattr(socket, "getaddrinfo", NameService(answer).getaddrinfo)
-    monkeypatch.setattr(client, "LOOKUP_SECONDS", 0.0)
+    monkeypatch.setattr(dial, "LOOKUP_SECONDS", 0.0)
     with pytest.raises(TimeoutError) as raised:
-        client.resolve("room.example")
+        resolve("room.example")
     may_answer.set()
     assert raised.value.errno == errno.ETIMEDOUT
     assert raised.value.strerror == "the name service does not answer"
@@ -89,7 +90,7 @@ def test_each_address_is_tried_until_one_takes_it(monkeypatch: pytest.MonkeyPatc
         port = listening.getsockname()[1]
         service = NameService(lambda: ["127.0.0.3", "127.0.0.2"])
         monkeypatch.setattr(socket, "getaddrinfo", _names_alone(service))
-        with client.connect("room.example", port) as sock:
+        with connect("room.example", port) as sock:
             assert sock.getpeername() == ("127.0.0.2", port)
             assert not sock.getblocking()
 
@@ -100,11 +101,11 @@ def test_the_first_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     service = NameService(lambda: ["127.0.0.3", "127.0.0.2"])
     monkeypatch.setattr(socket, "getaddrinfo", _names_alone(service))
     with pytest.raises(ConnectionRefusedError):
-        client.connect("room.example", port)
+        connect("room.example", port)
     service = NameService(list)
     monkeypatch.setattr(socket, "getaddrinfo", _names_alone(service))
     with pytest.raises(OSError, match="it has no address"):
-        client.connect("room.example", port)
+        connect("room.example", port)
 
 
 def _names_alone(service: NameService) -> Callable[..., list[Any]]:

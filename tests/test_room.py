@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chat.journal import Journal
+from chat.room import HANDSHAKE_SECONDS, Room, Session
 from codec import (
     MAX_JOIN_BYTES,
     MAX_LINE_BYTES,
@@ -24,7 +26,6 @@ from codec import (
     LineTooLongError,
 )
 from codec.commands import LIST_USERS, Command
-from journal import Journal
 from reactor import PAGE_BYTES, Connection, Cursor, Listener, Sink, listen
 from reactor.connection import LINGER_SECONDS, READ_BYTES
 from reactor.flow import (
@@ -35,7 +36,6 @@ from reactor.flow import (
     SEND_QUEUE_BYTES,
     STALL_SECONDS,
 )
-from room import HANDSHAKE_SECONDS, Room, Session
 from tests.reactor.conftest import Loop
 
 PASSCODE = b"abc12"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from chat.room import LINES_PER_TURN
 from codec import Deliveries
 from codec.commands import MISUSE, NOTHING, Command
-from room import LINES_PER_TURN
 from tests.test_room import House
 
 

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from limits import format_limits
+from cli.limits import format_limits
 from tests.end_to_end.processes import DEADLINE_SECONDS, ROOT, Room, Stage, free_port
 
 SERVER_FLAGS = ["-start", "-port", "0", "-passcode", "abc12"]

@@ -102,7 +102,9 @@ def test_a_full_disk_is_no_traceback(program: str, flags: list[str], status: int
 
 def test_a_server_that_never_answers_is_not_waited_for_for_ever() -> None:
     # The deadline is set to nothing: what is stated is that there is one.
-    code = "import client, sys; client.ANSWER_SECONDS = 0; sys.exit(client.main())"
+    code = (
+        "import client, sys, terminal.session as s; s.ANSWER_SECONDS = 0; sys.exit(client.main())"
+    )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         command = [sys.executable, "-c", code, *member_flags(port)]

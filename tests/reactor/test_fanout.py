@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reactor import PAGE_BYTES, WRITE, Connection, Cursor, Fanout, fanout
-from reactor.fanout import SMALL_PAGE_BYTES, Log
+from reactor import PAGE_BYTES, WRITE, Connection, Cursor, Fanout, fanout, log
 from reactor.flow import MAX_SEND_QUEUE_BYTES
+from reactor.log import SMALL_PAGE_BYTES, Log
 from reactor.outbound import MAX_PIECES, Bytes
 from tests.reactor.conftest import Loop, MakePair, Recorder, unix_pair
 from tests.reactor.crowd import PATTERN, Crowd, Member, reset
@@ -306,7 +306,7 @@ def test_one_send_is_given_no_more_pieces_than_it_takes(sent: Sent) -> None:
 def test_pages_alone_are_no_more_pieces_than_one_send_takes(
     sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "SMALL_PAGE_BYTES", 1)
+    monkeypatch.setattr(log, "SMALL_PAGE_BYTES", 1)
     for _ in range(MAX_PIECES + 1):
         sent.hear(b"x")
         sent.seal()

@@ -17,7 +17,8 @@ import pytest
 
 import reactor.connection
 import reactor.fanout
-from reactor.fanout import RETRY_SECONDS, Fanout, Log
+from reactor.fanout import RETRY_SECONDS, Fanout
+from reactor.log import Log
 from tests.reactor.conftest import Loop, unix_pair
 from tests.reactor.crowd import PATTERN, Crowd, Member
 

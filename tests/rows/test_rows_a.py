@@ -21,13 +21,13 @@ from pathlib import Path
 
 import pytest
 
+from chat.gate import POOL_CONNECTIONS
+from chat.room import HANDSHAKE_SECONDS
 from codec import MAX_JOIN_BYTES
-from gate import POOL_CONNECTIONS
 from reactor import READ
 from reactor.connection import LINGER_SECONDS, READ_BYTES
 from reactor.flow import STALL_SECONDS
 from reactor.listener import ACCEPTS_PER_TURN, BACKLOG
-from room import HANDSHAKE_SECONDS
 from tests.codec.conftest import UNSAFE
 from tests.reactor.conftest import SELECTORS, Loop
 from tests.test_room import (

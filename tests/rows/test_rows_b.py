@@ -25,13 +25,13 @@ from typing import Any
 
 import pytest
 
-import client
+from chat.gate import ATTEMPT_SECONDS, BURST_ATTEMPTS
+from chat.journal import SECONDS_PER_LINE
+from chat.room import HANDSHAKE_SECONDS
 from codec import MAX_LINE_BYTES, Dispatcher, Join, ProtocolError
-from gate import ATTEMPT_SECONDS, BURST_ATTEMPTS
-from journal import SECONDS_PER_LINE
 from reactor import Signals, listen, listener
 from reactor.flow import SEND_QUEUE_BYTES, STALL_SECONDS
-from room import HANDSHAKE_SECONDS
+from terminal.dial import connect
 from tests.end_to_end.processes import (
     CLOSED,
     DEADLINE_SECONDS,
@@ -280,7 +280,7 @@ def test_a_host_that_vanishes_is_noticed_within_a_minute_on_either_side(house: H
         assert max(seconds_unnoticed(sock)) <= MOST_SECONDS_UNNOTICED
     with (
         socket.create_server(("127.0.0.1", 0)) as door,
-        client.connect(*door.getsockname()) as sock,
+        connect(*door.getsockname()) as sock,
     ):
         assert max(seconds_unnoticed(sock)) <= MOST_SECONDS_UNNOTICED
 

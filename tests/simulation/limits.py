@@ -10,13 +10,13 @@ import pytest
 
 import codec.framing
 import codec.handshake
-import gate
 import reactor.connection
 import reactor.fanout
 import reactor.flow
 import reactor.listener
+import reactor.log
 import reactor.outbound
-import room
+from chat import gate, room
 
 
 class Limits(NamedTuple):
@@ -27,7 +27,7 @@ class Limits(NamedTuple):
     min_turn_bytes: int = reactor.fanout.MIN_TURN_BYTES
     turn_step_bytes: int = reactor.fanout.TURN_STEP_BYTES
     max_turn_bytes: int = reactor.fanout.MAX_TURN_BYTES
-    small_page_bytes: int = reactor.fanout.SMALL_PAGE_BYTES
+    small_page_bytes: int = reactor.log.SMALL_PAGE_BYTES
     max_pieces: int = reactor.outbound.MAX_PIECES
     send_queue_bytes: int = reactor.flow.SEND_QUEUE_BYTES
     held_queue_bytes: int = reactor.flow.HELD_QUEUE_BYTES
@@ -98,7 +98,8 @@ TINY = Limits(
 SCALES = {"tiny": TINY, "small": SMALL, "real": REAL}
 
 _MODULES = (
-    (reactor.fanout, ("page_bytes", "min_page_bytes", "small_page_bytes", "max_pieces")),
+    (reactor.fanout, ("page_bytes", "min_page_bytes", "max_pieces")),
+    (reactor.log, ("small_page_bytes",)),
     (reactor.fanout, ("min_turn_bytes", "turn_step_bytes", "max_turn_bytes")),
     (reactor.outbound, ("max_pieces",)),
     (reactor.flow, ("send_queue_bytes", "held_queue_bytes", "max_send_queue_bytes", "drain_bytes")),

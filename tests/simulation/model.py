@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 
-from gate import ATTEMPT_SECONDS
+from chat.gate import ATTEMPT_SECONDS
+from chat.room import ALL_PAGES, HANDSHAKE_SECONDS, WAITING_PAGES
 from reactor.connection import LINGER_SECONDS
-from room import ALL_PAGES, HANDSHAKE_SECONDS, WAITING_PAGES
 from tests.simulation.limits import Limits
 from tests.simulation.meaning import (
     EXPECTED,

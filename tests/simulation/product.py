@@ -11,10 +11,10 @@ import socket
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
+from chat.journal import Journal
+from chat.room import ALL_PAGES, Room, Session
 from codec import Deliveries, Dispatcher, Join, LineTooLongError, ProtocolError
-from journal import Journal
 from reactor import Cursor, Listener, Reactor, Sink
-from room import ALL_PAGES, Room, Session
 from tests.simulation.meaning import TOO_LONG
 from tests.simulation.model import PASSCODE, Model
 from tests.simulation.network import Address, ListeningSocket, Network, SimulatedSelector

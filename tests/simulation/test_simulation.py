@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from reactor.fanout import Cursor, Log
-from room import Session
+from chat.room import Session
+from reactor.fanout import Cursor
+from reactor.log import Log
 from tests.simulation import planted
 from tests.simulation.__main__ import describe_shrunk
 from tests.simulation.network import Faults

@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from chat.gate import Gate
+from chat.journal import Journal
 from codec import (
     EXPECTED_JOIN,
     HANDSHAKE_TIMED_OUT,
@@ -28,8 +30,6 @@ from codec import (
     handshake,
     parse_join,
 )
-from gate import Gate
-from journal import Journal
 from reactor import Connection, Cursor, Fanout, Reactor, Sink, SlowReaderError
 
 HANDSHAKE_SECONDS = 20.0

@@ -3,7 +3,7 @@
 A limit is a constant of the module where it acts, with its unit at the end of its name and its
 reason below it. That is where it is set, in code, before the server is made:
 
-    import gate
+    from chat import gate
     gate.POOL_CONNECTIONS = 32
 """
 
@@ -17,15 +17,14 @@ from typing import NamedTuple
 
 import codec.framing
 import codec.handshake
-import gate
-import journal
 import reactor.connection
 import reactor.fanout
 import reactor.flow
 import reactor.listener
+import reactor.log
 import reactor.loop
 import reactor.stdio
-import room
+from chat import gate, journal, room
 
 LIMITED: tuple[ModuleType, ...] = (
     gate,
@@ -35,6 +34,7 @@ LIMITED: tuple[ModuleType, ...] = (
     reactor.listener,
     reactor.connection,
     reactor.fanout,
+    reactor.log,
     reactor.flow,
     reactor.stdio,
     reactor.loop,

@@ -1,0 +1,1 @@
+"""The client's side of the room: dialling, the session, and the screens."""
