@@ -135,7 +135,7 @@ class Room:
     def may_talk(self, cursor: Cursor, max_pages: int) -> bool:
         """Whether another line of this member may be taken now."""
         is_full = self.fanout.free_bytes(max_pages) <= 0
-        return not (self.fanout.is_held or is_full or cursor.is_owed_a_page_of_its_own)
+        return not (self.fanout.is_held or is_full or cursor.has_private_backlog)
 
     def wait_to_talk(self, session: Session) -> None:
         """Let `session` go on, after those who wait already, once it may talk."""

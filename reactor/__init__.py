@@ -53,6 +53,7 @@ from reactor.outbound import Buffer, Outbound
 from reactor.signals import Signals, ending_signals
 from reactor.stdio import Sink, Source, drain, is_null_device, reserve_standard_descriptors
 from reactor.timers import Timer
+from reactor.transport import SocketTransport, Transport
 
 __all__ = [
     "PAGE_BYTES",
@@ -69,9 +70,11 @@ __all__ = [
     "Signals",
     "Sink",
     "SlowReaderError",
+    "SocketTransport",
     "Source",
     "StreamProtocol",
     "Timer",
+    "Transport",
     "drain",
     "ending_signals",
     "format_exception",

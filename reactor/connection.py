@@ -1,15 +1,15 @@
-"""One peer: a non-blocking socket, what it is owed, and one way to die.
+"""One peer: a Transport, what is owed to it, and one way to die.
 
-In: a connected stream socket, and a protocol that says what its bytes mean. Out: the protocol's
-callbacks:
+In: a transport over a connected socket, and a protocol that says what its bytes mean. Out: the
+protocol's callbacks:
 
     connection_made   once, before all others
     data_received     for each read, never empty
     eof_received      the peer has shut its half (FIN); at most once, nothing is received after it
-    flushed           all that was written, or had to wait, is sent; it is not told of a page that
-                      reactor.fanout hands over at once
-    connection_lost   once, after all others, and a step after the end, so that nobody's loop
-                      over connections changes under it
+    flushed           all that was written, or had to wait, has been sent just now; it is not told
+                      of a page that reactor.fanout hands over at once
+    connection_lost   once, after all others, and a step after the end, so that a loop over
+                      connections does not change while it runs
 
 Writing only queues. At the end of the turn the connection sends once; what the kernel does not
 take waits until it asks for more, and only meanwhile is write readiness asked for.
@@ -17,18 +17,25 @@ take waits until it asks for more, and only meanwhile is write readiness asked f
 A failed send says that the peer is gone, but not that we have read its last words: they may lie
 in our receive queue. So a failed send forgets what is owed and lets the stream end; reading goes
 on to that end, and there the connection dies.
+
+Each half of the stream has a state of its own:
+
+    sending     OPEN -> ENDING -> SHUT -> CLOSED     forward only; any of them may be left out
+    receiving   READING <-> PAUSED -> ENDED
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import struct
+from collections.abc import Callable
+from enum import Enum, IntEnum
 from typing import Protocol
 
 from reactor.loop import READ, WRITE, Reactor
 from reactor.outbound import Buffer, Bytes, Outbound
 from reactor.timers import Timer
+from reactor.transport import Transport
 
 READ_BYTES = 64 * 1024
 """Most bytes read from one peer in one turn, so that a flood costs its sender's turn alone."""
@@ -40,7 +47,26 @@ LINGER_BYTES = 1024 * 1024
 """Most bytes read and dropped from a peer that goes on talking when we have said our last: more
 than two socket buffers hold, so that what was said before our last word does not cost it."""
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger {on, 0 seconds}: socket(7), SO_LINGER
+
+class Sending(IntEnum):
+    """How far our half of the stream has come."""
+
+    OPEN = 0  # more may be written
+    ENDING = 1  # to be shut once nothing is owed
+    SHUT = 2  # the peer has our FIN, or takes nothing any more
+    CLOSED = 3  # the socket is gone
+
+
+class Receiving(Enum):
+    """What is done with the peer's half of the stream."""
+
+    READING = 0
+    PAUSED = 1
+    ENDED = 2  # it has sent FIN
+
+
+OPEN, ENDING, SHUT, CLOSED = Sending
+READING, PAUSED, ENDED = Receiving
 
 
 class StreamProtocol(Protocol):
@@ -56,7 +82,7 @@ class StreamProtocol(Protocol):
         """The peer will send no more. Our half is still open: `close` when all is said."""
 
     def flushed(self) -> None:
-        """The kernel has taken all that was written, or was left waiting for it to ask for more."""
+        """The last of what was written, or was left waiting for the kernel, has been taken."""
 
     def connection_lost(self, error: Exception | None) -> None:
         """It is over. None after `close`, or after an `abort` without a reason; otherwise why: an
@@ -64,54 +90,46 @@ class StreamProtocol(Protocol):
 
 
 class Connection:
-    """A connected socket under a Reactor.
+    """A peer under a Reactor.
 
-    `outbound` is what the peer is owed. It may be replaced while it is empty.
+    `outbound` is what the peer is owed. It may be replaced while it is empty. `protocol` is told
+    what happens, and may be replaced at any time. `is_closing`: it is told of the end alone.
     """
 
     __slots__ = (
         "_drained_bytes",
-        "_has_eof",
         "_interest",
-        "_is_closed",
         "_is_flush_queued",
-        "_is_half_shut",
-        "_is_reading",
+        "_is_read_queued",
         "_is_waiting",
         "_linger_timer",
-        "_protocol",
         "_reactor",
-        "_socket",
+        "_receiving",
+        "_transport",
         "descriptor",
         "is_closing",
-        "is_ending",
         "outbound",
+        "protocol",
+        "sending",
     )
 
-    def __init__(self, reactor: Reactor, sock: socket.socket, protocol: StreamProtocol) -> None:
-        """Take over `sock`, connected and non-blocking; nobody else may touch it from here on."""
+    def __init__(self, reactor: Reactor, transport: Transport, protocol: StreamProtocol) -> None:
+        """Take over `transport`, which is this connection's alone from here on."""
         self.outbound: Outbound = Buffer()
-        self.descriptor = sock.fileno()
+        self.protocol = protocol
+        self.descriptor = transport.descriptor
+        self.sending = OPEN
         self.is_closing = False
+        self._receiving = READING
         self._reactor = reactor
-        self._socket = sock
-        self._protocol = protocol
+        self._transport = transport
         self._interest = 0
-        self._is_reading = True
-        self._has_eof = False
-        self._is_flush_queued = False
         self._is_waiting = False  # until the kernel asks for more
-        self.is_ending = False  # our half is to be shut once nothing is owed
-        self._is_half_shut = False
-        self._is_closed = False
+        self._is_flush_queued = False
+        self._is_read_queued = False
         self._linger_timer: Timer | None = None
         self._drained_bytes = 0
-        try:
-            protocol.connection_made(self)
-            self._update_interest()
-        except Exception:
-            reactor.report()
-            self.handle_error()
+        self.call(self._begin)
 
     # For the protocol.
 
@@ -122,19 +140,23 @@ class Connection:
 
     def write_eof(self) -> None:
         """Send what is owed and then FIN. The peer is heard as before; `close` comes later."""
-        self.is_ending = True
+        self.sending = max(self.sending, ENDING)
         self._queue_flush()
 
     def pause_reading(self) -> None:
         """Receive nothing until `resume_reading`; the peer will feel it as back-pressure. That
         the peer is lost may be noticed only then."""
-        self._is_reading = self.is_closing  # what still comes is dropped, not kept
-        self._update_interest()
+        if self._receiving is READING and not self.is_closing:  # what still comes is dropped
+            self._receiving = PAUSED
+            self._update_interest()
 
     def resume_reading(self) -> None:
         """Undo `pause_reading`."""
-        self._is_reading = True
-        self._update_interest()
+        if self._receiving is PAUSED:
+            self._receiving = READING
+            self._update_interest()
+            if self._transport.has_input:
+                self._queue_read()
 
     def close(self) -> None:
         """End politely: send what is owed, shut our half, drop what still comes until the peer
@@ -146,57 +168,58 @@ class Connection:
         """
         if self.is_closing:
             return
+        self.resume_reading()
         self.is_closing = True
         self._linger_timer = self._reactor.call_later(LINGER_SECONDS, self.abort)
-        self._is_reading = True
-        self._update_interest()
         self.write_eof()
 
     def abort(self, error: Exception | None = None) -> None:
-        """End now, by a reset: the kernel lets go of whatever was not acknowledged."""
-        with contextlib.suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._die(error)
+        """End now, by a reset: the kernel drops what was not acknowledged."""
+        self._die(error, is_reset=True)
 
     def is_lost(self) -> bool:
-        """Whether the peer is known to be gone (SO_ERROR): for whoever has not been reading."""
-        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        """Whether the peer is known to be gone: a connection that is not read is not told."""
+        return self._transport.is_lost()
 
     def close_at_once(self) -> None:
         """Send what the kernel takes now, and close without waiting for the peer, so that the
-        descriptor is free on return. What the peer has said and nobody has read makes it a reset,
+        descriptor is free on return. What the peer has said and we have not read makes it a reset,
         which may take our last words with it."""
         self.close()
         self.flush()
         self._die(None)
 
-    # For whoever sends to many at once (reactor.fanout).
-
-    def send(self, pieces: list[Bytes]) -> int:
-        """Hand `pieces`, at least one, to the kernel: how many bytes it took, 0 if none."""
+    def call(self, callback: Callable[[], None]) -> None:
+        """Run a step that belongs to this connection: a bug in it is reported and costs this
+        connection alone."""
         try:
-            return (
-                self._socket.send(pieces[0]) if len(pieces) == 1 else self._socket.sendmsg(pieces)
-            )
-        except (BlockingIOError, InterruptedError):
-            return 0
-        except OSError as error:
-            self._let_stream_end(error)
-            return 0
-
-    def flush(self) -> None:
-        """Send what the kernel takes of what is owed, unless it has yet to ask for more."""
-        self._is_flush_queued = False
-        try:
-            if not self._is_waiting:
-                self._send_owed()
+            callback()
         except Exception:
             self._reactor.report()
             self.handle_error()
 
+    # For those who send to many at once (reactor.fanout).
+
+    def send(self, pieces: list[Bytes]) -> int:
+        """Hand `pieces` to the transport: how many bytes it took, 0 if none."""
+        try:
+            sent_bytes = self._transport.send(pieces)
+        except OSError as error:
+            self._let_stream_end(error)
+            return 0
+        if self._transport.has_output:
+            self.wait_until_writable()
+        return sent_bytes
+
+    def flush(self) -> None:
+        """Send what the kernel takes of what is owed, unless it has yet to ask for more."""
+        self._is_flush_queued = False
+        if not self._is_waiting:
+            self.call(self._send_owed)
+
     def wait_until_writable(self) -> None:
-        """The kernel did not take all: go on when it asks for more, if something is owed still."""
-        self._is_waiting = self.outbound.owed_bytes > 0
+        """The kernel did not take all: go on when it asks for more, if anything is left to send."""
+        self._is_waiting = self.outbound.owed_bytes > 0 or self._transport.has_output
         self._update_interest()
 
     # For the loop.
@@ -212,71 +235,102 @@ class Connection:
 
     # Details.
 
+    def _begin(self) -> None:
+        self.protocol.connection_made(self)
+        self._update_interest()
+
     def _read(self) -> None:
         try:
-            data = self._socket.recv(READ_BYTES)
+            data = self._transport.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
-            return
+            data = None
         except OSError as error:
             self._die(None if self.is_closing else error)
             return
+        if self._transport.has_output:
+            self._queue_flush()  # an answer of the transport's own
+        if self._transport.has_input:
+            self._queue_read()
+        if data is not None:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         if not data:
-            self._has_eof = True
+            self._receiving = ENDED
             self._update_interest()
             if not self.is_closing:
-                self._protocol.eof_received()
-            elif self._is_half_shut:
-                self._die(None)
+                self.protocol.eof_received()
+            else:
+                self._die_if_done()
         elif not self.is_closing:
-            self._protocol.data_received(data)
-        elif self._is_half_shut:
+            self.protocol.data_received(data)
+        elif self.sending is SHUT:
             self._drained_bytes += len(data)
             if self._drained_bytes > LINGER_BYTES:
                 self._die(None)
 
+    def _queue_read(self) -> None:
+        if not self._is_read_queued:
+            self._is_read_queued = True
+            self._reactor.call_soon(self._read_queued)
+
+    def _read_queued(self) -> None:
+        self._is_read_queued = False
+        if self._receiving is READING and self.sending is not CLOSED:
+            self.call(self._read)
+
     def _queue_flush(self) -> None:
-        if not self._is_flush_queued and not self._is_closed:
+        if not self._is_flush_queued and self.sending is not CLOSED:
             self._is_flush_queued = True
             self._reactor.call_at_end(self.flush)
 
     def _send_owed(self) -> None:
-        if self._is_closed:
+        if self.sending is CLOSED:
             return
         outbound = self.outbound
-        while pieces := outbound.pieces():
+        is_news = self._is_waiting
+        while (pieces := outbound.pieces()) or self._transport.has_output:
             sent_bytes = self.send(pieces)
             outbound.advance(sent_bytes)
-            if sent_bytes < sum(map(len, pieces)):
+            if sent_bytes < sum(map(len, pieces)) or self._transport.has_output:
                 self.wait_until_writable()
                 return
+            is_news = True
         self._is_waiting = False
         self._update_interest()
         if outbound.owed_bytes:
             return  # and not sent yet: the turn has not ended for all of it (reactor.fanout)
-        if not self.is_closing:
-            self._protocol.flushed()
-        if self.is_ending and not self.outbound.owed_bytes:  # nothing was written when told
-            self._shut_half()
+        if is_news and not self.is_closing and self.sending < SHUT:
+            self.protocol.flushed()
+        if self.sending is not OPEN and not self.outbound.owed_bytes:  # nor has `flushed` written
+            self._shut_half(socket.SHUT_WR)
+            self._die_if_done()
 
-    def _shut_half(self, how: int = socket.SHUT_WR) -> None:
-        if not self._is_half_shut:
-            self._is_half_shut = True
+    def _shut_half(self, how: int) -> None:
+        if self.sending < SHUT:
+            self.sending = SHUT
             with contextlib.suppress(OSError):  # ENOTCONN: the peer was faster
-                self._socket.shutdown(how)
-        if self.is_closing and self._has_eof:
+                self._transport.shut(how)
+            if self._transport.has_output:
+                self.wait_until_writable()
+
+    def _die_if_done(self) -> None:
+        """Both halves have ended, and the protocol has said its last word."""
+        is_over = self.sending is SHUT and self._receiving is ENDED
+        if self.is_closing and is_over and not self._transport.has_output:
             self._die(None)
 
     def _let_stream_end(self, error: OSError) -> None:
-        """Nobody takes what we send. What has been received can still be read, and then EOF."""
+        """The peer takes nothing any more. What it has sent can still be read, and then EOF."""
         self.outbound.discard()
         self._shut_half(socket.SHUT_RDWR)
-        if self._has_eof:
+        if self._receiving is ENDED:
             self._die(None if self.is_closing else error)
 
     def _update_interest(self) -> None:
-        if self._is_closed:
+        if self.sending is CLOSED:
             return
-        interest = READ if self._is_reading and not self._has_eof else 0
+        interest = READ if self._receiving is READING else 0
         if self._is_waiting:
             interest |= WRITE
         if interest != self._interest:
@@ -286,16 +340,16 @@ class Connection:
             except OSError as error:
                 self._die(error)
 
-    def _die(self, error: Exception | None) -> None:
+    def _die(self, error: Exception | None, is_reset: bool = False) -> None:
         """The one way out: forget the socket at once, tell the protocol a step later."""
-        if self._is_closed:
+        if self.sending is CLOSED:
             return
-        self._is_closed = self.is_closing = True
+        self.sending = CLOSED
+        self.is_closing = True
         self._interest = 0
         self._reactor.set_interest(self.descriptor, 0, self)
         self.outbound.discard()
         if self._linger_timer:
             self._linger_timer.cancel()
-        with contextlib.suppress(OSError):
-            self._socket.close()
-        self._reactor.call_soon(lambda: self._protocol.connection_lost(error))
+        self._transport.close(is_reset)
+        self._reactor.call_soon(lambda: self.protocol.connection_lost(error))

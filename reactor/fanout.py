@@ -6,9 +6,9 @@ not skipped, and all that was written to it. The work is O(messages + members), 
 
 - The log is one sequence of bytes with absolute positions, which only grows. All that is
   broadcast in one turn is joined once, when the turn ends, into one immutable page.
-- A member owns no copy. It has a *cursor*: a position in the log, and a short list of *cuts*,
+- A member owns no copy. It has a *cursor*: a position in the log, and a short list of *splices*,
   each "at this position leave out so many bytes" (its own line) or "at this position put these
-  bytes in" (a private line). A member at the end of the log and without cuts gets the new page
+  bytes in" (a private line). A member at the end of the log and without splices gets the new page
   in one `send`, by reference.
 - Pages before the slowest cursor are dropped. A thousand slow readers share one log: memory is
   bounded by the slowest of them, never by their sum, and that one by `reactor.flow`.
@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from reactor.connection import Connection
+from reactor.connection import OPEN, Connection
 from reactor.flow import Lag, SlowReaderError
 from reactor.log import Log
 from reactor.loop import Reactor
@@ -60,7 +60,7 @@ RETRY_SECONDS = 0.1
 """How long to wait after a turn that could not be ended, for want of memory say."""
 
 
-class Cut(NamedTuple):
+class Splice(NamedTuple):
     """At `start`, put `data` in and go on at `end`, which is never before `start`."""
 
     start: int
@@ -68,40 +68,40 @@ class Cut(NamedTuple):
     data: Bytes
 
 
-_NO_CUTS: deque[Cut] = deque()  # never changed; an empty deque of one's own takes 760 bytes
+_NO_SPLICES: deque[Splice] = deque()  # never changed; an empty deque of one's own takes 760 bytes
 
 
 class Cursor:
-    """What one member is owed: an Outbound whose bytes lie in the log, but for the cuts."""
+    """What one member is owed: an Outbound whose bytes lie in the log, but for the splices."""
 
     __slots__ = (
-        "_cut_bytes",
         "_fanout",
         "_is_discarded",
+        "_splice_bytes",
         "_stop",
         "connection",
-        "cuts",
         "position",
         "private_bytes",
+        "splices",
     )
 
     def __init__(self, fanout: Fanout, connection: Connection) -> None:
         self._fanout = fanout
-        self._cut_bytes = 0  # how many bytes the cuts add; below 0 when they leave out more
+        self._splice_bytes = 0  # how many bytes the splices add; below 0 when they leave out more
         self.private_bytes = 0
         """How many of the bytes it is owed were written to this member alone."""
         self._is_discarded = False
         self._stop: int | None = None  # where the log ends for one who has unsubscribed
         self.connection = connection
         self.position = fanout.log.end
-        self.cuts = _NO_CUTS
+        self.splices = _NO_SPLICES
 
     @property
     def owed_bytes(self) -> int:
-        return self._end - self.position + self._cut_bytes
+        return self._end - self.position + self._splice_bytes
 
     @property
-    def is_owed_a_page_of_its_own(self) -> bool:
+    def has_private_backlog(self) -> bool:
         """Whether a page's worth waits that was written to this member alone: it had better read
         before it asks for more. What it shares with others costs nothing more for being owed."""
         return self.private_bytes >= PAGE_BYTES
@@ -118,19 +118,19 @@ class Cursor:
         return max(self._fanout.log.end - self.needed_from, self.owed_bytes)
 
     def append(self, data: bytes) -> None:
-        self._add_cut(Cut(self._end, self._end, data))
-        self._fanout.queue_turn()  # it may be too much now
+        self._add_splice(Splice(self._end, self._end, data))
+        self._fanout.note_owed(self)
 
     def skip(self, start: int) -> None:
         """Leave out what the log holds from `start` to its end."""
         if self._stop is not None:
             return
-        cuts = self.cuts
-        if cuts and cuts[-1].end == start and not cuts[-1].data:
-            last = cuts.pop()
-            self._cut_bytes += last.end - last.start
+        splices = self.splices
+        if splices and splices[-1].end == start and not splices[-1].data:
+            last = splices.pop()
+            self._splice_bytes += last.end - last.start
             start = last.start
-        self._add_cut(Cut(start, self._end, b""))
+        self._add_splice(Splice(start, self._end, b""))
 
     def stop(self) -> None:
         """Owe nothing that is appended to the log from here on."""
@@ -141,7 +141,7 @@ class Cursor:
         log = self._fanout.log
         pieces: list[Bytes] = []
         position = self.position
-        for start, end, data in self.cuts:
+        for start, end, data in self.splices:
             if start > log.sealed_end:
                 break
             pieces += log.between(position, start)
@@ -157,16 +157,16 @@ class Cursor:
         self._fanout.note_sent(self, sent_bytes)
         while sent_bytes:
             self._pass_skips()
-            cut = self.cuts[0] if self.cuts else None
-            if cut and cut.start == self.position:
-                step = min(sent_bytes, len(cut.data))
-                self.cuts.popleft()
-                if step < len(cut.data):
-                    self.cuts.appendleft(cut._replace(data=memoryview(cut.data)[step:]))
-                self._cut_bytes -= step
+            splice = self.splices[0] if self.splices else None
+            if splice and splice.start == self.position:
+                step = min(sent_bytes, len(splice.data))
+                self.splices.popleft()
+                if step < len(splice.data):
+                    self.splices.appendleft(splice._replace(data=memoryview(splice.data)[step:]))
+                self._splice_bytes -= step
                 self.private_bytes -= step
             else:
-                step = min(sent_bytes, (cut.start if cut else self._end) - self.position)
+                step = min(sent_bytes, (splice.start if splice else self._end) - self.position)
                 self.position += step
             if not step:
                 raise ValueError("more was sent than is owed")
@@ -175,49 +175,49 @@ class Cursor:
     def discard(self) -> None:
         self._fanout.forget(self)
         self._is_discarded = True
-        self.cuts = _NO_CUTS
-        self._cut_bytes = self.private_bytes = 0
+        self.splices = _NO_SPLICES
+        self._splice_bytes = self.private_bytes = 0
         self._stop = self.position
 
     @property
     def _end(self) -> int:
         return self._fanout.log.end if self._stop is None else self._stop
 
-    def _add_cut(self, cut: Cut) -> None:
+    def _add_splice(self, splice: Splice) -> None:
         if not self._is_discarded:
-            if self.cuts is _NO_CUTS:
-                self.cuts = deque()
-            self.cuts.append(cut)
-            self.private_bytes += len(cut.data)
-            self._cut_bytes += len(cut.data) - (cut.end - cut.start)
+            if self.splices is _NO_SPLICES:
+                self.splices = deque()
+            self.splices.append(splice)
+            self.private_bytes += len(splice.data)
+            self._splice_bytes += len(splice.data) - (splice.end - splice.start)
 
     def _pass_skips(self) -> None:
-        cuts = self.cuts
-        while cuts and cuts[0].start == self.position and not cuts[0].data:
-            self._cut_bytes += cuts[0].end - self.position
-            self.position = cuts.popleft().end
-        if not cuts:
-            self.cuts = _NO_CUTS
+        splices = self.splices
+        while splices and splices[0].start == self.position and not splices[0].data:
+            self._splice_bytes += splices[0].end - self.position
+            self.position = splices.popleft().end
+        if not splices:
+            self.splices = _NO_SPLICES
 
 
 class Fanout:
     """The log, its members, and the end of their turn.
 
     `after_turn` is called at the end of each turn in which something was queued, sent, or judged:
-    the moment to let those go on who had to wait for room in the page, for a held room, or for
-    their own debts. What they add belongs to the next turn, which follows at once.
+    the moment to resume members that were paused by a full page, a hold or their own backlog. What
+    they add belongs to the next turn, which follows at once.
     """
 
     def __init__(self, reactor: Reactor, after_turn: Callable[[], None]) -> None:
         self.log = Log()
         self.is_held = False
-        """Whether talkers are to wait for a reader who is behind and drains well."""
+        """Whether talkers have to wait for a reader that is behind and drains well."""
         self._reactor = reactor
         self._after_turn = after_turn
         self._live: dict[Cursor, None] = {}
-        self._owing: dict[Cursor, Lag] = {}  # all who were left owing something by a send
+        self._lags: dict[Cursor, Lag] = {}  # of members that are not at the end, or just were not
         self._turn_bytes = MIN_TURN_BYTES
-        self._was_cut_short = False  # a turn failed half way, and nobody knows whom it served
+        self._has_failed_turn = False  # the last turn failed: some members were not served
         self._is_turn_queued = False
         self._judgement: Timer | None = None
 
@@ -259,18 +259,23 @@ class Fanout:
 
     # For Cursor.
 
+    def note_owed(self, cursor: Cursor) -> Lag:
+        """This member is owed something beside the log: it is served, and judged, when the turn
+        ends."""
+        self.queue_turn()
+        return self._lags.get(cursor) or self._lags.setdefault(cursor, Lag(self._reactor.now))
+
     def note_sent(self, cursor: Cursor, sent_bytes: int) -> None:
-        """It was tried to send to this member."""
-        lag = self._owing.get(cursor) or self._owing.setdefault(cursor, Lag(self._reactor.now))
+        """Record a send attempt, of which the kernel took `sent_bytes`."""
+        lag = self.note_owed(cursor)
         if sent_bytes:
             lag.note_taken(sent_bytes, self._reactor.now)
-        self.queue_turn()
 
     def forget(self, cursor: Cursor) -> None:
         """This member is gone."""
         self._live.pop(cursor, None)
-        if self._owing.pop(cursor, None):
-            self.queue_turn()  # nobody may need its pages any more
+        if self._lags.pop(cursor, None):
+            self.queue_turn()  # its pages may not be needed any more
 
     # The end of the turn.
 
@@ -279,12 +284,13 @@ class Fanout:
         page_bytes = self.log.end - self.log.sealed_end
         try:
             self._send_page()
-            if self._was_cut_short:
-                self._serve_whoever_was_not()
+            self._flush_lagging()
+            if self._has_failed_turn:
+                self._flush_after_failed_turn()
             self._adapt_turn(page_bytes, self._reactor.time() - started)
-            self._judge_owing()
+            self._judge()
         except Exception:
-            self._was_cut_short = True
+            self._has_failed_turn = True
             # There was no memory, perhaps. At once again, it would spin.
             self._reactor.call_later(RETRY_SECONDS, self.queue_turn)
             raise
@@ -303,7 +309,7 @@ class Fanout:
         size = len(page)
         for cursor in list(self._live):
             connection = cursor.connection
-            if cursor.position != start or cursor.cuts or connection.is_ending:
+            if cursor.position != start or cursor.splices or connection.sending is not OPEN:
                 connection.flush()
                 continue
             try:
@@ -316,14 +322,16 @@ class Fanout:
             except Exception:  # it costs this one, and not those behind it
                 self._reactor.report()
                 connection.abort()
-        for cursor in list(self._owing):
+
+    def _flush_lagging(self) -> None:
+        for cursor in list(self._lags):
             cursor.connection.flush()
 
-    def _serve_whoever_was_not(self) -> None:
-        for cursor in [*self._live, *self._owing]:
+    def _flush_after_failed_turn(self) -> None:
+        for cursor in [*self._live, *self._lags]:
             if cursor.owed_bytes:
                 cursor.connection.flush()
-        self._was_cut_short = False
+        self._has_failed_turn = False
 
     @property
     def _page_bytes(self) -> int:
@@ -336,32 +344,32 @@ class Fanout:
         elif 2 * seconds < TURN_SECONDS and page_bytes >= self._page_bytes:
             self._turn_bytes = min(MAX_TURN_BYTES, self._turn_bytes + TURN_STEP_BYTES)
 
-    def _judge_owing(self) -> None:
-        """Let go of those who owe nothing any more, of those who took too long, and of the pages
-        that nobody needs."""
+    def _judge(self) -> None:
+        """Forget members that have caught up, cut those that took too long, and drop the pages
+        that are not needed any more."""
         now = self._reactor.now
-        for cursor, lag in list(self._owing.items()):
+        for cursor, lag in list(self._lags.items()):
             if not cursor.owed_bytes:
-                del self._owing[cursor]
+                del self._lags[cursor]
             elif verdict := lag.judge(cursor.kept_bytes, now):
                 cursor.connection.abort(SlowReaderError(verdict))
         self._bound_private_bytes()
-        self.is_held = any(lag.holds_room for lag in self._owing.values())
+        self.is_held = any(lag.holds_room for lag in self._lags.values())
         self.log.drop_before(
-            min((cursor.needed_from for cursor in self._owing), default=self.log.sealed_end)
+            min((cursor.needed_from for cursor in self._lags), default=self.log.sealed_end)
         )
         if self._judgement:
             self._judgement.cancel()
             self._judgement = None
-        if self._owing:
-            deadline = min(lag.next_deadline() for lag in self._owing.values())
+        if self._lags:
+            deadline = min(lag.next_deadline() for lag in self._lags.values())
             self._judgement = self._reactor.call_at(deadline, self.queue_turn)
 
     def _bound_private_bytes(self) -> None:
-        total_bytes = sum(cursor.private_bytes for cursor in self._owing)
+        total_bytes = sum(cursor.private_bytes for cursor in self._lags)
         if total_bytes <= MAX_PRIVATE_BYTES:
             return
-        for cursor in sorted(self._owing, key=lambda cursor: cursor.private_bytes, reverse=True):
+        for cursor in sorted(self._lags, key=lambda cursor: cursor.private_bytes, reverse=True):
             why = f"{cursor.private_bytes} bytes unsent to it alone, {total_bytes} to all like it"
             total_bytes -= cursor.private_bytes
             cursor.connection.abort(SlowReaderError(why))

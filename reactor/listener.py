@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from reactor.connection import Connection, StreamProtocol
 from reactor.loop import READ, Reactor
+from reactor.transport import SocketTransport, Transport
 
 BACKLOG = 1024
 """Peers that the kernel keeps waiting for `accept` (listen(2); it may keep fewer, somaxconn)."""
@@ -97,7 +98,7 @@ def raise_descriptor_limit() -> int:
 
 
 class Listener:
-    """Makes a Connection of each peer, with a protocol of its own.
+    """Makes a Connection of each peer, with a transport and a protocol of its own.
 
     `make_protocol` is given the peer's address, as the socket's family spells it. When there is no
     descriptor or memory for a newcomer, `make_room` is asked to end a connection that matters less
@@ -113,6 +114,7 @@ class Listener:
         make_protocol: Callable[[object], StreamProtocol],
         make_room: Callable[[], bool] = lambda: False,
         last_words: Callable[[object], bytes] | None = None,
+        make_transport: Callable[[socket.socket], Transport] = SocketTransport,
     ) -> None:
         """Take over `sock`, listening and non-blocking."""
         self._reactor = reactor
@@ -120,6 +122,7 @@ class Listener:
         self._make_protocol = make_protocol
         self._make_room = make_room
         self._last_words = last_words
+        self._make_transport = make_transport
         self._is_closed = False
         self._reserve: int | None = None
         if last_words:
@@ -167,18 +170,15 @@ class Listener:
     def _serve(self, sock: socket.socket, address: object) -> None:
         try:
             sock.setblocking(False)
-            connection = Connection(self._reactor, sock, self._make_protocol(address))
+            transport = self._make_transport(sock)
+            connection = Connection(self._reactor, transport, self._make_protocol(address))
         except Exception as error:
             if not isinstance(error, OSError):  # the kernel has no memory for this one
                 self._reactor.report()
             with contextlib.suppress(OSError):
                 sock.close()
             return
-        try:
-            connection.handle_events(READ)
-        except Exception:
-            self._reactor.report()
-            connection.handle_error()
+        connection.call(lambda: connection.handle_events(READ))
 
     def _turn_one_away(self) -> bool:
         """Accept a newcomer with the reserve, only to tell it that there is no room."""

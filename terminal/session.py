@@ -24,6 +24,7 @@ from reactor import (
     Reactor,
     Signals,
     Sink,
+    SocketTransport,
     Source,
     drain,
     ending_signals,
@@ -76,7 +77,7 @@ class Client:
             on_flushed=self._screen_flushed,
             on_error=self._screen_failed,
         )
-        self._connection = Connection(self._reactor, sock, self)
+        self._connection = Connection(self._reactor, SocketTransport(sock), self)
         self._answer_timer = self._reactor.call_later(ANSWER_SECONDS, self._answer_overdue)
         Signals(self._reactor, ending_signals(), self._signal_received)
 
@@ -116,10 +117,7 @@ class Client:
         if not self._is_leaving:
             self._resume_keyboard()
         elif not self._has_sent_all:
-            self._has_sent_all = True
-            self._stop_later()
-            if self._has_server_ended:
-                self._connection.close()
+            self._note_all_sent()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._has_sent_all:
@@ -216,6 +214,14 @@ class Client:
         if self._keyboard:
             self._keyboard.pause()
         self._connection.write_eof()
+        if not self._connection.outbound.owed_bytes:
+            self._note_all_sent()
+
+    def _note_all_sent(self) -> None:
+        self._has_sent_all = True
+        self._stop_later()
+        if self._has_server_ended:
+            self._connection.close()
 
     def _stop_later(self) -> None:
         if self._deadline is None:

@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from reactor import Connection, Fanout
+from reactor import Connection, Fanout, SocketTransport
 from tests.reactor.conftest import Loop, MakePair, Recorder
 
 PATTERN = random.Random(0).randbytes(1_000_000)
@@ -65,7 +65,7 @@ class Crowd:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         member = Member(self.fanout, peer)
         self.members.append(member)
-        Connection(self.loop.reactor, near, member)
+        Connection(self.loop.reactor, SocketTransport(near), member)
         return member
 
     def say(self, data: bytes, skip: Member | None = None) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reactor import READ, WRITE, Buffer, Connection
+from reactor import READ, WRITE, Buffer, Connection, SocketTransport
 from reactor.connection import LINGER_BYTES, LINGER_SECONDS, READ_BYTES
 from reactor.outbound import Bytes
 from tests.reactor.conftest import Loop, MakePair, Pair, Recorder, unix_pair
@@ -34,7 +34,7 @@ def connect(
     near, peer = pair
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     recorder = recorder or Recorder()
-    Connection(loop.reactor, near, recorder)
+    Connection(loop.reactor, SocketTransport(near), recorder)
     return recorder, peer
 
 
@@ -383,11 +383,11 @@ def test_after_write_eof_all_that_was_owed_arrives_and_the_peer_is_heard_still(
     assert loop.is_idle()
 
 
-def test_write_eof_with_nothing_owed_is_flushed_too(loop: Loop, make_pair: MakePair) -> None:
+def test_flushed_is_not_told_when_nothing_was_sent(loop: Loop, make_pair: MakePair) -> None:
     recorder, peer = connect(loop, make_pair())
     recorder.connection.write_eof()
     assert loop.receive_to_end(peer) == b""
-    assert recorder.calls == ["made", "flushed"]
+    assert recorder.calls == ["made"]
 
 
 def test_writing_after_the_end_of_our_half_was_sent_is_harmless(
@@ -613,6 +613,7 @@ def test_an_abort_when_flushed_is_told_once_even_if_both_halves_have_ended(
     recorder, peer = connect(loop, make_pair(), Hasty())
     peer.shutdown(socket.SHUT_WR)
     loop.turn_until(lambda: "eof" in recorder.calls)
+    recorder.connection.write(b"last words")
     recorder.connection.write_eof()
     loop.turn(3)
     assert recorder.calls == ["made", "eof", "flushed", "lost"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reactor import PAGE_BYTES, WRITE, Connection, Cursor, Fanout, fanout, log
+from reactor import PAGE_BYTES, WRITE, Connection, Cursor, Fanout, SocketTransport, fanout, log
 from reactor.flow import MAX_SEND_QUEUE_BYTES
 from reactor.log import SMALL_PAGE_BYTES, Log
 from reactor.outbound import MAX_PIECES, Bytes
@@ -150,7 +150,7 @@ class Sent:
 
     def __init__(self, loop: Loop, pair: tuple[socket.socket, socket.socket]) -> None:
         self.fanout = Fanout(loop.reactor, after_turn=lambda: None)
-        self.connection = Connection(loop.reactor, pair[0], Recorder())
+        self.connection = Connection(loop.reactor, SocketTransport(pair[0]), Recorder())
         self.cursor = self.fanout.subscribe(self.connection)
         self.expected = b""
 
@@ -246,7 +246,7 @@ def test_however_little_the_kernel_takes_all_of_it_arrives(sent: Sent, step: int
     while sent.expected:
         sent.take(min(step, len(sent.expected)))
     assert sent.cursor.pieces() == []
-    assert not sent.cursor.cuts
+    assert not sent.cursor.splices
 
 
 def test_what_a_turn_has_not_sealed_yet_cannot_be_sent_yet(sent: Sent) -> None:
@@ -267,7 +267,7 @@ def test_a_talkers_lines_in_a_row_are_one_cut_even_over_several_turns(sent: Sent
         sent.say(b"own")
         sent.say(b"own")
         sent.seal()
-    assert len(sent.cursor.cuts) == 1
+    assert len(sent.cursor.splices) == 1
     assert sent.cursor.owed_bytes == len(b"heard")
 
 
@@ -560,7 +560,7 @@ def test_one_who_is_lost_is_forgotten_even_if_nobody_unsubscribes_it(loop: Loop)
     cursors = count_cursors()
     crowd = Fanout(loop.reactor, after_turn=lambda: None)
     near, peer = unix_pair()
-    crowd.subscribe(Connection(loop.reactor, near, Recorder())).connection.abort()
+    crowd.subscribe(Connection(loop.reactor, SocketTransport(near), Recorder())).connection.abort()
     peer.close()
     crowd.broadcast(b"too late")
     loop.turn(3)
@@ -662,6 +662,22 @@ def test_after_turn_comes_once_for_a_turn_in_which_something_was_done(crowd: Cro
     crowd.fanout.unsubscribe(ann.cursor)
     crowd.loop.turn(3)
     assert crowd.turns == 3
+
+
+def test_private_line_is_sent_and_judged_in_one_turn(crowd: Crowd) -> None:
+    ann, bob = crowd.join(), crowd.join()
+    crowd.loop.turn(3)
+    turns = crowd.turns
+    ann.connection.write(b"private")
+    crowd.loop.turn(3)
+    assert crowd.turns == turns + 1
+    crowd.say(b"said")
+    bob.connection.write(b"private")
+    crowd.loop.turn(3)
+    assert crowd.turns == turns + 2
+    assert crowd.receives(ann, b"privatesaid")
+    assert crowd.receives(bob, b"saidprivate")
+    assert ann.calls.count("flushed") == 1
 
 
 def test_after_turn_comes_when_a_private_line_was_sent_or_a_slow_reader_took_something(

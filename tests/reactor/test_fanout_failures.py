@@ -15,14 +15,13 @@ from typing import Any
 
 import pytest
 
-import reactor.connection
-import reactor.fanout
+from reactor import connection, fanout, log, transport
 from reactor.fanout import RETRY_SECONDS, Fanout
 from reactor.log import Log
 from tests.reactor.conftest import Loop, unix_pair
 from tests.reactor.crowd import PATTERN, Crowd, Member
 
-FILES = {reactor.connection.__file__, reactor.fanout.__file__}
+FILES = {module.__file__ for module in (connection, fanout, log, transport)}
 """Where lines are counted."""
 
 PAGE = PATTERN[:30_000]

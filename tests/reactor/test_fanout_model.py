@@ -21,7 +21,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from reactor import WRITE, Connection, Cursor, Fanout, Reactor, fanout
+from reactor import WRITE, Connection, Cursor, Fanout, Reactor, SocketTransport, fanout, log
 from tests.reactor.conftest import MOST_TURNS, Loop, tcp_pair
 
 MAX_PIECES = 3
@@ -256,7 +256,7 @@ class World:
 
     def join(self) -> None:
         member = Member(self, self._make_socket())
-        connection = Connection(self._reactor, member.socket, member)
+        connection = Connection(self._reactor, SocketTransport(member.socket), member)
         member.cursor = self.fanout.subscribe(connection)
         self.members.append(member)
 
@@ -328,7 +328,7 @@ def tapes(*verdicts: Verdict) -> st.SearchStrategy[list[Verdict]]:
 def small_limits() -> Iterator[None]:
     """Pages are joined, and a send is full, at sizes that an example can reach."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fanout, "SMALL_PAGE_BYTES", 8)
+        patch.setattr(log, "SMALL_PAGE_BYTES", 8)
         patch.setattr(fanout, "MAX_PIECES", MAX_PIECES)
         yield
 

@@ -275,8 +275,8 @@ class World:
         if self.selector.interest_in(sock.fileno()) & WRITE and not peer.owed:
             self.model.blame(f"{peer.username}: waits to write, and nothing is owed")
         outbound = connection.outbound
-        if isinstance(outbound, Cursor) and len(outbound.cuts) > peer.pieces + 1:
-            self.model.blame(f"{peer.username}: {len(outbound.cuts)} cuts, {peer.pieces} pieces")
+        if isinstance(outbound, Cursor) and len(outbound.splices) > peer.pieces + 1:
+            self.model.blame(f"{peer.username}: {len(outbound.splices)} splices, {peer.pieces} pieces")
 
     def _check_door(self) -> None:
         calls, door = self.door.calls_of_turn, self.door
