@@ -16,8 +16,9 @@ import errno
 import sys
 import time
 
-from codec import Dispatcher
+from codec import Dispatcher, Roster
 from cli.flags import ServerFlags, complain, parse_server_flags
+from chat.bus import LocalBus
 from chat.journal import Journal
 from reactor import (
     Listener,
@@ -59,20 +60,17 @@ class Server:
             on_error=lambda error: self._log(f"warning: standard output: {error.strerror}"),
         )
         self._journal = Journal(self._reactor, self._log, flags.verbose)
-        dispatcher = Dispatcher(
-            flags.passcode, lambda seconds: time.localtime(time.time() + seconds)
-        )
+        roster = Roster()
+        dispatcher = Dispatcher(flags.passcode, _local_time, roster)
+        bus = LocalBus()
         self._room = Room(
-            self._reactor,
-            dispatcher,
-            self._console,
-            self._journal,
-            on_empty=self._reactor.stop,
+            self._reactor, dispatcher, roster, bus, self._journal, on_empty=self._reactor.stop
         )
+        bus.listen(lambda event: self._console.write(event.console))
         self._listener = Listener(
             self._reactor,
             sock,
-            self._room.make_session,
+            self._room.make_guest,
             self._room.gate.make_room,
             self._room.refuse_at_the_door,
         )
@@ -118,6 +116,10 @@ class Server:
 
     def _tell_dropped(self, lines: int) -> None:
         self._log(f"warning: standard output: {lines} lines not shown")
+
+
+def _local_time(seconds: int) -> time.struct_time:
+    return time.localtime(time.time() + seconds)
 
 
 def _format_limits() -> str:

@@ -1,13 +1,13 @@
-"""The admission gate: what strangers may cost, and who of them is judged when.
+"""The admission gate: what guests may cost, and which of them is judged when.
 
-In: connections that are nobody's yet, and their requests to join. Out: which of them has to go to
+In: connections that have not joined, and their requests to join. Out: which of them has to go to
 make room, and whether a request is judged now, in its turn, or not at all. Members never come here
-again: whatever strangers do, it is the strangers who pay.
+again: whatever guests do, it costs other guests and never a member.
 
-- At most POOL_CONNECTIONS are strangers at a time; a newcomer takes the place of the oldest.
+- At most POOL_CONNECTIONS are guests at a time; a newcomer takes the place of the oldest.
 - A wrong passcode costs its source. It may have BURST_ATTEMPTS, and then one in ATTEMPT_SECONDS; a
-  request beyond that waits for its turn and is judged as ever. Nobody is judged and then answered
-  late or not at all: that hides the answer, and lets the guess through.
+  request beyond that waits for its turn and is judged as ever. The wait comes before the check: a
+  guess that was checked already counts, however late the answer.
 - At most MAX_WAITING_REQUESTS of one source wait. Those beyond, and those whose time to join is up
   before their turn, are sent away without being judged.
 
@@ -39,7 +39,7 @@ MAX_SOURCES = 4096
 """Sources whose wrong passcodes are remembered; beyond, that which was wrong longest ago is not."""
 
 
-class Stranger(Protocol):
+class Guest(Protocol):
     """A connection before it is a member."""
 
     source: str
@@ -55,25 +55,25 @@ class Stranger(Protocol):
 
 
 class Gate:
-    """All strangers of one server."""
+    """All guests of one server."""
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
-        self._pool: dict[Stranger, None] = {}  # in the order they came
+        self._pool: dict[Guest, None] = {}  # in the order they came
         # source -> when its budget is whole again; whoever was wrong longest ago comes first
         self._whole_at: dict[str, float] = {}
-        self._queues: dict[str, dict[Stranger, None]] = {}  # source -> who waits, in order
+        self._queues: dict[str, dict[Guest, None]] = {}  # source -> who waits, in order
 
-    def admit(self, stranger: Stranger) -> None:
+    def admit(self, guest: Guest) -> None:
         """A connection has been accepted."""
-        self._pool[stranger] = None
+        self._pool[guest] = None
         if len(self._pool) > POOL_CONNECTIONS:
             self._drop_oldest(ProtocolError(TOO_MANY_CONNECTIONS))
 
-    def release(self, stranger: Stranger) -> None:
+    def release(self, guest: Guest) -> None:
         """It has become a member, or it is gone. Not being there does no harm."""
-        self._pool.pop(stranger, None)
-        self.withdraw(stranger)
+        self._pool.pop(guest, None)
+        self.withdraw(guest)
 
     def make_room(self) -> bool:
         """Free the descriptor of the oldest; False if there is none."""
@@ -82,26 +82,26 @@ class Gate:
         self._drop_oldest(ProtocolError(SERVER_FULL))
         return True
 
-    def ask(self, stranger: Stranger) -> bool:
+    def ask(self, guest: Guest) -> bool:
         """A request to join is complete: whether it may be judged now. If not, `go_on` is called
         when its turn has come, unless it was turned away."""
-        queue = self._queues.get(stranger.source)
-        if queue is None and self._is_due(stranger.source):
+        queue = self._queues.get(guest.source)
+        if queue is None and self._is_due(guest.source):
             return True
         if queue is None:
-            queue = self._queues[stranger.source] = {}
-            self._call_when_due(stranger.source)
+            queue = self._queues[guest.source] = {}
+            self._call_when_due(guest.source)
         if len(queue) < MAX_WAITING_REQUESTS:
-            queue[stranger] = None
+            queue[guest] = None
         else:
-            stranger.turn_away(ProtocolError(TOO_MANY_ATTEMPTS))
+            guest.turn_away(ProtocolError(TOO_MANY_ATTEMPTS))
         return False
 
-    def withdraw(self, stranger: Stranger) -> None:
+    def withdraw(self, guest: Guest) -> None:
         """Its request need not be judged any more."""
-        queue = self._queues.get(stranger.source)
+        queue = self._queues.get(guest.source)
         if queue is not None:
-            queue.pop(stranger, None)
+            queue.pop(guest, None)
 
     def note_wrong_passcode(self, source: str) -> None:
         """A request from `source` was judged, and its passcode was wrong."""
@@ -113,9 +113,9 @@ class Gate:
     # Details.
 
     def _drop_oldest(self, error: ProtocolError) -> None:
-        stranger = next(iter(self._pool))
-        self.release(stranger)
-        stranger.drop(error)
+        guest = next(iter(self._pool))
+        self.release(guest)
+        guest.drop(error)
 
     def _due_at(self, source: str) -> float:
         """When one more wrong passcode of `source` is within its budget: in the very sum that
@@ -132,9 +132,9 @@ class Gate:
         """Let those go on whose turn has come: all, until one of them is wrong."""
         queue = self._queues[source]
         while queue and self._is_due(source):
-            stranger = next(iter(queue))
-            del queue[stranger]
-            stranger.go_on()
+            guest = next(iter(queue))
+            del queue[guest]
+            guest.go_on()
         if queue:
             self._call_when_due(source)
         else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from codec import ProtocolError
 from reactor import Reactor
 
 SECONDS_PER_LINE = 1.0
@@ -30,9 +31,10 @@ class Journal:
         self._is_verbose = is_verbose
         self._more: dict[tuple[str, str], int] = {}  # since the last line of that kind
 
-    def note_refusal(self, address: str, reason: str, kind: str) -> None:
-        """Somebody at `address` was not let in. Told with -verbose alone."""
-        self._note("refused", _begin_small(kind), f"refused {address}: {_begin_small(reason)}")
+    def note_refusal(self, address: str, error: ProtocolError) -> None:
+        """A guest at `address` was not let in. Told with -verbose alone."""
+        line = f"refused {address}: {_begin_small(str(error))}"
+        self._note("refused", _begin_small(error.kind), line)
 
     def note_cut(self, address: str, username: str, reason: str) -> None:
         """A member was cut, and the others heard that it `left`: always told."""

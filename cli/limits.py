@@ -24,11 +24,11 @@ import reactor.listener
 import reactor.log
 import reactor.loop
 import reactor.stdio
-from chat import gate, journal, room
+from chat import gate, journal, session
 
 LIMITED: tuple[ModuleType, ...] = (
     gate,
-    room,
+    session,
     codec.handshake,
     codec.framing,
     reactor.listener,

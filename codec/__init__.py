@@ -1,13 +1,15 @@
 """The chat protocol, pure: bytes and text in, bytes, text and plain values out.
 
-Complete in itself: framing, handshake, text, commands, and the dispatcher that holds the room's
-whole behaviour. No socket, clock, file, log or environment is ever imported here, so that all of
-it can be tested, fuzzed and reused without a network. docs/PROTOCOL.md is its specification.
+Complete in itself: framing, handshake, text, commands, the roster of who is there, and the
+dispatcher that holds the room's whole behaviour. No socket, clock, file, log or environment is ever
+imported here, so that all of it can be tested, fuzzed and reused without a network.
+docs/PROTOCOL.md is its specification.
 """
 
 from codec.commands import is_exit
-from codec.dispatcher import SHUTTING_DOWN, Deliveries, Dispatcher
+from codec.dispatcher import SHUTTING_DOWN, Dispatcher
 from codec.errors import ProtocolError
+from codec.events import Event, Kind
 from codec.framing import MAX_LINE_BYTES, LineDecoder, LineTooLongError, encode_line
 from codec.handshake import (
     EXPECTED_JOIN,
@@ -25,6 +27,7 @@ from codec.handshake import (
     parse_answer,
     parse_join,
 )
+from codec.roster import Roster
 from codec.text import decode_text, has_control_or_line_end
 
 __all__ = [
@@ -38,13 +41,15 @@ __all__ = [
     "SHUTTING_DOWN",
     "TOO_MANY_ATTEMPTS",
     "TOO_MANY_CONNECTIONS",
-    "Deliveries",
     "Dispatcher",
+    "Event",
     "Join",
+    "Kind",
     "LineDecoder",
     "LineTooLongError",
     "ProtocolError",
     "RefusedError",
+    "Roster",
     "decode_text",
     "encode_line",
     "format_join",

@@ -20,21 +20,29 @@ from typing import NamedTuple
 from codec.text import BLANKS, decode_text
 
 SAY = "say"  # `text` to the room
-MESSAGE = "message"  # `text`, which is not blank, to the member `to`, a name as typed
-LIST_USERS = "list users"
 EXIT = "exit"
-NOTHING = "nothing"  # a line of blanks: nobody hears of it
+NOTHING = "nothing"  # a line of blanks: it is not answered
 MISUSE = "misuse"  # a command without what it needs; `text` says how it is written
 
 MESSAGE_USAGE = "Usage: :Msg <username> <message>"
 
 
 class Command(NamedTuple):
-    """What a member means. `verb` is one of the constants of this module."""
+    """What a member means. `verb` is the name of the Dispatcher's method that obeys it."""
 
     verb: str
     text: str = ""
     to: str = ""
+
+
+class CommandRow(NamedTuple):
+    """One command. `parse` is given `verb` and what stands behind the word; where it returns None,
+    the line is text after all. `help` is for people."""
+
+    word: str
+    parse: Callable[[str, str], Command | None]
+    verb: str
+    help: str
 
 
 def parse_command(text: str) -> Command:
@@ -42,8 +50,8 @@ def parse_command(text: str) -> Command:
     if not text.startswith(":"):
         return Command(SAY, text) if text.strip(BLANKS) else Command(NOTHING)
     word, argument = _split_word(text)
-    parse_argument = _COMMANDS.get(word.lower())
-    command = parse_argument(argument) if parse_argument else None
+    row = _ROWS.get(word.lower())
+    command = row.parse(row.verb, argument) if row else None
     return command or Command(SAY, text)
 
 
@@ -52,17 +60,13 @@ def is_exit(line: bytes) -> bool:
     return line.startswith(b":") and parse_command(decode_text(line)).verb == EXIT
 
 
-def _message(argument: str) -> Command | None:
+def _without_argument(verb: str, argument: str) -> Command | None:
+    return None if argument else Command(verb)
+
+
+def _name_and_text(verb: str, argument: str) -> Command | None:
     to, text = _split_word(argument)
-    return Command(MESSAGE, text, to) if text else Command(MISUSE, MESSAGE_USAGE)
-
-
-def _list_users(argument: str) -> Command | None:
-    return None if argument else Command(LIST_USERS)
-
-
-def _exit(argument: str) -> Command | None:
-    return None if argument else Command(EXIT)
+    return Command(verb, text, to) if text else Command(MISUSE, MESSAGE_USAGE)
 
 
 def _split_word(text: str) -> tuple[str, str]:
@@ -73,9 +77,11 @@ def _split_word(text: str) -> tuple[str, str]:
 
 _BLANKS = re.compile(f"[{BLANKS}]+")
 
-# Each parses what stands behind its word; None means that the line is text after all.
-_COMMANDS: dict[str, Callable[[str], Command | None]] = {
-    ":users": _list_users,
-    ":exit": _exit,
-    ":msg": _message,
-}
+COMMANDS = (
+    CommandRow(":Users", _without_argument, "list_users", ":Users lists who is in the room"),
+    CommandRow(":Msg", _name_and_text, "message", ":Msg <username> <message> goes to one member"),
+    CommandRow(":Exit", _without_argument, EXIT, ":Exit leaves the room"),
+)
+"""All commands. A new one is a row here and a method of the Dispatcher."""
+
+_ROWS = {row.word.lower(): row for row in COMMANDS}

@@ -6,12 +6,16 @@ from __future__ import annotations
 class ProtocolError(ValueError):
     """Input that the protocol does not allow.
 
-    Its text is the reason, ready to be shown to whoever sent the input: one line of printable
-    text, without the word ERROR and without a line end. Nothing else is ever raised for input,
-    whatever that input is. `detail` is the part that differs from one input to the next, a name.
+    Its text is the reason, ready to be shown to the sender: one line of printable text, without
+    the word ERROR and without a line end. Nothing else is ever raised for input, whatever it is.
+
+    `code` says what went wrong: a constant of codec.handshake or codec.framing. Programs compare
+    the code and never the text. The text is the code, then `why` in our own words, then `name`,
+    which the sender chose.
     """
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason + detail)
-        self.kind = reason.rstrip(": ")
-        """The reason without the detail, for whoever counts."""
+    def __init__(self, code: str, why: str = "", name: str = "") -> None:
+        super().__init__(code + why + name)
+        self.code = code
+        self.kind = (code + why).rstrip(": ")
+        """The text without the name, for counting."""

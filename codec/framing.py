@@ -17,12 +17,14 @@ MAX_LINE_BYTES = 4096
 """Bytes of one line of chat, typed or shown, without its line end: 40 times the 100 characters
 that the assignment asks for, so that nobody meets it by talking."""
 
+LINE_TOO_LONG = "Message too long"
+
 
 class LineTooLongError(ProtocolError):
     """A line over the limit. What is left of it will be skipped; the stream goes on after it."""
 
     def __init__(self, max_line_bytes: int) -> None:
-        super().__init__(f"Message too long (limit {max_line_bytes} bytes); not sent")
+        super().__init__(LINE_TOO_LONG, f" (limit {max_line_bytes} bytes); not sent")
 
 
 class LineDecoder:

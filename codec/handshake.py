@@ -32,8 +32,9 @@ HANDSHAKE_TIMED_OUT = "Handshake timed out"
 TOO_MANY_ATTEMPTS = "Too many attempts, try again later"
 TOO_MANY_CONNECTIONS = "Too many connections"
 SERVER_FULL = "Server full"
-_INVALID_USERNAME = "Invalid username: "
-_USERNAME_IN_USE = "Username already in use: "
+INVALID_USERNAME = "Invalid username"
+USERNAME_IN_USE = "Username already in use"
+NO_ANSWER = "the answer to JOIN was neither OK nor ERROR"
 
 _USERNAME = re.compile(r"[A-Za-z0-9_.-]+")
 _REASON_PREFIX = "ERROR "
@@ -79,16 +80,11 @@ def check_username(username: str) -> None:
     `str.isalnum` is no substitute: it passes U+0430, U+00B2 and U+FF41, which look like others.
     """
     if not username:
-        raise ProtocolError(f"{_INVALID_USERNAME}it is empty")
+        raise ProtocolError(INVALID_USERNAME, ": it is empty")
     if not _USERNAME.fullmatch(username):
-        raise ProtocolError(f"{_INVALID_USERNAME}only A-Z a-z 0-9 _ - . are allowed")
+        raise ProtocolError(INVALID_USERNAME, ": only A-Z a-z 0-9 _ - . are allowed")
     if len(username) > MAX_USERNAME_CHARACTERS:
-        raise ProtocolError(f"{_INVALID_USERNAME}longer than {MAX_USERNAME_CHARACTERS} characters")
-
-
-def username_in_use(username: str) -> ProtocolError:
-    """The refusal of a name that somebody in the room has, whatever the letter case."""
-    return ProtocolError(_USERNAME_IN_USE, username)
+        raise ProtocolError(INVALID_USERNAME, f": longer than {MAX_USERNAME_CHARACTERS} characters")
 
 
 def format_refusal(error: ProtocolError) -> str:
@@ -105,15 +101,17 @@ def parse_answer(line: bytes) -> None:
     if text == OK:
         return
     if text.startswith(_REASON_PREFIX):
-        raise RefusedError(text.removeprefix(_REASON_PREFIX))
-    raise ProtocolError("the answer to JOIN was neither OK nor ERROR")
+        reason = text.removeprefix(_REASON_PREFIX)
+        code = reason if reason == EXPECTED_JOIN else reason.partition(": ")[0]
+        raise RefusedError(code, name=reason.removeprefix(code))
+    raise ProtocolError(NO_ANSWER)
 
 
 class RefusedError(ProtocolError):
-    """The server's ERROR. Its text is the reason alone."""
+    """The server's ERROR. Its text is the reason alone; its code, what stands before a colon."""
 
     @property
     def is_for_the_user(self) -> bool:
         """Whether the user can mend it by another name or passcode (shown as ordinary output),
         not the server's state or a broken client (shown as an error)."""
-        return str(self).startswith((INCORRECT_PASSCODE, _INVALID_USERNAME, _USERNAME_IN_USE))
+        return self.code in (INCORRECT_PASSCODE, INVALID_USERNAME, USERNAME_IN_USE)

@@ -189,8 +189,8 @@ class Sink:
         return self._queue.count(b"\n") + self._dropped_lines
 
     def write(self, lines: bytes) -> None:
-        """Queue `lines`, each with its LF; they are written when the turn ends."""
-        if self.is_broken:
+        """Queue `lines`, each with its LF, perhaps none; they are written when the turn ends."""
+        if self.is_broken or not lines:
             return
         is_full = len(self._queue) + len(lines) > self._max_bytes
         if is_full or self._dropped_lines:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from chat import gate
 from chat.gate import ATTEMPT_SECONDS, BURST_ATTEMPTS, MAX_WAITING_REQUESTS, POOL_CONNECTIONS, Gate
-from chat.room import HANDSHAKE_SECONDS
+from chat.session import HANDSHAKE_SECONDS
 from codec import ProtocolError
 from reactor import raise_descriptor_limit
 from reactor.connection import LINGER_SECONDS, READ_BYTES
@@ -602,7 +602,7 @@ def test_a_wrong_one_who_had_to_wait_has_one_guess(street: Street) -> None:
     stranger.reads_nothing()
     street.loop.pass_seconds(ATTEMPT_SECONDS)
     stranger.reads_to_end(error_line(INCORRECT))
-    assert street.dispatcher.usernames == []
+    assert street.roster.usernames == []
 
 
 def test_a_member_who_had_to_wait_has_no_deadline(street: Street) -> None:
@@ -649,7 +649,7 @@ def test_those_beyond_the_queue_are_told_at_once_and_not_judged(street: Street) 
     assert street.seconds == 0
     for person in waiting:
         person.reads_nothing()
-    assert street.dispatcher.usernames == []
+    assert street.roster.usernames == []
     assert street.log == [f"refused {right.address}: too many attempts, try again later"]
 
 
@@ -672,7 +672,7 @@ def test_one_whose_time_is_up_while_it_waits_is_told_so_and_not_judged(street: S
     for person in street.people:
         person.socket.close()
     street.loop.pass_seconds(60)
-    assert street.dispatcher.usernames == []
+    assert street.roster.usernames == []
     assert street.loop.is_idle()
 
 
@@ -720,7 +720,7 @@ def test_one_who_is_dropped_while_it_waits_is_not_judged(
     bob.reads_to_end(error_line(TOO_MANY_CONNECTIONS))
     street.loop.pass_seconds(ATTEMPT_SECONDS)
     cid.reads(b"OK\n")
-    assert street.dispatcher.usernames == ["Cid"]
+    assert street.roster.usernames == ["Cid"]
 
 
 def test_one_who_waits_at_shutdown_is_not_judged(street: Street) -> None:
@@ -735,7 +735,7 @@ def test_one_who_waits_at_shutdown_is_not_judged(street: Street) -> None:
     bob.reads_to_end(b"")
     mallory.reads_to_end(b"")
     street.loop.pass_seconds(ATTEMPT_SECONDS)
-    assert street.dispatcher.usernames == ["Ann"]
+    assert street.roster.usernames == ["Ann"]
     assert street.empty_calls == 1
     assert street.log == []
 
@@ -746,14 +746,14 @@ def test_a_bug_in_judging_one_who_waited_costs_it_alone(
     street.use_up_budget()
     street.ask(b"JOIN Bob abc12\n")
     cid = street.ask(b"JOIN Cid abc12\n")
-    join = street.dispatcher.join
+    check = street.dispatcher.check
 
     def fail_for_bob(request: object) -> object:
         if getattr(request, "username", "") == "Bob":
             raise ZeroDivisionError
-        return join(request)  # type: ignore[arg-type]
+        return check(request)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(street.dispatcher, "join", fail_for_bob)
+    monkeypatch.setattr(street.dispatcher, "check", fail_for_bob)
     street.loop.pass_seconds(ATTEMPT_SECONDS)
     cid.reads(b"OK\n")
     assert [type(error) for error in street.loop.take_errors()] == [ZeroDivisionError]
@@ -801,7 +801,7 @@ def test_of_a_thousand_who_come_at_once_and_say_nothing_the_newest_stay(street: 
             person.reads(b"OK\n")
     for person in crowd:
         person.socket.close()
-    street.loop.turn_until(lambda: len(street.dispatcher.usernames) == 2)
+    street.loop.turn_until(lambda: len(street.roster.usernames) == 2)
     street.loop.pass_seconds(LINGER_SECONDS)
     assert count_descriptors() == descriptors
     first, more = street.log
@@ -928,4 +928,4 @@ def test_a_newcomer_who_spoke_is_told_there_is_no_room_all_the_same(street: Stre
     newcomer.socket.send(b"JOIN Bob abc12\n")
     with no_descriptor_left():
         newcomer.reads_to_end(error_line(SERVER_FULL))
-    assert street.dispatcher.usernames == ["Ann"]
+    assert street.roster.usernames == ["Ann"]

@@ -20,7 +20,7 @@ from codec import (
     TOO_MANY_CONNECTIONS,
     ProtocolError,
 )
-from codec.handshake import username_in_use
+from codec.handshake import USERNAME_IN_USE
 from reactor.connection import LINGER_SECONDS
 from reactor.flow import BEHIND_SECONDS, DRAIN_SECONDS
 from tests.reactor.conftest import Loop
@@ -42,7 +42,7 @@ class Book:
 
     def refuse_for(self, error: ProtocolError, count: int = 1) -> None:
         for _ in range(count):
-            self.journal.note_refusal(ADDRESS, str(error), error.kind)
+            self.journal.note_refusal(ADDRESS, error)
 
     def take_lines(self) -> list[str]:
         lines = self.lines[:]
@@ -157,7 +157,7 @@ def test_each_kind_has_its_own_second(book: Book) -> None:
 
 def test_names_that_are_taken_are_of_one_kind(book: Book) -> None:
     for username in ("Ann", "ANN", "Bob"):
-        book.refuse_for(username_in_use(username))
+        book.refuse_for(ProtocolError(USERNAME_IN_USE, ": ", username))
     assert book.take_lines() == [f"refused {ADDRESS}: username already in use: Ann"]
     book.loop.pass_seconds(SECONDS_PER_LINE)
     assert book.take_lines() == ["refused 2 more: username already in use"]
@@ -179,7 +179,7 @@ def test_cuts_are_told_whether_or_not_that_was_asked_for(quiet_book: Book) -> No
 def test_refusals_are_not_told_unless_that_was_asked_for() -> None:
     loop = Loop(selectors.DefaultSelector())
     lines: list[str] = []
-    Journal(loop.reactor, lines.append).note_refusal(ADDRESS, "Server full", "Server full")
+    Journal(loop.reactor, lines.append).note_refusal(ADDRESS, ProtocolError(SERVER_FULL))
     assert lines == []
     loop.reactor.close()
 
@@ -243,14 +243,14 @@ def test_each_member_who_goes_is_counted_once_and_by_its_way(house: House) -> No
     exiting.ends()
     ending.ends()
     vanishing.resets()
-    house.loop.turn_until(lambda: not house.dispatcher.usernames)
+    house.loop.turn_until(lambda: not house.roster.usernames)
     for _ in range(3):
         house.connect().ends()
         house.connect().resets()
     for person in house.people:
         person.socket.close()
     house.loop.pass_seconds(2 * LINGER_SECONDS)
-    assert house.room.journal.counts == {
+    assert house.journal.counts == {
         ("gone", ":Exit"): 1,
         ("gone", "end of stream"): 1,
         ("gone", "connection lost"): 1,
@@ -269,7 +269,7 @@ def test_a_member_who_is_cut_is_counted_as_that_alone() -> None:
         house.loop.pass_seconds(DRAIN_SECONDS)
     [line] = house.log
     assert line.startswith(f"cut {deaf.address} (Deaf): ")
-    assert house.room.journal.counts == {("cut", "slow reader"): 1}
+    assert house.journal.counts == {("cut", "slow reader"): 1}
     house.close()
 
 
@@ -278,7 +278,7 @@ def test_whoever_was_refused_and_then_dropped_is_counted_once(house: House) -> N
     refused.send(b"hello\n")
     assert house.room.gate.make_room()
     house.loop.turn(2)
-    assert house.room.journal.counts == {("refused", "expected: JOIN <username> <passcode>"): 1}
+    assert house.journal.counts == {("refused", "expected: JOIN <username> <passcode>"): 1}
 
 
 def test_who_is_refused_at_the_door_is_told_with_its_address(house: House) -> None:
@@ -323,13 +323,13 @@ def test_no_passcode_and_no_byte_of_a_strangers_choice_is_written(
         stranger.send(word + username + b" " + passcode + b"\n")
         house.loop.turn(2)
     house.loop.pass_seconds(2 * SECONDS_PER_LINE)
-    house.room.journal.tell_totals()
+    house.journal.tell_totals()
     for line in house.log:
         assert SECRET.decode() not in line
         assert "abc12" not in line
         assert line.isascii()
         assert line.isprintable()
         assert REASON.fullmatch(line) or re.fullmatch("total refused [0-9]+: .+", line), line
-    joined = len(house.dispatcher.usernames) - 1
-    assert house.room.journal.counts.total() == len(requests) - joined
+    joined = len(house.roster.usernames) - 1
+    assert house.journal.counts.total() == len(requests) - joined
     house.close()

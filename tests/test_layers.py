@@ -24,7 +24,7 @@ KNOWS: dict[str, set[str]] = {
 
 PURE_LAYER = "codec"
 
-PURE_MODULES = frozenset({"__future__", "collections", "hmac", "re", "typing"})
+PURE_MODULES = frozenset({"__future__", "collections", "enum", "hmac", "re", "typing"})
 """What the pure layer may import: values and functions of their arguments, nothing else."""
 
 IMPURE_CALLS = ("__import__", "breakpoint", "compile", "eval", "exec", "input", "open", "print")

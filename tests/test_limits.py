@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import socket
 from collections.abc import Iterator
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ import reactor.fanout
 import reactor.flow
 import reactor.listener
 import reactor.stdio
-from chat import gate, journal, room
+from chat import gate, journal, session
 from cli.limits import LIMITED, format_limits, limits
 from codec import ProtocolError
 from reactor import listen, notice_vanished_peers
@@ -55,7 +56,7 @@ def module_name(path: Path) -> str:
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool | Enum)
 
 
 # The table.
@@ -266,7 +267,7 @@ def test_attempts(
 
 
 def test_handshake_seconds(houses: list[House], patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(room, "HANDSHAKE_SECONDS", 3.0)
+    patch.setattr(session, "HANDSHAKE_SECONDS", 3.0)
     house = opened(houses)
     stranger = house.connect()
     house.loop.pass_seconds(2.75)

@@ -14,19 +14,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chat.bus import LocalBus
 from chat.journal import Journal
-from chat.room import HANDSHAKE_SECONDS, Room, Session
+from chat.room import Room
+from chat.session import HANDSHAKE_SECONDS, Guest, Member
 from codec import (
     MAX_JOIN_BYTES,
     MAX_LINE_BYTES,
-    Deliveries,
     Dispatcher,
-    Join,
+    Event,
     LineDecoder,
     LineTooLongError,
+    Roster,
 )
-from codec.commands import LIST_USERS, Command
-from reactor import PAGE_BYTES, Connection, Cursor, Listener, Sink, listen
+from codec.commands import Command
+from reactor import PAGE_BYTES, Connection, Cursor, Listener, Sink, SocketTransport, listen
 from reactor.connection import LINGER_SECONDS, READ_BYTES
 from reactor.flow import (
     BEHIND_SECONDS,
@@ -51,38 +53,42 @@ def local_time(seconds: int) -> tuple[int, ...]:
 class Tally(Dispatcher):
     """A Dispatcher that counts the bytes of the lines it obeyed, line ends included."""
 
-    def __init__(self) -> None:
-        super().__init__(PASSCODE, local_time)
+    def __init__(self, roster: Roster) -> None:
+        super().__init__(PASSCODE, local_time, roster)
         self.obeyed_bytes = 0
 
-    def dispatch(self, username: str, line: bytes) -> Deliveries:
+    def dispatch(self, username: str, line: bytes) -> Event | None:
         self.obeyed_bytes += len(line) + 1
         return super().dispatch(username, line)
 
-    def dispatch_plain(self, username: str, lines: bytes) -> Deliveries | None:
-        deliveries = super().dispatch_plain(username, lines)
-        self.obeyed_bytes += len(lines) if deliveries else 0
-        return deliveries
+    def dispatch_plain(self, username: str, lines: bytes) -> Event | None:
+        event = super().dispatch_plain(username, lines)
+        self.obeyed_bytes += len(lines) if event else 0
+        return event
 
 
-class Spy:
-    """A session under watch: how much it was given, and what it owes."""
+class Spy(SocketTransport):
+    """The transport of a connection under watch: how much was received for its protocol."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
         self.received_bytes = 0
-        self.connection_made = session.connection_made
-        self.eof_received = session.eof_received
-        self.flushed = session.flushed
-        self.connection_lost = session.connection_lost
+        self.guest: Guest
 
-    def data_received(self, data: bytes) -> None:
-        self.received_bytes += len(data)
-        self.session.data_received(data)
+    def recv(self, max_bytes: int) -> bytes:
+        data = super().recv(max_bytes)
+        if not self.connection.is_closing:  # else it is read to be dropped
+            self.received_bytes += len(data)
+        return data
 
     @property
     def connection(self) -> Connection:
-        return self.session.connection
+        return self.guest.connection
+
+    @property
+    def session(self) -> object:
+        """The guest, or the member that it has become."""
+        return self.guest.connection.protocol
 
 
 class Person:
@@ -166,7 +172,9 @@ class House:
 
     def __init__(self, is_verbose: bool = False) -> None:
         self.loop = Loop(selectors.DefaultSelector())
-        self.dispatcher = Tally()
+        self.roster = Roster()
+        self.dispatcher = Tally(self.roster)
+        self.bus = LocalBus()
         self.log: list[str] = []
         self.empty_calls = 0
         self.spies: dict[str, Spy] = {}
@@ -174,21 +182,26 @@ class House:
         self._console, write_end = os.pipe()
         os.set_blocking(self._console, False)
         self._write_end = write_end
+        self.journal = Journal(self.loop.reactor, self.log.append, is_verbose)
         self.room = Room(
             self.loop.reactor,
             self.dispatcher,
-            Sink(self.loop.reactor, write_end),
-            Journal(self.loop.reactor, self.log.append, is_verbose),
+            self.roster,
+            self.bus,
+            self.journal,
             self._note_empty,
         )
+        console = Sink(self.loop.reactor, write_end)
+        self.bus.listen(lambda event: console.write(event.console))
         door = listen("127.0.0.1", 0)
         self._address = door.getsockname()
         self._listener = Listener(
             self.loop.reactor,
             door,
-            self._make_spy,
+            self._make_guest,
             self.room.gate.make_room,
             self.room.refuse_at_the_door,
+            self._make_spy,
         )
 
     def connect(self) -> Person:
@@ -248,10 +261,16 @@ class House:
         os.close(self._write_end)
         assert self.loop.take_errors() == []
 
-    def _make_spy(self, address: object) -> Spy:
-        session = self.room.make_session(address)
-        self.spies[session.address] = spy = Spy(session)
-        return spy
+    def _make_spy(self, sock: socket.socket) -> Spy:
+        self._spy_at_the_door = Spy(sock)
+        return self._spy_at_the_door
+
+    def _make_guest(self, address: object) -> Guest:
+        guest = self.room.make_guest(address)
+        spy = self.spies[guest.address] = self._spy_at_the_door
+        spy.guest = guest
+        del self._spy_at_the_door  # or it would keep the last of them
+        return guest
 
     def _note_empty(self) -> None:
         self.empty_calls += 1
@@ -312,7 +331,7 @@ def test_one_who_may_not_come_in_is_told_why_and_nobody_else_hears_of_it(
     ann.reads_nothing()
     assert house.shown() == b""
     assert house.log == []
-    assert house.dispatcher.usernames == ["Ann"]
+    assert house.roster.usernames == ["Ann"]
 
 
 def test_refusals_are_logged_where_that_is_asked_for() -> None:
@@ -328,7 +347,7 @@ def test_one_connection_has_one_guess(house: House) -> None:
     stranger = house.connect()
     stranger.send(b"JOIN Bob wrong\nJOIN Bob abc12\n")
     stranger.reads_to_end(b"ERROR Incorrect passcode\n")
-    assert house.dispatcher.usernames == []
+    assert house.roster.usernames == []
 
 
 def test_a_join_may_come_in_any_pieces_and_with_lines_behind_it(house: House) -> None:
@@ -600,22 +619,24 @@ def test_however_lines_are_cut_and_joined_they_mean_the_same(
 
 def line_by_line(lines: list[bytes]) -> tuple[bytes, bytes]:
     """What Ann and Bob read when Bob has typed `lines`, asking about each of them alone."""
-    dispatcher = Dispatcher(PASSCODE, local_time)
+    dispatcher = Dispatcher(PASSCODE, local_time, roster := Roster())
     to = {"Ann": b"", "Bob": b""}
     for username in to:
-        dispatcher.join(Join(username, PASSCODE))
+        roster.apply(dispatcher.join(username))
     decoder = LineDecoder()
     for line in lines:
         decoder.feed_data(line + b"\n")
         try:
             whole = decoder.next_line()
             assert whole is not None
-            deliveries = dispatcher.dispatch("Bob", whole)
+            event = dispatcher.dispatch("Bob", whole)
         except LineTooLongError as error:
-            deliveries = dispatcher.refuse("Bob", error)
-        to["Ann"] += deliveries.room
-        to["Bob"] += deliveries.room if deliveries.room_and_self else b""
-        for username, private in deliveries.private:
+            event = dispatcher.refuse("Bob", error)
+        if event is None:
+            continue
+        to["Ann"] += event.room
+        to["Bob"] += event.room if event.to_origin else b""
+        for username, private in event.private:
             to[username] += private
     return to["Ann"], to["Bob"]
 
@@ -917,7 +938,7 @@ def test_a_stranger_sent_away_at_shutdown_is_not_refused_as_well() -> None:
 
 def count_sessions_and_cursors() -> int:
     gc.collect()
-    return sum(isinstance(thing, Session | Cursor) for thing in gc.get_objects())
+    return sum(isinstance(thing, Guest | Member | Cursor) for thing in gc.get_objects())
 
 
 def test_whoever_is_gone_is_forgotten(house: House) -> None:
@@ -933,7 +954,7 @@ def test_whoever_is_gone_is_forgotten(house: House) -> None:
     refused.send(b"\n")
     for person in house.people:
         person.resets()
-    house.loop.turn_until(lambda: house.dispatcher.usernames == [])
+    house.loop.turn_until(lambda: house.roster.usernames == [])
     house.loop.pass_seconds(HANDSHAKE_SECONDS + STALL_SECONDS)
     house.spies.clear()
     assert count_sessions_and_cursors() == count
@@ -942,14 +963,16 @@ def test_whoever_is_gone_is_forgotten(house: House) -> None:
 # A bug, which costs its owner only.
 
 
-def fail(username: str, command: Command) -> Deliveries:
+def fail(username: str, command: Command) -> Event:
     raise ZeroDivisionError
 
 
-def test_a_bug_in_obeying_a_line_costs_its_sender_the_connection(house: House) -> None:
+def test_a_bug_in_obeying_a_line_costs_its_sender_the_connection(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
-    house.dispatcher.register(LIST_USERS, fail)
+    monkeypatch.setattr(house.dispatcher, "list_users", fail)
     bob.send(b"before\n:Users\nafter\n")
     ann.reads(b"Bob: before\nBob left the chatroom\n")
     ann.send(b"still here\n:Msg Bob hello\n")
@@ -957,13 +980,15 @@ def test_a_bug_in_obeying_a_line_costs_its_sender_the_connection(house: House) -
     assert [type(error) for error in house.loop.take_errors()] == [ZeroDivisionError]
 
 
-def test_a_bug_in_obeying_a_line_that_had_to_wait_costs_no_more(house: House) -> None:
+def test_a_bug_in_obeying_a_line_that_had_to_wait_costs_no_more(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deaf = house.join("Deaf")
     ann = house.join("Ann", deaf)
     bob = house.join("Bob", deaf, ann)
     cid = house.join("Cid", deaf, ann, bob)
     hold(house, deaf, ann)
-    house.dispatcher.register(LIST_USERS, fail)
+    monkeypatch.setattr(house.dispatcher, "list_users", fail)
     bob.send(b"before\n:Users\nafter\n")
     cid.send(b"hello\n")
     deaf.is_deaf = False

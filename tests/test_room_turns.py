@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chat.room import LINES_PER_TURN
-from codec import Deliveries
+from chat.session import LINES_PER_TURN
 from codec.commands import MISUSE, NOTHING, Command
 from tests.test_room import House
 
@@ -21,18 +20,19 @@ def house() -> Iterator[House]:
 
 
 @pytest.mark.parametrize(("line", "verb"), [(b"\n", NOTHING), (b":msg\n", MISUSE)])
-def test_so_many_lines_of_one_and_then_the_others(house: House, line: bytes, verb: str) -> None:
+def test_so_many_lines_of_one_and_then_the_others(
+    house: House, line: bytes, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     count = 8 * LINES_PER_TURN
     taken = 0
 
-    def take(username: str, command: Command) -> Deliveries:
+    def take(username: str, command: Command) -> None:
         nonlocal taken
         taken += 1
-        return Deliveries()
 
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
-    house.dispatcher.register(verb, take)
+    monkeypatch.setattr(house.dispatcher, verb, take)
     ann.socket.send(line * count + b"end\n")
     bob.socket.send(b"hello\n")
     before = taken

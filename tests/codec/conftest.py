@@ -8,10 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from codec.dispatcher import Deliveries, Dispatcher
+from codec.dispatcher import Dispatcher
 from codec.errors import ProtocolError
+from codec.events import Event, Kind
 from codec.framing import MAX_LINE_BYTES
 from codec.handshake import Join
+from codec.roster import Roster
 
 PASSCODE = b"abc12"
 
@@ -52,7 +54,7 @@ class Clock:
 
 
 class ScreenRoom:
-    """A dispatcher, and everyone's screen: what a server does with Deliveries, without a server.
+    """A dispatcher, a roster and everyone's screen: what a server does with events, without one.
 
     Each method returns the screens of its event alone. `clock` starts at 12:31:44 on September 24,
     2025, a Wednesday.
@@ -60,41 +62,49 @@ class ScreenRoom:
 
     def __init__(self, *usernames: str, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self.clock = Clock()
-        self.dispatcher = Dispatcher(PASSCODE, self.clock.local_time, max_line_bytes)
+        self.roster = Roster()
+        self.dispatcher = Dispatcher(PASSCODE, self.clock.local_time, self.roster, max_line_bytes)
         for username in usernames:
             self.join(username)
 
     def join(self, username: str, passcode: bytes = PASSCODE) -> Screens:
-        deliveries = self.dispatcher.join(Join(username, passcode))
-        assert username in self.dispatcher.usernames
-        return self._show(username, deliveries)
+        self.dispatcher.check(Join(username, passcode))
+        self.roster.claim(username)
+        screens = self._show(username, self.dispatcher.join(username), Kind.JOINED)
+        assert username in self.roster.usernames
+        return screens
 
     def type(self, username: str, line: bytes) -> Screens:
-        deliveries = self.dispatcher.dispatch(username, line)
-        assert deliveries.leaves == (username not in self.dispatcher.usernames)
-        return self._show(username, deliveries)
+        event = self.dispatcher.dispatch(username, line)
+        if event is None:
+            return {}
+        screens = self._show(username, event)
+        assert (event.kind is Kind.LEFT) == (username not in self.roster.usernames)
+        return screens
 
     def type_plain(self, username: str, lines: bytes) -> Screens | None:
-        deliveries = self.dispatcher.dispatch_plain(username, lines)
-        return None if deliveries is None else self._show(username, deliveries)
+        event = self.dispatcher.dispatch_plain(username, lines)
+        return None if event is None else self._show(username, event, Kind.SAID)
 
     def refuse(self, username: str, error: ProtocolError) -> Screens:
-        return self._show(username, self.dispatcher.refuse(username, error))
+        return self._show(username, self.dispatcher.refuse(username, error), Kind.NOTICE)
 
     def leave(self, username: str) -> Screens:
-        deliveries = self.dispatcher.leave(username)
-        assert deliveries.leaves
-        assert username not in self.dispatcher.usernames
-        return self._show(username, deliveries)
+        screens = self._show(username, self.dispatcher.leave(username), Kind.LEFT)
+        assert username not in self.roster.usernames
+        return screens
 
-    def _show(self, origin: str, deliveries: Deliveries) -> Screens:
-        members = self.dispatcher.usernames
+    def _show(self, origin: str, event: Event, kind: Kind | None = None) -> Screens:
+        assert event.origin == origin
+        assert event.kind is (kind or event.kind)
+        self.roster.apply(event)
+        members = self.roster.usernames
         screens = dict.fromkeys([CONSOLE, *members], b"")
-        screens[CONSOLE] += deliveries.console
+        screens[CONSOLE] += event.console
         for name in members:
-            if name != origin or deliveries.room_and_self:
-                screens[name] += deliveries.room
-        for name, line in deliveries.private:
+            if name != origin or event.to_origin:
+                screens[name] += event.room
+        for name, line in event.private:
             screens[name] += line  # a KeyError here would be one in the server
         return {name: lines for name, lines in screens.items() if lines}
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.commands import (
+    COMMANDS,
     EXIT,
-    LIST_USERS,
-    MESSAGE,
     MESSAGE_USAGE,
     MISUSE,
     NOTHING,
@@ -18,8 +19,22 @@ from codec.commands import (
     is_exit,
     parse_command,
 )
+from codec.dispatcher import Dispatcher
+
+LIST_USERS = "list_users"
+MESSAGE = "message"
 
 BLANKS = ["", " ", "\t", "   ", " \t "]
+
+
+def test_commands_each_have_a_word_a_method_and_a_help_line() -> None:
+    for word, _, verb, help_line in COMMANDS:
+        assert re.fullmatch(r":[^ \t]+", word)
+        assert not verb.startswith("_")
+        assert callable(getattr(Dispatcher, verb, None))
+        assert help_line.startswith(f"{word} ")
+    words = [row.word.lower() for row in COMMANDS]
+    assert len(set(words)) == len(words) > 0
 
 
 @pytest.mark.parametrize("behind", BLANKS)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import commands
-from codec.commands import Command
-from codec.dispatcher import SHUTTING_DOWN, Deliveries, Dispatcher
+from codec.dispatcher import SHUTTING_DOWN, Dispatcher
 from codec.errors import ProtocolError
+from codec.events import Event, Kind
 from codec.framing import MAX_LINE_BYTES, LineDecoder, LineTooLongError
-from codec.handshake import Join, parse_join
+from codec.handshake import INCORRECT_PASSCODE, INVALID_USERNAME, Join, parse_join
+from codec.roster import Roster
 from tests.codec.conftest import CONSOLE, PASSCODE, UNSAFE, Clock, ScreenRoom, Screens, refused
 
 NOW = b"Wed Sep 24 12:31:44 2025"
@@ -176,13 +176,13 @@ def test_a_line_of_blanks_is_shown_to_nobody(room: ScreenRoom, line: bytes) -> N
 @pytest.mark.parametrize("line", [b":Exit", b":exit", b":EXIT", b":Exit \t"])
 def test_exit_ends_membership_and_is_told_to_the_others(room: ScreenRoom, line: bytes) -> None:
     assert room.type("Alice", line) == everyone_but_alice(b"Alice left the chatroom\n")
-    assert room.dispatcher.usernames == ["Bob", "Carol"]
+    assert room.roster.usernames == ["Bob", "Carol"]
     assert room.type("Bob", b"hi") == {CONSOLE: b"Bob: hi\n", "Carol": b"Bob: hi\n"}
 
 
 def test_who_vanishes_has_left_like_who_exits(room: ScreenRoom) -> None:
     assert room.leave("Alice") == everyone_but_alice(b"Alice left the chatroom\n")
-    assert room.dispatcher.usernames == ["Bob", "Carol"]
+    assert room.roster.usernames == ["Bob", "Carol"]
 
 
 def test_a_refused_line_is_told_to_its_sender_alone(room: ScreenRoom) -> None:
@@ -194,7 +194,7 @@ def test_who_is_alone_in_the_room_is_heard_by_the_console(room: ScreenRoom) -> N
     room.leave("Carol")
     assert room.type("Alice", b"hi") == {CONSOLE: b"Alice: hi\n"}
     assert room.type("Alice", b":Exit") == {CONSOLE: b"Alice left the chatroom\n"}
-    assert room.dispatcher.usernames == []
+    assert room.roster.usernames == []
 
 
 def test_the_last_words_of_the_server_are_worded_as_the_documents_say() -> None:
@@ -212,7 +212,7 @@ def test_a_newcomer_reads_ok_and_the_others_that_it_joined() -> None:
         "Alice": b"Bob joined the chatroom\n",
         "Bob": b"OK\n",
     }
-    assert room.dispatcher.usernames == ["Alice", "Bob"]
+    assert room.roster.usernames == ["Alice", "Bob"]
 
 
 @pytest.mark.parametrize(
@@ -225,15 +225,35 @@ def test_without_the_passcode_nothing_else_is_learned(
 ) -> None:
     with refused("Incorrect passcode"):
         room.join(username, passcode)
-    assert room.dispatcher.usernames == ["Alice", "Bob", "Carol"]
+    assert room.roster.usernames == ["Alice", "Bob", "Carol"]
+
+
+@pytest.mark.parametrize(
+    ("join", "code"),
+    [
+        (Join("Dave", b"guess"), INCORRECT_PASSCODE),
+        (Join("not valid", b"guess"), INCORRECT_PASSCODE),
+        (Join("not valid", PASSCODE), INVALID_USERNAME),
+    ],
+)
+def test_check_refuses_with_a_code(room: ScreenRoom, join: Join, code: str) -> None:
+    with pytest.raises(ProtocolError) as refusal:
+        room.dispatcher.check(join)
+    assert refusal.value.code == code
+
+
+def test_check_claims_no_name(room: ScreenRoom) -> None:
+    room.dispatcher.check(Join("Dave", PASSCODE))
+    room.dispatcher.check(Join("Dave", PASSCODE))
+    assert room.join("Dave")["Dave"] == b"OK\n"
 
 
 @pytest.mark.parametrize("passcode", [b"abc12", b"p\xc3\xa9", b"\xff", b"two words", b"x" * 242])
 def test_any_bytes_may_be_the_passcode(passcode: bytes) -> None:
-    dispatcher = Dispatcher(passcode, Clock().local_time)
-    dispatcher.join(Join("Alice", passcode))
+    dispatcher = Dispatcher(passcode, Clock().local_time, Roster())
+    dispatcher.check(Join("Alice", passcode))
     with refused("Incorrect passcode"):
-        dispatcher.join(Join("Bob", passcode + b"x"))
+        dispatcher.check(Join("Bob", passcode + b"x"))
 
 
 def test_passcodes_are_compared_in_constant_time(
@@ -270,7 +290,7 @@ def test_a_name_that_is_invalid_or_taken_is_refused_and_nothing_changes(
 ) -> None:
     with refused(reason):
         room.join(username)
-    assert room.dispatcher.usernames == ["Alice", "Bob", "Carol"]
+    assert room.roster.usernames == ["Alice", "Bob", "Carol"]
 
 
 @pytest.mark.parametrize("again", ["Alice", "aLICE"])
@@ -278,7 +298,7 @@ def test_a_name_is_free_again_as_soon_as_its_owner_left(room: ScreenRoom, again:
     room.type("Alice", b":Exit")
     name = again.encode()
     assert room.join(again)[again] == b"OK\n"
-    assert room.dispatcher.usernames == ["Bob", "Carol", again]
+    assert room.roster.usernames == ["Bob", "Carol", again]
     assert room.type("Bob", b":Msg alice hi") == {
         CONSOLE: b"Bob: send message to %s\n" % name,
         again: b"[Message from Bob]: hi\n",
@@ -327,11 +347,6 @@ def test_the_list_alone_may_be_longer_than_a_line() -> None:
     line = listed(room, "user0000")
     assert line == f"Active Users: {', '.join(names)}\n".encode()
     assert len(line) > MAX_LINE_BYTES
-
-
-def test_the_usernames_that_are_handed_out_are_a_copy(room: ScreenRoom) -> None:
-    room.dispatcher.usernames.clear()
-    assert room.dispatcher.usernames == ["Alice", "Bob", "Carol"]
 
 
 # The limit: a line is counted as it would be shown, without its line end.
@@ -415,7 +430,7 @@ def test_where_one_line_needs_a_closer_look_nothing_has_happened(
     room: ScreenRoom, line: bytes
 ) -> None:
     assert room.type_plain("Alice", b"hi\n%s\nhi\n" % line) is None
-    assert room.dispatcher.usernames == ["Alice", "Bob", "Carol"]
+    assert room.roster.usernames == ["Alice", "Bob", "Carol"]
 
 
 def test_lines_among_many_are_counted_as_they_would_be_shown(room: ScreenRoom) -> None:
@@ -425,38 +440,55 @@ def test_lines_among_many_are_counted_as_they_would_be_shown(room: ScreenRoom) -
     assert room.type_plain("Alice", b"hi\nx%shi\n" % line) is None
 
 
-def test_a_registered_handler_hears_of_lines_among_many_too(room: ScreenRoom) -> None:
-    room.dispatcher.register(commands.SAY, lambda username, command: Deliveries(b"said\n"))
-    # Either answer will do: to leave it to `dispatch`, or to have asked the handler each time.
-    assert room.type_plain("Alice", b"one\ntwo\n") in [None, {CONSOLE: b"said\nsaid\n"}]
+# Events.
 
 
-# Handlers.
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (b"hi", Kind.SAID),
+        (b":mytime", Kind.SAID),
+        (b":Msg Bob hi", Kind.PRIVATE),
+        (b":Msg Alice hi", Kind.PRIVATE),
+        (b":Msg Zed hi", Kind.NOTICE),
+        (b":Msg Bob", Kind.NOTICE),
+        (b":Users", Kind.NOTICE),
+        (b"x" * 5000, Kind.NOTICE),
+        (b":Exit", Kind.LEFT),
+    ],
+)
+def test_event_of_a_line_has_its_kind(room: ScreenRoom, line: bytes, kind: Kind) -> None:
+    event = room.dispatcher.dispatch("Alice", line)
+    assert event
+    assert event[:2] == (kind, "Alice")
 
 
-def test_a_registered_handler_replaces_the_one_before(room: ScreenRoom) -> None:
-    seen = []
-
-    def shout(username: str, command: Command) -> Deliveries:
-        seen.append((username, command))
-        line = f"{username}: {command.text.upper()}\n".encode()
-        return Deliveries(line, line, room_and_self=True)
-
-    room.dispatcher.register(commands.SAY, shout)
-    assert room.type("Alice", b"hi :)") == everyone(b"Alice: HI :)\n")
-    assert seen == [("Alice", Command(commands.SAY, "hi :)"))]
-    assert room.type("Alice", b":Msg Bob hi") == private(b"hi")
+@pytest.mark.parametrize("line", [b"", b" ", b" \t  "])
+def test_blank_line_is_no_event(room: ScreenRoom, line: bytes) -> None:
+    assert room.dispatcher.dispatch("Alice", line) is None
 
 
-def test_a_handler_belongs_to_its_dispatcher_alone(room: ScreenRoom) -> None:
-    other = ScreenRoom("Alice")
-    other.dispatcher.register(commands.EXIT, lambda username, command: Deliveries(b"no\n"))
-    assert other.type("Alice", b":Exit") == {CONSOLE: b"no\n"}
-    assert room.type("Alice", b":Exit") == everyone_but_alice(b"Alice left the chatroom\n")
+def test_membership_changes_only_when_events_are_applied(room: ScreenRoom) -> None:
+    left = room.dispatcher.dispatch("Alice", b":Exit")
+    vanished = room.dispatcher.leave("Bob")
+    room.roster.claim("Dave")
+    joined = room.dispatcher.join("Dave")
+    assert room.roster.usernames == ["Alice", "Bob", "Carol"]
+    for event in (left, vanished, joined):
+        assert event
+        room.roster.apply(event)
+    assert room.roster.usernames == ["Carol", "Dave"]
 
 
-def test_no_deliveries_are_to_nobody() -> None:
-    assert Deliveries() == (b"", b"", False, (), False)
+def test_asking_for_the_list_shares_the_line_of_the_roster(room: ScreenRoom) -> None:
+    for asker in ("Alice", "Bob"):
+        event = room.dispatcher.dispatch(asker, b":Users")
+        assert event
+        assert event.private[0][1] is room.roster.users_line
+
+
+def test_event_has_no_lines_unless_given() -> None:
+    assert Event(Kind.SAID, "Alice") == (Kind.SAID, "Alice", b"", b"", False, ())
 
 
 # Garbage.
@@ -483,8 +515,9 @@ def test_garbage_is_shown_in_whole_lines_that_are_safe_on_a_terminal(line: bytes
 
 @given(stream=GARBAGE | GARBAGE.map(lambda rest: b"JOIN Dave abc12\n" + rest))
 @settings(deadline=None, max_examples=400)
-def test_a_stream_of_garbage_gives_deliveries_or_protocol_errors(stream: bytes) -> None:
-    dispatcher = Dispatcher(PASSCODE, Clock().local_time)
+def test_stream_of_garbage_gives_events_or_protocol_errors(stream: bytes) -> None:
+    roster = Roster()
+    dispatcher = Dispatcher(PASSCODE, Clock().local_time, roster)
     decoder = LineDecoder()
     decoder.feed_data(stream)
     outcomes: list[object] = []
@@ -493,10 +526,16 @@ def test_a_stream_of_garbage_gives_deliveries_or_protocol_errors(stream: bytes) 
             line = decoder.next_line()
             if line is None:
                 break
-            if dispatcher.usernames:
-                outcomes.append(dispatcher.dispatch(dispatcher.usernames[0], line))
+            if roster.usernames:
+                event = dispatcher.dispatch(roster.usernames[0], line)
             else:
-                outcomes.append(dispatcher.join(parse_join(line)))
+                join = parse_join(line)
+                dispatcher.check(join)
+                roster.claim(join.username)
+                event = dispatcher.join(join.username)
+            if event:
+                roster.apply(event)
+            outcomes.append(event)
         except ProtocolError as error:
             outcomes.append(error)
-    assert all(isinstance(outcome, Deliveries | ProtocolError) for outcome in outcomes)
+    assert all(isinstance(outcome, Event | ProtocolError | None) for outcome in outcomes)

@@ -174,7 +174,7 @@ LINES = st.one_of(
 
 
 class RoomMachine(RuleBasedStateMachine):
-    """A dispatcher and the plain room live through the same events."""
+    """A dispatcher, its roster and the plain room live through the same events."""
 
     @initialize(count=st.integers(0, 6))
     def open(self, count: int) -> None:
@@ -238,7 +238,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_same_members_are_in_both(self) -> None:
-        assert self.room.dispatcher.usernames == list(self.model.members.values())
+        assert self.room.roster.usernames == list(self.model.members.values())
 
     def member(self, index: int) -> str:
         members = list(self.model.members.values())

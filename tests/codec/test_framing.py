@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.framing import (
+    LINE_TOO_LONG,
     MAX_LINE_BYTES,
     LineDecoder,
     LineTooLongError,
@@ -149,6 +150,8 @@ def test_the_refusal_names_the_limit() -> None:
     with pytest.raises(LineTooLongError) as refusal:
         decoder.next_line()
     assert str(refusal.value) == "Message too long (limit 4096 bytes); not sent"
+    assert refusal.value.kind == str(refusal.value)
+    assert refusal.value.code == LINE_TOO_LONG == "Message too long"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,10 +14,16 @@ from codec.handshake import (
     EXPECTED_JOIN,
     HANDSHAKE_TIMED_OUT,
     INCORRECT_PASSCODE,
+    INVALID_USERNAME,
     MAX_JOIN_BYTES,
     MAX_PASSCODE_BYTES,
     MAX_USERNAME_CHARACTERS,
+    NO_ANSWER,
     OK,
+    SERVER_FULL,
+    TOO_MANY_ATTEMPTS,
+    TOO_MANY_CONNECTIONS,
+    USERNAME_IN_USE,
     Join,
     RefusedError,
     check_username,
@@ -23,7 +31,6 @@ from codec.handshake import (
     format_refusal,
     parse_answer,
     parse_join,
-    username_in_use,
 )
 from tests.codec.conftest import UNSAFE, refused
 
@@ -292,6 +299,65 @@ def test_a_refusal_that_is_formatted_parses_back(reason: str) -> None:
     assert str(refusal.value) == reason
 
 
+REFUSALS = [
+    (ProtocolError(EXPECTED_JOIN), False),
+    (ProtocolError(INCORRECT_PASSCODE), True),
+    (ProtocolError(INVALID_USERNAME, ": it is empty"), True),
+    (ProtocolError(USERNAME_IN_USE, ": ", "Alice"), True),
+    (ProtocolError(USERNAME_IN_USE, ": ", "Al: ice"), True),
+    (ProtocolError(HANDSHAKE_TIMED_OUT), False),
+    (ProtocolError(TOO_MANY_ATTEMPTS), False),
+    (ProtocolError(TOO_MANY_CONNECTIONS), False),
+    (ProtocolError(SERVER_FULL), False),
+    (ProtocolError("Some other reason", ": ", INCORRECT_PASSCODE), False),
+    (ProtocolError(f"{USERNAME_IN_USE} by a robot"), False),
+]
+
+
+@pytest.mark.parametrize(("refusal", "is_for_the_user"), REFUSALS, ids=str)
+def test_code_of_a_refusal_reaches_the_client(
+    refusal: ProtocolError, is_for_the_user: bool
+) -> None:
+    with pytest.raises(RefusedError) as received:
+        parse_answer(format_refusal(refusal).encode())
+    assert received.value.code == refusal.code
+    assert str(received.value) == str(refusal)
+    assert received.value.is_for_the_user is is_for_the_user
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        pytest.param(lambda: parse_join(b"hi"), EXPECTED_JOIN, id="no join"),
+        pytest.param(lambda: format_join(Join("A", b"x" * 243)), INCORRECT_PASSCODE, id="passcode"),
+        pytest.param(lambda: format_join(Join("A b", b"")), INVALID_USERNAME, id="no line"),
+        pytest.param(lambda: check_username(""), INVALID_USERNAME, id="empty"),
+        pytest.param(lambda: check_username("A b"), INVALID_USERNAME, id="a space"),
+        pytest.param(lambda: check_username("x" * 9), INVALID_USERNAME, id="nine characters"),
+        pytest.param(lambda: parse_answer(b"hi"), NO_ANSWER, id="no answer"),
+    ],
+)
+def test_refusal_has_a_code(call: Callable[[], object], code: str) -> None:
+    with pytest.raises(ProtocolError) as refusal:
+        call()
+    assert refusal.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "kind"),
+    [
+        (ProtocolError("Full"), "Full", "Full"),
+        (ProtocolError("Bad", ": too big"), "Bad: too big", "Bad: too big"),
+        (ProtocolError("Taken", ": ", "Bob"), "Taken: Bob", "Taken"),
+    ],
+)
+def test_error_text_holds_the_name_and_its_kind_does_not(
+    error: ProtocolError, text: str, kind: str
+) -> None:
+    assert str(error) == text
+    assert error.kind == kind
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -333,4 +399,5 @@ def test_the_reasons_are_worded_as_the_documents_say() -> None:
     assert OK == "OK"
     assert INCORRECT_PASSCODE == "Incorrect passcode"
     assert HANDSHAKE_TIMED_OUT == "Handshake timed out"
-    assert str(username_in_use("aLiCe")) == "Username already in use: aLiCe"
+    assert INVALID_USERNAME == "Invalid username"
+    assert USERNAME_IN_USE == "Username already in use"

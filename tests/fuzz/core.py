@@ -23,11 +23,13 @@ from typing import NamedTuple
 from codec import (
     MAX_JOIN_BYTES,
     MAX_LINE_BYTES,
-    Deliveries,
     Dispatcher,
+    Event,
+    Kind,
     LineDecoder,
     LineTooLongError,
     ProtocolError,
+    Roster,
     decode_text,
     encode_line,
     format_join,
@@ -150,7 +152,8 @@ class Core:
         self.screens: dict[int, bytes] = {CONSOLE: b""}
         self._limits = limits
         self._takes_blocks = takes_blocks
-        self._dispatcher = Dispatcher(PASSCODE, _local_time, limits.line_bytes)
+        self._roster = Roster()
+        self._dispatcher = Dispatcher(PASSCODE, _local_time, self._roster, limits.line_bytes)
         self._peers: dict[int, Peer] = {}
         self._members: dict[str, int] = {}
 
@@ -179,12 +182,11 @@ class Core:
         if self._takes_blocks and peer.username:
             lines = peer.decoder.peek_lines(BLOCK_BYTES)
             assert lines == b"" or lines.endswith(b"\n")
-            deliveries = self._dispatcher.dispatch_plain(peer.username, lines) if lines else None
-            if deliveries is not None:
-                assert not deliveries.leaves
-                assert not deliveries.private
+            event = self._dispatcher.dispatch_plain(peer.username, lines) if lines else None
+            if event is not None:
+                assert event.kind is Kind.SAID
                 peer.decoder.drop(len(lines))
-                self._show(who, peer.username, deliveries)
+                self._show(who, peer.username, event)
                 return True
         try:
             line = peer.decoder.next_line()
@@ -209,28 +211,35 @@ class Core:
             self._turn_away(who, peer, EXPECTED)
 
     def _join(self, who: int, peer: Peer, line: bytes) -> None:
-        before = self._dispatcher.usernames
+        before = self._roster.usernames
         try:
             join = parse_join(line)
-            deliveries = self._dispatcher.join(join)
+            self._dispatcher.check(join)
+            self._roster.claim(join.username)
         except ProtocolError as error:
-            assert self._dispatcher.usernames == before
+            assert self._roster.usernames == before
             self._turn_away(who, peer, str(error))
             return
-        assert self._dispatcher.usernames == [*before, join.username]
+        event = self._dispatcher.join(join.username)
+        assert event.kind is Kind.JOINED
+        assert self._roster.usernames == before
         self._members[join.username] = who
-        self._show(who, join.username, deliveries)
+        self._show(who, join.username, event)
+        assert self._roster.usernames == [*before, join.username]
         peer.username = join.username
         peer.decoder.max_line_bytes = self._limits.line_bytes
 
     def _obey(self, who: int, peer: Peer, line: bytes) -> None:
-        deliveries = self._dispatcher.dispatch(peer.username, line)
-        assert deliveries.leaves == is_exit(line)
-        if deliveries.leaves:
-            self._part(who, peer, deliveries)
+        event = self._dispatcher.dispatch(peer.username, line)
+        if event is None:
+            assert not line.strip(b" \t"), f"nothing comes of {line!r}"
+            return
+        assert (event.kind is Kind.LEFT) == is_exit(line)
+        if event.kind is Kind.LEFT:
+            self._part(who, peer, event)
             peer.is_closed = True
         else:
-            self._show(who, peer.username, deliveries)
+            self._show(who, peer.username, event)
 
     def _turn_away(self, who: int, peer: Peer, reason: str) -> None:
         line = encode_line(format_refusal(ProtocolError(reason)))
@@ -238,22 +247,24 @@ class Core:
         self.screens[who] += line
         peer.is_closed = True
 
-    def _part(self, who: int, peer: Peer, deliveries: Deliveries) -> None:
-        assert deliveries.leaves
-        assert peer.username not in self._dispatcher.usernames
+    def _part(self, who: int, peer: Peer, event: Event) -> None:
+        assert event.kind is Kind.LEFT
         del self._members[peer.username]
-        self._show(who, peer.username, deliveries)
+        self._show(who, peer.username, event)
+        assert peer.username not in self._roster.usernames
         peer.username = ""
 
-    def _show(self, origin: int, username: str, deliveries: Deliveries) -> None:
-        _look_at_lines(deliveries.console, self._limits)
-        _look_at_lines(deliveries.room, self._limits)
-        _look_for_sender(username, deliveries)
-        self.screens[CONSOLE] += deliveries.console
+    def _show(self, origin: int, username: str, event: Event) -> None:
+        _look_at_lines(event.console, self._limits)
+        _look_at_lines(event.room, self._limits)
+        _look_at_kind(event)
+        _look_for_sender(username, event)
+        self._roster.apply(event)
+        self.screens[CONSOLE] += event.console
         for who in self._members.values():
-            if who != origin or deliveries.room_and_self:
-                self.screens[who] += deliveries.room
-        for name, line in deliveries.private:
+            if who != origin or event.to_origin:
+                self.screens[who] += event.room
+        for name, line in event.private:
             _look_at_lines(line, self._limits)
             assert line.count(b"\n") == 1
             self.screens[self._members[name]] += line
@@ -300,17 +311,31 @@ def _look_at_lines(lines: bytes, limits: Limits) -> None:
         assert is_short, f"too long: {len(line)} bytes"
 
 
-def _look_for_sender(username: str, deliveries: Deliveries) -> None:
+def _look_at_kind(event: Event) -> None:
+    """An event has the lines of its kind and no others."""
+    if event.kind in (Kind.PRIVATE, Kind.NOTICE):
+        assert not event.room
+        assert len(event.private) == 1
+        assert event.console or event.kind is Kind.NOTICE
+    else:
+        assert event.room == event.console != b""
+        assert len(event.private) == (event.kind is Kind.JOINED)
+    assert event.kind is Kind.SAID or not event.to_origin
+
+
+def _look_for_sender(username: str, event: Event) -> None:
     """Nothing is shown as somebody else's, and nothing has an undocumented form."""
+    assert event.origin == username
     news = {f"{username} joined the chatroom", f"{username} left the chatroom"}
-    for lines in (deliveries.console, deliveries.room):
+    for lines in (event.console, event.room):
         for line in lines.decode().removesuffix("\n").split("\n") if lines else []:
             assert line.startswith(f"{username}: ") or line in news, f"forged: {line!r}"
-    for name, data in deliveries.private:
+    for name, data in event.private:
         text = data.decode().removesuffix("\n")
         is_reply = name == username and (text == "OK" or _REPLIES.fullmatch(text))
         is_message = text.startswith(f"[Message from {username}]: ")
         assert is_reply or is_message, f"to {name}: {text!r}"
+        assert is_message == (event.kind is Kind.PRIVATE), f"{event.kind} holds {text!r}"
 
 
 def _look_at_line(line: bytes) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, cast
 from unittest.mock import patch
 
-from reactor import Connection, Cursor, Fanout, Reactor, fanout
+from reactor import Connection, Cursor, Fanout, Reactor
 from reactor.outbound import Outbound
 
 SMALL_PAGE_BYTES = 8
@@ -172,7 +172,7 @@ def play(script: Iterable[Step]) -> None:
     """Play a script on a log of small pages."""
     reactor = Reactor(clock=lambda: 0.0)
     try:
-        with patch.object(fanout, "SMALL_PAGE_BYTES", SMALL_PAGE_BYTES):
+        with patch("reactor.log.SMALL_PAGE_BYTES", SMALL_PAGE_BYTES):
             Ledger(reactor).play(script)
     finally:
         reactor.close()

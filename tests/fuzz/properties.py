@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from codec import LineDecoder, LineTooLongError, decode_text, parse_answer
-from codec.commands import EXIT, LIST_USERS, MESSAGE, MISUSE, NOTHING, SAY, parse_command
+from codec.commands import EXIT, MISUSE, NOTHING, SAY, parse_command
 from codec.handshake import OK, parse_join
 from codec.text import are_plain, translate
 from tests.fuzz import ledger, plain
@@ -128,7 +128,7 @@ def every_line_is_one_command(line: bytes) -> None:
     command = parse_command(text)
     if command.verb == SAY:
         assert command == (SAY, text, "")
-    elif command.verb == MESSAGE:
+    elif command.verb == "message":
         assert command.text.strip(" \t")
         assert re.fullmatch("[^ \t]+", command.to)
         assert re.fullmatch(
@@ -140,7 +140,7 @@ def every_line_is_one_command(line: bytes) -> None:
     elif command.verb == NOTHING:
         assert not text.strip(" \t")
     else:
-        word = {EXIT: ":exit", LIST_USERS: ":users"}[command.verb]
+        word = {EXIT: ":exit", "list_users": ":users"}[command.verb]
         assert text.rstrip(" \t").lower() == word
 
 

@@ -13,10 +13,21 @@ import pytest
 import codec.dispatcher
 import codec.framing
 import codec.handshake
+import codec.roster
 import codec.text
-from codec import Deliveries, Dispatcher, Join, LineDecoder, ProtocolError, encode_line
+from codec import (
+    Dispatcher,
+    Event,
+    Join,
+    Kind,
+    LineDecoder,
+    ProtocolError,
+    Roster,
+    encode_line,
+)
 from codec.commands import Command, parse_command
 from codec.framing import LineTooLongError
+from codec.handshake import INVALID_USERNAME, USERNAME_IN_USE
 from codec.text import are_plain, decode_text, translate
 from reactor import Cursor
 from tests.fuzz import guided
@@ -105,38 +116,49 @@ def finds_all_plain(lines: bytes) -> bool:
 
 def allows_any_alphanumeric(username: str) -> None:
     if not username.isalnum() or len(username) > 8:
-        raise ProtocolError("Invalid username: only A-Z a-z 0-9 _ - . are allowed")
+        raise ProtocolError(INVALID_USERNAME, ": only A-Z a-z 0-9 _ - . are allowed")
 
 
 def judges_the_name_first(
-    plain: Callable[[Dispatcher, Join], Deliveries],
-) -> Callable[[Dispatcher, Join], Deliveries]:
-    def join(self: Dispatcher, request: Join) -> Deliveries:
-        if request.username in self.usernames:
-            raise ProtocolError(f"Username already in use: {request.username}")
-        return plain(self, request)
+    plain: Callable[[Dispatcher, Join], None],
+) -> Callable[[Dispatcher, Join], None]:
+    def check(self: Dispatcher, request: Join) -> None:
+        if self._roster.find(request.username):
+            raise ProtocolError(USERNAME_IN_USE, ": ", request.username)
+        plain(self, request)
 
-    return join
+    return check
 
 
-def tells_everyone(self: Dispatcher, username: str, command: Command) -> Deliveries:
+def tells_everyone(self: Dispatcher, username: str, command: Command) -> Event:
     line = encode_line(f"[Message from {username}]: {command.text}")
-    return Deliveries(line, line)
+    return Event(Kind.PRIVATE, username, line, line)
 
 
-def says_it_twice(self: Dispatcher, username: str, command: Command) -> Deliveries:
+def says_it_twice(self: Dispatcher, username: str, command: Command) -> Event:
     line = encode_line(f"{username}: {command.text}")
-    return Deliveries(line, line + line)
+    return Event(Kind.SAID, username, line, line + line)
 
 
 def has_no_limit(self: Dispatcher, line: bytes) -> bool:
     return False
 
 
-def forgets_to_remake_the_list(self: Dispatcher, username: str) -> Deliveries:
-    del self._members[username.lower()]
-    left = encode_line(f"{username} left the chatroom")
-    return Deliveries(left, left, leaves=True)
+def forgets_to_remake_the_list(self: Roster, event: Event) -> None:
+    if event.kind is Kind.JOINED:
+        self._claims.discard(event.origin.lower())
+        self._members[event.origin.lower()] = event.origin
+        self._users_line = b""
+    elif event.kind is Kind.LEFT:
+        del self._members[event.origin.lower()]
+
+
+def keeps_the_claim(self: Roster, event: Event) -> None:
+    if event.kind is Kind.JOINED:
+        self._members[event.origin.lower()] = event.origin
+    elif event.kind is Kind.LEFT:
+        del self._members[event.origin.lower()]
+    self._users_line = b""
 
 
 def folds_every_script(username: str) -> str:
@@ -160,13 +182,14 @@ PLANTED: list[tuple[object, str, object]] = [
     (codec.dispatcher, "translate", never_tells_time),
     (codec.dispatcher, "are_plain", finds_all_plain),
     (codec.dispatcher, "check_username", allows_any_alphanumeric),
-    (codec.dispatcher, "_fold", folds_every_script),
+    (codec.roster, "_fold", folds_every_script),
     (codec.dispatcher, "has_longer_line", lambda lines, most: False),
-    (Dispatcher, "join", judges_the_name_first(Dispatcher.join)),
-    (Dispatcher, "_message", tells_everyone),
-    (Dispatcher, "_say", says_it_twice),
+    (Dispatcher, "check", judges_the_name_first(Dispatcher.check)),
+    (Dispatcher, "message", tells_everyone),
+    (Dispatcher, "say", says_it_twice),
     (Dispatcher, "_is_too_long", has_no_limit),
-    (Dispatcher, "leave", forgets_to_remake_the_list),
+    (Roster, "apply", forgets_to_remake_the_list),
+    (Roster, "apply", keeps_the_claim),
     (LineTooLongError, "__init__", one_reason_more),
 ]
 
@@ -183,7 +206,7 @@ def test_the_corpus_finds_a_planted_bug(
     assert any(fails(path.read_bytes()) for path in FILES)
 
 
-def test_hypothesis_finds_a_cursor_that_forgets_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hypothesis_finds_a_cursor_that_forgets_a_splice(monkeypatch: pytest.MonkeyPatch) -> None:
     def skips_nothing(self: object, start: int) -> None:
         pass
 

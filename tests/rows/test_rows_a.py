@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from chat.gate import POOL_CONNECTIONS
-from chat.room import HANDSHAKE_SECONDS
+from chat.session import HANDSHAKE_SECONDS
 from codec import MAX_JOIN_BYTES
 from reactor import READ
 from reactor.connection import LINGER_SECONDS, READ_BYTES
@@ -130,7 +130,7 @@ def test_random_bytes_of_a_stranger_are_one_refusal_and_the_end(house: House) ->
     go_idle(house)
     ann.reads_nothing()
     assert house.shown() == b""
-    assert house.dispatcher.usernames == ["Ann"]
+    assert house.roster.usernames == ["Ann"]
 
 
 def test_random_bytes_of_a_member_are_shown_as_safe_text_or_refused_to_it(house: House) -> None:
@@ -356,7 +356,7 @@ def test_who_has_a_name_keeps_it_and_all_that_is_owed_to_it(house: House) -> Non
     )
     bob.send(b"mine\n")
     ann.reads(b"Bob: mine\n")
-    assert house.dispatcher.usernames == ["Ann", "Bob"]
+    assert house.roster.usernames == ["Ann", "Bob"]
 
 
 # Strangers in numbers.
@@ -403,7 +403,7 @@ def test_members_are_served_while_silent_strangers_come_in_a_storm(house: House)
         stranger.reads_nothing()
     staying[0].send(b"JOIN Cid abc12\n")
     bob.reads(b"Cid joined the chatroom\n")
-    assert house.dispatcher.usernames == ["Ann", "Bob", "Cid"]
+    assert house.roster.usernames == ["Ann", "Bob", "Cid"]
 
 
 TCP_INFO_MAX_BACKLOG = 28  # offset of tcpi_sacked, which for a listening socket is its backlog
@@ -566,7 +566,7 @@ def test_a_reset_at_any_stage_is_one_departure_or_none(
     assert shown.count(b"Bob left the chatroom\n") == times_left
     go_idle(house)
     house.join("bob")
-    assert house.dispatcher.usernames == ["Ann", "bob"]
+    assert house.roster.usernames == ["Ann", "bob"]
     assert house.log == []
 
 
@@ -594,7 +594,7 @@ def test_the_kernel_keeps_nothing_of_one_who_was_cut(house: House) -> None:
     assert len(house.log) == 1
     assert not has_kernel()
     ann.reads(b"Deaf left the chatroom\n")
-    assert house.dispatcher.usernames == ["Ann"]
+    assert house.roster.usernames == ["Ann"]
 
 
 # Floods and trickles.

@@ -27,8 +27,8 @@ import pytest
 
 from chat.gate import ATTEMPT_SECONDS, BURST_ATTEMPTS
 from chat.journal import SECONDS_PER_LINE
-from chat.room import HANDSHAKE_SECONDS
-from codec import MAX_LINE_BYTES, Dispatcher, Join, ProtocolError
+from chat.session import HANDSHAKE_SECONDS
+from codec import MAX_LINE_BYTES, Dispatcher, Join, ProtocolError, Roster
 from reactor import Signals, listen, listener
 from reactor.flow import SEND_QUEUE_BYTES, STALL_SECONDS
 from terminal.dial import connect
@@ -219,7 +219,7 @@ def test_who_leaves_within_a_broadcast_costs_nobody_a_line(house: House, seed: i
         said = [line for line in person.heard.splitlines(True) if line.startswith(b"Talker: ")]
         assert said == [b"Talker: " + line for line in lines]
         assert len(set(person.heard.splitlines())) == person.heard.count(b"\n"), "nothing twice"
-    assert house.dispatcher.usernames == ["Talker", *(who_is(house, person) for person in staying)]
+    assert house.roster.usernames == ["Talker", *(who_is(house, person) for person in staying)]
 
 
 def who_is(house: House, person: Person) -> str:
@@ -254,7 +254,7 @@ def test_a_host_that_vanishes_without_a_word_has_left(
     if is_busy:
         ann.send(b"are you there?\n")
     ann.reads(b"Bob left the chatroom\n")
-    assert house.dispatcher.usernames == ["Ann"]
+    assert house.roster.usernames == ["Ann"]
     house.join("Bob", ann)
     assert house.shown().count(b"left") == 1
     with pytest.raises(BlockingIOError):
@@ -374,7 +374,7 @@ def test_a_wire_that_was_unplugged_for_a_while_costs_nobody_the_seat(
     ann.reads(b"Bob: from Bob\n")
     bob.reads(b"Ann: from Ann\n")
     assert house.log == []
-    assert house.dispatcher.usernames == ["Ann", "Bob"]
+    assert house.roster.usernames == ["Ann", "Bob"]
 
 
 def retransmissions(sock: socket.socket) -> int:
@@ -402,7 +402,7 @@ def test_a_link_that_was_down_for_a_while_costs_nobody_the_seat(house: House) ->
     bob.send(b"still here\n")
     ann.reads(b"Bob: still here\n")
     assert house.log == []
-    assert house.dispatcher.usernames == ["Ann", "Bob"]
+    assert house.roster.usernames == ["Ann", "Bob"]
 
 
 # Guesses, and what is told of them.
@@ -446,9 +446,9 @@ def test_who_guesses_without_pause_is_answered_no_faster_and_others_join() -> No
     for people in guessers.values():
         judged = sum(b"Incorrect passcode" in person.heard for person in people)
         assert BURST_ATTEMPTS <= judged <= most
-    in_total = house.room.journal.counts["refused", "incorrect passcode"]
+    in_total = house.journal.counts["refused", "incorrect passcode"]
     assert in_total <= most * len(guessers)
-    assert len(house.dispatcher.usernames) == 1 + joined
+    assert len(house.roster.usernames) == 1 + joined
     house.close()
 
 
@@ -468,11 +468,11 @@ def test_each_request_costs_one_comparison_whatever_it_says(
         compared.append({one, other})
         return one == other
 
-    dispatcher = Dispatcher(PASSCODE, local_time)
-    dispatcher.join(Join("Ann", PASSCODE))
+    dispatcher = Dispatcher(PASSCODE, local_time, roster := Roster())
+    roster.apply(dispatcher.join("Ann"))
     monkeypatch.setattr(hmac, "compare_digest", compare_digest)
     with contextlib.suppress(ProtocolError):
-        dispatcher.join(Join(username, passcode))
+        dispatcher.check(Join(username, passcode))
     assert compared == [{passcode, PASSCODE}]
 
 
@@ -594,7 +594,7 @@ def test_an_interrupt_between_any_two_bytecodes_changes_nothing(house: House) ->
             + name + b": last\n" + name + b" left the chatroom\n"
         )  # fmt: skip
         people[number].reads_to_end(b"OK\nActive Users: Ann, " + name + b"\n")
-    assert house.dispatcher.usernames == ["Ann"]
+    assert house.roster.usernames == ["Ann"]
 
 
 # Many descriptors.
@@ -631,7 +631,7 @@ def test_members_with_descriptors_beyond_1024_are_members_like_any_other(
         assert house.shown().count(b": from ") == 20
         for member in members:
             member.resets()
-        house.loop.turn_until(lambda: house.dispatcher.usernames == [])
+        house.loop.turn_until(lambda: house.roster.usernames == [])
     house.close()
 
 

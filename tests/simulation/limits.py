@@ -16,7 +16,7 @@ import reactor.flow
 import reactor.listener
 import reactor.log
 import reactor.outbound
-from chat import gate, room
+from chat import gate, session
 
 
 class Limits(NamedTuple):
@@ -36,8 +36,8 @@ class Limits(NamedTuple):
     read_bytes: int = reactor.connection.READ_BYTES
     linger_bytes: int = reactor.connection.LINGER_BYTES
     accepts_per_turn: int = reactor.listener.ACCEPTS_PER_TURN
-    block_bytes: int = room.BLOCK_BYTES
-    lines_per_turn: int = room.LINES_PER_TURN
+    block_bytes: int = session.BLOCK_BYTES
+    lines_per_turn: int = session.LINES_PER_TURN
     pool_connections: int = gate.POOL_CONNECTIONS
     burst_attempts: int = gate.BURST_ATTEMPTS
     max_waiting_requests: int = gate.MAX_WAITING_REQUESTS
@@ -105,7 +105,7 @@ _MODULES = (
     (reactor.flow, ("send_queue_bytes", "held_queue_bytes", "max_send_queue_bytes", "drain_bytes")),
     (reactor.connection, ("read_bytes", "linger_bytes")),
     (reactor.listener, ("accepts_per_turn",)),
-    (room, ("block_bytes", "lines_per_turn")),
+    (session, ("block_bytes", "lines_per_turn")),
     (gate, ("pool_connections", "burst_attempts", "max_waiting_requests")),
     (codec.framing, ("max_line_bytes",)),
     (codec.handshake, ("max_join_bytes",)),

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 
 from chat.gate import ATTEMPT_SECONDS
-from chat.room import ALL_PAGES, HANDSHAKE_SECONDS, WAITING_PAGES
+from chat.session import ALL_PAGES, HANDSHAKE_SECONDS, WAITING_PAGES
 from reactor.connection import LINGER_SECONDS
 from tests.simulation.limits import Limits
 from tests.simulation.meaning import (

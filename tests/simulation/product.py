@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from functools import partial
+from typing import Any, NamedTuple, cast
 
+import pytest
+
+from chat import session
+from chat.bus import LocalBus
 from chat.journal import Journal
-from chat.room import ALL_PAGES, Room, Session
-from codec import Deliveries, Dispatcher, Join, LineTooLongError, ProtocolError
-from reactor import Cursor, Listener, Reactor, Sink
+from chat.room import Room
+from chat.session import ALL_PAGES, Guest, Member
+from codec import Dispatcher, Event, Join, Kind, LineTooLongError, ProtocolError, Roster
+from reactor import Listener, Reactor
 from tests.simulation.meaning import TOO_LONG
 from tests.simulation.model import PASSCODE, Model
 from tests.simulation.network import Address, ListeningSocket, Network, SimulatedSelector
@@ -23,24 +29,14 @@ from tests.simulation.network import Address, ListeningSocket, Network, Simulate
 class WatchedDispatcher(Dispatcher):
     """Tells the model what is asked of it, in order."""
 
-    def __init__(self, model: Model) -> None:
-        super().__init__(PASSCODE, lambda seconds: (2025, 9, 24, 12 + seconds // 3600, 31, 44, 2))
+    def __init__(self, model: Model, roster: Roster) -> None:
+        super().__init__(
+            PASSCODE, lambda seconds: (2025, 9, 24, 12 + seconds // 3600, 31, 44, 2), roster
+        )
         self._model = model
         self._is_asking_itself = False
 
-    def join(self, join: Join) -> Deliveries:
-        reason = self._model.judged(join.username, join.passcode)
-        try:
-            deliveries = super().join(join)
-        except ProtocolError as error:
-            if str(error) != reason:
-                self._model.blame(f"{join} was refused: {error}, not {reason!r}")
-            raise
-        if reason:
-            self._model.blame(f"{join} was let in, but {reason}")
-        return deliveries
-
-    def dispatch(self, username: str, line: bytes) -> Deliveries:
+    def dispatch(self, username: str, line: bytes) -> Event | None:
         self._model.typed(username, line)
         self._is_asking_itself = True
         try:
@@ -48,20 +44,20 @@ class WatchedDispatcher(Dispatcher):
         finally:
             self._is_asking_itself = False
 
-    def dispatch_plain(self, username: str, lines: bytes) -> Deliveries | None:
-        deliveries = super().dispatch_plain(username, lines)
-        if deliveries is not None:
+    def dispatch_plain(self, username: str, lines: bytes) -> Event | None:
+        event = super().dispatch_plain(username, lines)
+        if event is not None:
             for line in lines.removesuffix(b"\n").split(b"\n"):
                 self._model.typed(username, line)
-        return deliveries
+        return event
 
-    def refuse(self, username: str, error: ProtocolError) -> Deliveries:
+    def refuse(self, username: str, error: ProtocolError) -> Event:
         if not self._is_asking_itself:
             assert isinstance(error, LineTooLongError)
             self._model.typed(username, TOO_LONG)
         return super().refuse(username, error)
 
-    def leave(self, username: str) -> Deliveries:
+    def leave(self, username: str) -> Event:
         if not self._is_asking_itself:
             self._model.left(username)
         return super().leave(username)
@@ -75,49 +71,61 @@ class WatchedJournal(Journal):
         self._model = model
 
     def note_cut(self, address: str, username: str, reason: str) -> None:
-        host, _, port = address.rpartition(":")
-        self._model.cut((host, int(port)), username, reason)
+        self._model.cut(_as_address(address), username, reason)
         super().note_cut(address, username, reason)
 
 
-class WatchedSession(Session):
+class WatchedGuest(Guest):
     """Tells the model who was turned away, and who goes on."""
 
     def __init__(self, model: Model, room: Room, address: Address) -> None:
         super().__init__(room, *address)
+        self.refusal = ""
         self._model = model
-        self._peer_address = address
 
     def go_on(self) -> None:
-        self._model.goes_on(self._peer_address)
+        self._model.goes_on((self.source, self.port))
+        super().go_on()
+
+    def turn_away(self, error: ProtocolError) -> None:
+        self.refusal = str(error)
+        self._model.turned_away((self.source, self.port), str(error))
+        super().turn_away(error)
+
+    def drop(self, error: ProtocolError) -> None:
+        self._model.dropped((self.source, self.port), str(error))
+        super().drop(error)
+
+
+class WatchedMember(Member):
+    """Tells the model who goes on."""
+
+    def __init__(self, model: Model, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._model = model
+
+    def go_on(self) -> None:
+        self._model.goes_on(_as_address(self.address))
         self._model.is_late = True
         super().go_on()
         self._model.is_late = False
 
-    def turn_away(self, error: ProtocolError) -> None:
-        self._model.turned_away(self._peer_address, str(error))
-        super().turn_away(error)
-
-    def drop(self, error: ProtocolError) -> None:
-        self._model.dropped(self._peer_address, str(error))
-        super().drop(error)
-
 
 class WatchedRoom(Room):
     """Tells the model who was let in, who is heard and who has to wait, and when a turn has ended;
-    and remembers the session of each address."""
+    and remembers the guest of each address."""
 
     model: Model
 
     @property
-    def sessions(self) -> dict[Address, Session]:
+    def guests(self) -> dict[Address, WatchedGuest]:
         """All that were ever made."""
         return self.__dict__.setdefault("made", {})  # type: ignore[no-any-return]
 
-    def make_session(self, address: object) -> Session:
+    def make_guest(self, address: object) -> Guest:
         host, port = cast(Address, address)
-        session = self.sessions[host, port] = WatchedSession(self.model, self, (host, port))
-        return session
+        guest = self.guests[host, port] = WatchedGuest(self.model, self, (host, port))
+        return guest
 
     def refuse_at_the_door(self, address: object) -> bytes:
         words = super().refuse_at_the_door(address)
@@ -125,20 +133,24 @@ class WatchedRoom(Room):
             self.model.blame(f"{address!r} is refused with {words!r}")
         return words
 
-    def join(self, session: Session, username: str, deliveries: Deliveries) -> Cursor:
-        host, _, port = session.address.rpartition(":")
-        self.model.joined((host, int(port)), username)
-        return super().join(session, username, deliveries)
+    def join(self, guest: Guest, request: Join) -> None:
+        reason = self.model.judged(request.username, request.passcode)
+        super().join(guest, request)
+        refusal = cast(WatchedGuest, guest).refusal
+        if refusal != reason:
+            self.model.blame(f"{request} was answered {refusal!r}, not {reason!r}")
 
-    def deliver(self, deliveries: Deliveries, sender: Cursor) -> None:
-        self.model.heard(self.page_bytes, self.filled_bytes)
-        super().deliver(deliveries, sender)
+    def apply(self, event: Event) -> None:
+        if event.kind is Kind.JOINED:
+            self.model.joined(_as_address(self._claims[event.origin].address), event.origin)
+        elif event.kind is not Kind.LEFT:
+            self.model.heard(self.page_bytes, self.filled_bytes)
+        super().apply(event)
 
-    def wait_to_talk(self, session: Session) -> None:
-        host, _, port = session.address.rpartition(":")
+    def wait_to_talk(self, member: Member) -> None:
         is_full = self.fanout.is_held or self.filled_bytes >= ALL_PAGES * self.page_bytes
-        self.model.has_to_wait((host, int(port)), is_full)
-        super().wait_to_talk(session)
+        self.model.has_to_wait(_as_address(member.address), is_full)
+        super().wait_to_talk(member)
 
     def _let_waiting_talk(self) -> None:
         self.model.page_was_sent()
@@ -170,6 +182,7 @@ class Product(NamedTuple):
 
     reactor: Reactor
     room: WatchedRoom
+    roster: Roster
     journal: Journal
     listener: Listener
     console: Console
@@ -182,19 +195,28 @@ def make_product(
     model: Model,
     report: Callable[[], None],
     on_empty: Callable[[], None],
+    patch: pytest.MonkeyPatch,
 ) -> Product:
-    """All that is known here of how the product is made."""
+    """All that is known here of how the product is made. `patch` lasts as long as it does."""
+    patch.setattr(session, "Member", partial(WatchedMember, model))
     console = Console()
     reactor = Reactor(selector, network.clock, report, lambda: 0.0)
     journal = WatchedJournal(reactor, model)
-    dispatcher = WatchedDispatcher(model)
-    room = WatchedRoom(reactor, dispatcher, cast(Sink, console), journal, on_empty)
+    roster = Roster()
+    bus = LocalBus()
+    room = WatchedRoom(reactor, WatchedDispatcher(model, roster), roster, bus, journal, on_empty)
     room.model = model
+    bus.listen(lambda event: console.write(event.console))
     listener = Listener(
         reactor,
         cast(socket.socket, door),
-        room.make_session,
+        room.make_guest,
         room.gate.make_room,
         room.refuse_at_the_door,
     )
-    return Product(reactor, room, journal, listener, console)
+    return Product(reactor, room, roster, journal, listener, console)
+
+
+def _as_address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return host, int(port)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from chat.room import Session
+from chat.session import Member
 from reactor.fanout import Cursor
 from reactor.log import Log
 from tests.simulation import planted
@@ -116,7 +116,7 @@ def test_pages_that_are_never_dropped_are_found(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_one_who_leaves_in_silence_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "_part", lambda self: None)
+    monkeypatch.setattr(Member, "_leave", lambda self, why="": None)
     failure = failure_of(talk(Step("reset", 1)))
     assert failure
     assert "still a member" in failure.fault

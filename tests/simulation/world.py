@@ -91,6 +91,7 @@ class World:
             self.model,
             self._note_exception,
             self._note_empty,
+            patch,
         )
         self._idle_turns = 0
         self._largest_page = 0  # that could have been made so far, in bytes
@@ -276,7 +277,9 @@ class World:
             self.model.blame(f"{peer.username}: waits to write, and nothing is owed")
         outbound = connection.outbound
         if isinstance(outbound, Cursor) and len(outbound.splices) > peer.pieces + 1:
-            self.model.blame(f"{peer.username}: {len(outbound.splices)} splices, {peer.pieces} pieces")
+            self.model.blame(
+                f"{peer.username}: {len(outbound.splices)} splices, {peer.pieces} pieces"
+            )
 
     def _check_door(self) -> None:
         calls, door = self.door.calls_of_turn, self.door
@@ -342,7 +345,7 @@ class World:
                 model.blame(f"{peer.address} {peer.username} is still there")
             if peer.owed or peer.lines.lines:
                 model.blame(f"{peer.username}: {len(peer.owed)} owed, {peer.lines.lines} not taken")
-        usernames = self.product.room.dispatcher.usernames
+        usernames = self.product.roster.usernames
         if usernames != list(model.members):
             model.blame(f"members are {usernames}, not {list(model.members)}")
         if fanout.log.kept_bytes or fanout.is_held:
@@ -371,8 +374,8 @@ class World:
         ]
 
     def _connection_of(self, peer: Peer) -> Connection | None:
-        session = self.product.room.sessions.get(peer.address)
-        return session.connection if session else None
+        guest = self.product.room.guests.get(peer.address)
+        return guest.connection if guest else None
 
 
 def run(script: Script, tell: Callable[[str], None] | None = None) -> None:

@@ -1,0 +1,42 @@
+"""One order for everything that happens in the room.
+
+In: events, submitted by whatever causes them. Out: the same events, applied: each listener is told
+of each of them, in one order that is the same for all. Other machines may stand between the two one
+day; the local bus applies at once.
+
+A listener only queues and remembers. It never submits, or its event would overtake the one that is
+being applied: what follows from an event comes a step later (Reactor.call_soon).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from codec import Event
+
+Listener = Callable[[Event], None]
+
+
+class Bus(Protocol):
+    """Where events get their order."""
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with each event that is applied from here on, behind those before it."""
+
+    def submit(self, event: Event) -> None:
+        """Give `event` its place in the order. It is applied before this returns, or later."""
+
+
+class LocalBus:
+    """The order of a single server: that of the calls."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    def submit(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)

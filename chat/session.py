@@ -1,0 +1,314 @@
+"""The two protocols of a connection: Guest until it has joined, Member from then on.
+
+In: what one connection receives, and that it comes and goes. Out: requests to join and lines, one
+at a time or in blocks, handed to the room. Both know the room as a Host, and nothing behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from codec import (
+    EXPECTED_JOIN,
+    HANDSHAKE_TIMED_OUT,
+    TOO_MANY_ATTEMPTS,
+    Join,
+    LineDecoder,
+    LineTooLongError,
+    ProtocolError,
+    encode_line,
+    format_refusal,
+    handshake,
+    parse_join,
+)
+from reactor import Connection, Cursor, SlowReaderError, Timer
+
+HANDSHAKE_SECONDS = 20.0
+"""From accept to JOIN, however the bytes drip; enough for a person to type it into `nc`."""
+
+BLOCK_BYTES = 16 * 1024
+"""Most bytes of lines that are taken at once: more would overfill a page, since each line grows by
+the name in front of it."""
+
+WAITING_PAGES = 1
+"""How much of a turn is for members that had to wait for it, in pages."""
+
+ALL_PAGES = 2
+"""And how much for them and for those that speak up meanwhile: a line does not have to wait for the
+floods that came before it, nor they for lines without end."""
+
+LINES_PER_TURN = 256
+"""Most lines of one member that are taken one by one before the others have their turn. Lines that
+fill no page, blank ones and private ones, would otherwise keep them waiting for a whole read."""
+
+
+class Host(Protocol):
+    """What a guest or a member asks of the room."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call once, after so many seconds."""
+
+    def note_end(self, kind: str) -> None:
+        """A guest or a member is gone for a reason of its own."""
+
+    def forget(self, gone: Guest | Member) -> None:
+        """A connection is gone."""
+
+    def arrive(self, guest: Guest) -> None:
+        """A connection has been made."""
+
+    def ask(self, guest: Guest) -> bool:
+        """Whether the request of this guest may be judged now. If not, its `go_on` is called when
+        its turn has come, unless it is turned away."""
+
+    def join(self, guest: Guest, request: Join) -> None:
+        """Judge a request. The answer, at once or later, is `become_member` or `turn_away`."""
+
+    def note_refusal(self, guest: Guest, error: ProtocolError) -> None:
+        """A guest was told why it is not let in."""
+
+    def free_bytes(self, max_pages: int) -> int:
+        """How many bytes of lines may still be taken in this turn, if it is to send no more than
+        `max_pages`; none while the room is held."""
+
+    def wait_to_talk(self, member: Member) -> None:
+        """Call the member's `go_on` once it may talk, after those that wait already."""
+
+    def take_plain(self, member: Member, lines: bytes) -> bool:
+        """Take all of `lines` at once, if they are plain; False if one of them is not."""
+
+    def take_line(self, member: Member, line: bytes) -> bool:
+        """Take one line; whether it was the member's last word."""
+
+    def refuse_line(self, member: Member, error: LineTooLongError) -> None:
+        """Tell a member why its line was not taken."""
+
+    def leave(self, member: Member) -> None:
+        """A member is gone without a word."""
+
+    def note_cut(self, member: Member, error: SlowReaderError) -> None:
+        """A member was cut."""
+
+
+class Guest:
+    """A connection that has not joined: its one request, and the time it has for it."""
+
+    __slots__ = ("_deadline", "_decoder", "_host", "_request", "connection", "port", "source")
+
+    def __init__(self, host: Host, source: str, port: int) -> None:
+        self.connection: Connection
+        self.source = source
+        self.port = port
+        self._host = host
+        self._decoder = LineDecoder(handshake.MAX_JOIN_BYTES)
+        self._request: Join | None = None  # which has no answer yet
+        self._deadline = host.call_later(HANDSHAKE_SECONDS, self._time_out)
+
+    # For the connection.
+
+    def connection_made(self, connection: Connection) -> None:
+        self.connection = connection
+        self._host.arrive(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._decoder.feed_data(data)
+        try:
+            line = self._decoder.next_line()
+            if line is None:
+                return
+            self._request = parse_join(line)
+        except ProtocolError:
+            self.turn_away(ProtocolError(EXPECTED_JOIN))
+            return
+        if self._host.ask(self):
+            self._host.join(self, self._request)
+        if self._request:
+            self.connection.pause_reading()  # what comes behind the request waits with it
+
+    def eof_received(self) -> None:
+        self.connection.close()
+
+    def flushed(self) -> None:
+        pass
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._deadline.is_pending:
+            self._deadline.cancel()
+            self._host.note_end("never joined")
+        self._host.forget(self)
+
+    # For the room.
+
+    @property
+    def address(self) -> str:
+        """Where it comes from, for people."""
+        return f"{self.source}:{self.port}"
+
+    def go_on(self) -> None:
+        """The turn of its request has come."""
+        self.connection.call(self._go_on)
+
+    def become_member(self, username: str, cursor: Cursor, max_line_bytes: int) -> Member:
+        """It is let in: a Member takes over the connection, and what was received behind JOIN."""
+        self._request = None
+        self._deadline.cancel()
+        self._decoder.max_line_bytes = max_line_bytes
+        member = Member(self._host, self, self._decoder, username, cursor)
+        self.connection.protocol = member
+        return member
+
+    def turn_away(self, error: ProtocolError) -> None:
+        """Say why it is not let in, and end politely."""
+        self._host.note_refusal(self, error)
+        self.connection.write(encode_line(format_refusal(error)))
+        self.dismiss()
+
+    def drop(self, error: ProtocolError) -> None:
+        """The same, at once; a guest that was turned away before has heard why."""
+        if not self.connection.is_closing:
+            self.turn_away(error)
+        self.connection.close_at_once()
+
+    def dismiss(self) -> None:
+        """End the connection without a word."""
+        self._request = None
+        self._decoder = LineDecoder()  # what it has said is not worth the memory any more
+        self._deadline.cancel()
+        self.connection.close()
+
+    # Details.
+
+    def _go_on(self) -> None:
+        if self.connection.is_lost():
+            self.connection.abort()  # it was not read while it waited
+        elif self._request:
+            self._host.join(self, self._request)
+
+    def _time_out(self) -> None:
+        if not self.connection.is_closing:
+            reason = TOO_MANY_ATTEMPTS if self._request else HANDSHAKE_TIMED_OUT
+            self.turn_away(ProtocolError(reason))
+
+
+class Member:
+    """A connection that has joined: what it types, as fast as the room takes it."""
+
+    __slots__ = (
+        "_decoder",
+        "_has_left",
+        "_host",
+        "_port",
+        "_source",
+        "connection",
+        "cursor",
+        "username",
+    )
+
+    def __init__(
+        self, host: Host, guest: Guest, decoder: LineDecoder, username: str, cursor: Cursor
+    ) -> None:
+        self.connection = guest.connection
+        self.username = username
+        self.cursor = cursor
+        self._host = host
+        self._source = guest.source
+        self._port = guest.port
+        self._decoder = decoder
+        self._has_left = False
+
+    # For the connection.
+
+    def connection_made(self, connection: Connection) -> None:
+        pass
+
+    def data_received(self, data: bytes) -> None:
+        self._decoder.feed_data(data)
+        self._take_lines(ALL_PAGES)
+
+    def eof_received(self) -> None:
+        # An unfinished line is not taken: it may have been cut short.
+        self._leave("end of stream")
+        self.connection.close()
+
+    def flushed(self) -> None:
+        pass
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if isinstance(error, SlowReaderError):
+            self._host.note_cut(self, error)
+            self._leave()
+        else:
+            self._leave("connection lost")
+        self._host.forget(self)
+
+    # For the room.
+
+    @property
+    def address(self) -> str:
+        """Where it comes from, for people."""
+        return f"{self._source}:{self._port}"
+
+    def begin(self) -> None:
+        """Take what came in one piece with the request to join."""
+        self.connection.call(lambda: self._resume(ALL_PAGES))
+
+    def go_on(self) -> None:
+        """Take the lines that had to wait."""
+        self.connection.call(lambda: self._resume(WAITING_PAGES))
+
+    def dismiss(self) -> None:
+        """End the connection without a word to the others."""
+        self._has_left = True
+        self.connection.close()
+
+    # Details.
+
+    def _resume(self, max_pages: int) -> None:
+        if self._take_lines(max_pages):
+            self.connection.resume_reading()
+
+    def _take_lines(self, max_pages: int) -> bool:
+        """Take every line that is complete; False if some have to wait."""
+        singly = 0  # how many lines are known to be not all plain
+        lines_left = LINES_PER_TURN
+        while not self.connection.is_closing:
+            free_bytes = self._host.free_bytes(max_pages)
+            if not lines_left or free_bytes <= 0 or self.cursor.has_private_backlog:
+                self.connection.pause_reading()
+                self._host.wait_to_talk(self)
+                return False
+            if not singly:
+                lines = self._decoder.peek_lines(min(BLOCK_BYTES, free_bytes))
+                if lines and self._host.take_plain(self, lines):
+                    self._decoder.drop(len(lines))
+                    continue
+                singly = lines.count(b"\n")
+            if not self._take_line():
+                break
+            singly = max(0, singly - 1)
+            lines_left -= 1
+        return True
+
+    def _take_line(self) -> bool:
+        """Take the next line; False if none is complete."""
+        try:
+            line = self._decoder.next_line()
+        except LineTooLongError as error:
+            self._host.refuse_line(self, error)
+            return True
+        if line is None:
+            return False
+        if self._host.take_line(self, line):
+            self._has_left = True
+            self._host.note_end(":Exit")
+            self.connection.close()
+        return True
+
+    def _leave(self, why: str = "") -> None:
+        if self._has_left:
+            return
+        self._has_left = True
+        if why:
+            self._host.note_end(why)
+        self._host.leave(self)
