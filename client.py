@@ -3,20 +3,27 @@
 Standard output carries what the assignment names and nothing else; the rest goes to standard error.
 """
 
-from __future__ import annotations
-
+import os
 import signal
+import sys
+
+if sys.version_info < (3, 10):  # which this file can be read by
+    sys.stderr.write("error: Python 3.10 or newer is needed; this is %s\n" % sys.version.split()[0])
+    sys.exit(2)
 
 if __name__ == "__main__":
     # First of all: until the loop listens to it, Ctrl-C ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import sys
+HERE = os.path.dirname(os.path.realpath(__file__))
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)  # -I, -P and PYTHONSAFEPATH leave it out
 
 from cli.flags import complain, parse_client_flags, say
 from codec import Join, ProtocolError, format_join
-from reactor import reserve_standard_descriptors
+from reactor import Reactor, format_exception, reserve_standard_descriptors
 from terminal.dial import connect
+from terminal.plain import PlainScreen
 from terminal.session import Client
 
 
@@ -34,9 +41,9 @@ def main() -> int:
         reason = getattr(error, "strerror", None) or str(error)
         complain(f"error: cannot connect to {flags.host} port {flags.port}: {reason}")
         return 1
-    client = Client(flags.host, flags.port, sock, join_line)
-    client.run()
-    return client.exit_status
+    reactor = Reactor(report=lambda: screen.complain(format_exception()))
+    screen = PlainScreen(reactor)
+    return Client(reactor, screen, sock, join_line, flags.host, flags.port).run()
 
 
 if __name__ == "__main__":

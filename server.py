@@ -4,22 +4,32 @@ Puts together a Reactor, a Listener and a Room, and ends them when a signal asks
 output carries what the assignment names and nothing else; the rest goes to standard error.
 """
 
-from __future__ import annotations
-
+import os
 import signal
+import sys
+
+if sys.version_info < (3, 10):  # which this file can be read by
+    sys.stderr.write("error: Python 3.10 or newer is needed; this is %s\n" % sys.version.split()[0])
+    sys.exit(2)
 
 if __name__ == "__main__":
     # First of all: until the loop listens to it, Ctrl-C ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+HERE = os.path.dirname(os.path.realpath(__file__))
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)  # -I, -P and PYTHONSAFEPATH leave it out
+
 import errno
-import sys
 import time
 
-from codec import Dispatcher, Roster
-from cli.flags import ServerFlags, complain, parse_server_flags
+from chat import journal
 from chat.bus import LocalBus
 from chat.journal import Journal
+from chat.room import Room
+from cli import limits
+from cli.flags import ServerFlags, complain, parse_server_flags
+from codec import Dispatcher, Roster
 from reactor import (
     Listener,
     Reactor,
@@ -32,10 +42,12 @@ from reactor import (
     raise_descriptor_limit,
     reserve_standard_descriptors,
 )
-from chat.room import Room
 
 HOST = "127.0.0.1"
 """The assignment: "Your server should bind to 127.0.0.1 as the host"."""
+
+FEATURES = (journal.add_flags, limits.add_flags)
+"""What has flags of its own."""
 
 OWN_DESCRIPTORS = 16
 """Standard streams, selector, signals, listener, and a few to spare: the rest is for members."""
@@ -54,19 +66,10 @@ class Server:
         self._reactor = Reactor(report=self._report)
         self._stderr = Sink(self._reactor, 2)
         self._console = Sink(
-            self._reactor,
-            1,
-            on_dropped=self._tell_dropped,
-            on_error=lambda error: self._log(f"warning: standard output: {error.strerror}"),
+            self._reactor, 1, on_dropped=self._tell_dropped, on_error=self._tell_failed
         )
         self._journal = Journal(self._reactor, self._log, flags.verbose)
-        roster = Roster()
-        dispatcher = Dispatcher(flags.passcode, _local_time, roster)
-        bus = LocalBus()
-        self._room = Room(
-            self._reactor, dispatcher, roster, bus, self._journal, on_empty=self._reactor.stop
-        )
-        bus.listen(lambda event: self._console.write(event.console))
+        self._room = self._make_room(flags.passcode)
         self._listener = Listener(
             self._reactor,
             sock,
@@ -82,7 +85,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until a signal asks to end, and then until everyone has been told."""
-        Signals(self._reactor, ending_signals(), self._shut_down)
+        signals = Signals(self._reactor, ending_signals(), self._shut_down)
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
         self._console.flush()
         # The first JOIN and the first failure need these, and may come when there is no descriptor
@@ -96,6 +99,16 @@ class Server:
         if self._console.unwritten_lines:
             self._tell_dropped(self._console.unwritten_lines)
         self._stderr.flush()
+        self._room.close()
+        signals.close()
+
+    def _make_room(self, passcode: bytes) -> Room:
+        roster = Roster()
+        dispatcher = Dispatcher(passcode, _local_time, roster)
+        bus = LocalBus()
+        room = Room(self._reactor, dispatcher, roster, bus, self._journal, self._reactor.stop)
+        bus.listen(lambda event: self._console.write(event.console))
+        return room
 
     def _shut_down(self, number: int) -> None:
         if self._is_shutting_down:
@@ -117,20 +130,17 @@ class Server:
     def _tell_dropped(self, lines: int) -> None:
         self._log(f"warning: standard output: {lines} lines not shown")
 
+    def _tell_failed(self, error: OSError) -> None:
+        self._log(f"warning: standard output: {error.strerror}")
+
 
 def _local_time(seconds: int) -> time.struct_time:
     return time.localtime(time.time() + seconds)
 
 
-def _format_limits() -> str:
-    from cli import limits  # which parses sources: a server that serves has no use for it
-
-    return limits.format_limits()
-
-
 def main() -> int:
     closed = reserve_standard_descriptors()
-    flags = parse_server_flags(None, _format_limits)
+    flags = parse_server_flags(None, FEATURES)
     try:
         server = Server(flags)
     except OSError as error:

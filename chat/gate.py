@@ -17,26 +17,34 @@ algorithm): one time for each source, when its budget will be whole again.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from codec import SERVER_FULL, TOO_MANY_ATTEMPTS, TOO_MANY_CONNECTIONS, ProtocolError
 from reactor import Reactor
 
-POOL_CONNECTIONS = 128
-"""Connections that are not members, those that were refused and linger included."""
+POOL_CONNECTIONS: Annotated[
+    int,
+    "Connections that are not members, those that were refused and linger included.",
+] = 128
 
-BURST_ATTEMPTS = 20
-"""Wrong passcodes of one source that are judged at once: a class behind one address mistypes."""
+BURST_ATTEMPTS: Annotated[
+    int,
+    "Wrong passcodes of one source that are judged at once: a class behind one address mistypes.",
+] = 20
 
-ATTEMPT_SECONDS = 5.0
-"""Time for each wrong passcode beyond those: 17,280 guesses a day, of the 60 million that five
-letters of one case and digits make."""
+ATTEMPT_SECONDS: Annotated[
+    float,
+    "Time for each wrong passcode beyond those: 17,280 guesses a day, of the 60 million that "
+    "five letters of one case and digits make.",
+] = 5.0
 
-MAX_WAITING_REQUESTS = 16
-"""Requests of one source that wait for their turn."""
+MAX_WAITING_REQUESTS: Annotated[int, "Requests of one source that wait for their turn."] = 16
 
-MAX_SOURCES = 4096
-"""Sources whose wrong passcodes are remembered; beyond, that which was wrong longest ago is not."""
+MAX_SOURCES: Annotated[
+    int,
+    "Sources whose wrong passcodes are remembered; beyond, that which was wrong longest ago "
+    "is not.",
+] = 4096
 
 
 class Guest(Protocol):

@@ -8,14 +8,27 @@ stranger chose.
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from collections.abc import Callable
+from typing import Annotated
 
 from codec import ProtocolError
 from reactor import Reactor
 
-SECONDS_PER_LINE = 1.0
-"""Time between two lines of one kind: a flood of refusals fills no disk."""
+SECONDS_PER_LINE: Annotated[
+    float,
+    "Time between two lines of one kind: a flood of refusals fills no disk.",
+] = 1.0
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add -verbose."""
+    parser.add_argument(
+        *("-verbose", "--verbose"),
+        action="store_true",
+        help="tell on standard error who is refused and why",
+    )
 
 
 class Journal:

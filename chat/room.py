@@ -92,6 +92,11 @@ class Room:
             guest_or_member.dismiss()
         self._look_whether_empty()
 
+    def close(self) -> None:
+        """Close the connections that are left when `shut_down` has had its time."""
+        for guest_or_member in list(self._sessions):
+            guest_or_member.connection.close_at_once()
+
     # For the bus.
 
     def apply(self, event: Event) -> None:

@@ -7,7 +7,7 @@ at a time or in blocks, handed to the room. Both know the room as a Host, and no
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from codec import (
     EXPECTED_JOIN,
@@ -24,23 +24,34 @@ from codec import (
 )
 from reactor import Connection, Cursor, SlowReaderError, Timer
 
-HANDSHAKE_SECONDS = 20.0
-"""From accept to JOIN, however the bytes drip; enough for a person to type it into `nc`."""
+HANDSHAKE_SECONDS: Annotated[
+    float,
+    "From accept to JOIN, however the bytes drip; enough for a person to type it into `nc`.",
+] = 20.0
 
-BLOCK_BYTES = 16 * 1024
-"""Most bytes of lines that are taken at once: more would overfill a page, since each line grows by
-the name in front of it."""
+BLOCK_BYTES: Annotated[
+    int,
+    "Most bytes of lines that are taken at once: more would overfill a page, since each line "
+    "grows by the name in front of it.",
+] = 16 * 1024
 
-WAITING_PAGES = 1
-"""How much of a turn is for members that had to wait for it, in pages."""
+WAITING_PAGES: Annotated[
+    int,
+    "How much of a turn is for members that had to wait for it, in pages.",
+] = 1
 
-ALL_PAGES = 2
-"""And how much for them and for those that speak up meanwhile: a line does not have to wait for the
-floods that came before it, nor they for lines without end."""
+ALL_PAGES: Annotated[
+    int,
+    "And how much for them and for those that speak up meanwhile: a line does not have to "
+    "wait for the floods that came before it, nor they for lines without end.",
+] = 2
 
-LINES_PER_TURN = 256
-"""Most lines of one member that are taken one by one before the others have their turn. Lines that
-fill no page, blank ones and private ones, would otherwise keep them waiting for a whole read."""
+LINES_PER_TURN: Annotated[
+    int,
+    "Most lines of one member that are taken one by one before the others have their turn. "
+    "Lines that fill no page, blank ones and private ones, would otherwise keep them waiting "
+    "for a whole read.",
+] = 256
 
 
 class Host(Protocol):

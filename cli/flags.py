@@ -1,4 +1,4 @@
-"""The command lines of both programs.
+"""The command lines of both programs: what each always takes. A feature adds its own flags.
 
 In: an argument vector. Out: the values of the flags, checked; or one line on standard error and
 exit status 2. A flag is written `-port 1`, `-port=1`, `--port 1` or `--port=1`, whole and in any
@@ -13,7 +13,7 @@ import os
 import re
 import select
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from codec import decode_text, handshake, has_control_or_line_end
@@ -24,6 +24,10 @@ HELP_COLUMNS = 80
 
 _PORT = re.compile(r"0*[0-9]{1,5}")  # int() and isdigit() know digits of other scripts too
 _ASSIGNMENT_PASSCODE = re.compile(rb"[A-Za-z0-9]{1,5}")
+
+
+AddFlags = Callable[[argparse.ArgumentParser], None]
+"""A feature's own: adds its flags, each in both spellings."""
 
 
 class ServerFlags(argparse.Namespace):
@@ -45,10 +49,10 @@ class ClientFlags(argparse.Namespace):
 
 
 def parse_server_flags(
-    argv: Sequence[str] | None = None, format_limits: Callable[[], str] = str
+    argv: Sequence[str] | None = None, features: Iterable[AddFlags] = ()
 ) -> ServerFlags:
-    """Read the server's command line, by default the process's own. -limits shows what
-    `format_limits` gives."""
+    """Read the server's command line, by default the process's own, with the flags of `features`
+    behind those that it always has."""
     parser = _FlagParser(
         usage="python3 server.py -start -port <port> -passcode <passcode> [-strict] [-verbose]",
         description="A chat room on 127.0.0.1.",
@@ -62,12 +66,8 @@ def parse_server_flags(
     parser.add_flag(
         "strict", action="store_true", help="refuse a passcode that is not 1 to 5 letters or digits"
     )
-    parser.add_flag(
-        "verbose", action="store_true", help="tell on standard error who is refused and why"
-    )
-    parser.add_flag(
-        "limits", action=_Show, text=format_limits, help="show what everybody is held to and exit"
-    )
+    for add_flags in features:
+        add_flags(parser)
     flags = parser.parse_args(argv, ServerFlags())
     if not _ASSIGNMENT_PASSCODE.fullmatch(flags.passcode):
         complaint = "the passcode is not 1 to 5 letters or digits, as the assignment asks"
@@ -163,7 +163,7 @@ class _FlagParser(argparse.ArgumentParser):
         return []
 
 
-class _Show(argparse.Action):
+class Show(argparse.Action):
     """A flag that shows a text and ends the program, whatever else is missing."""
 
     def __init__(self, option_strings: Sequence[str], text: Callable[[], str], **rest: Any) -> None:

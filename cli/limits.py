@@ -1,7 +1,7 @@
-"""Every limit of the server in one table: `python3 server.py -limits` prints it.
+"""Every limit of the server in one table, and the flag that prints it: `server.py -limits`.
 
 A limit is a constant of the module where it acts, with its unit at the end of its name and its
-reason below it. That is where it is set, in code, before the server is made:
+reason in its annotation. That is where it is set, in code, before the server is made:
 
     from chat import gate
     gate.POOL_CONNECTIONS = 32
@@ -9,11 +9,9 @@ reason below it. That is where it is set, in code, before the server is made:
 
 from __future__ import annotations
 
-import ast
-from itertools import pairwise
-from pathlib import Path
+import argparse
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 
 import codec.framing
 import codec.handshake
@@ -25,6 +23,7 @@ import reactor.log
 import reactor.loop
 import reactor.stdio
 from chat import gate, journal, session
+from cli.flags import Show
 
 LIMITED: tuple[ModuleType, ...] = (
     gate,
@@ -52,6 +51,16 @@ class Limit(NamedTuple):
     reason: str
 
 
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add -limits."""
+    parser.add_argument(
+        *("-limits", "--limits"),
+        action=Show,
+        text=format_limits,
+        help="show what everybody is held to and exit",
+    )
+
+
 def limits() -> list[Limit]:
     """All of them as they are set now, module by module."""
     return [limit for module in LIMITED for limit in _limits_of(module)]
@@ -65,16 +74,10 @@ def format_limits() -> str:
 
 
 def _limits_of(module: ModuleType) -> list[Limit]:
-    """Each public constant of `module` that is a number with a docstring of its own."""
-    body = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
-    found = []
-    for statement, below in pairwise(body):
-        match statement, below:
-            case (
-                ast.Assign(targets=[ast.Name(id=name)]),
-                ast.Expr(value=ast.Constant(value=str(reason))),
-            ):
-                value = getattr(module, name)
-                if isinstance(value, (int, float)) and not name.startswith("_"):
-                    found.append(Limit(module.__name__, name, value, " ".join(reason.split())))
-    return found
+    """Each constant of `module` whose annotation holds a reason."""
+    hints = get_type_hints(module, include_extras=True)
+    return [
+        Limit(module.__name__, name, getattr(module, name), hint.__metadata__[0])
+        for name, hint in hints.items()
+        if hasattr(hint, "__metadata__")
+    ]

@@ -11,11 +11,15 @@ certain, so a line end that comes late, or never, costs nothing.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from codec.errors import ProtocolError
 
-MAX_LINE_BYTES = 4096
-"""Bytes of one line of chat, typed or shown, without its line end: 40 times the 100 characters
-that the assignment asks for, so that nobody meets it by talking."""
+MAX_LINE_BYTES: Annotated[
+    int,
+    "Bytes of one line of chat, typed or shown, without its line end: 40 times the 100 "
+    "characters that the assignment asks for, so that nobody meets it by talking.",
+] = 4096
 
 LINE_TOO_LONG = "Message too long"
 

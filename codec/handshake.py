@@ -11,19 +11,25 @@ without it nobody learns anything else.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from codec.errors import ProtocolError
 from codec.text import decode_text
 
-MAX_USERNAME_CHARACTERS = 8
-"""The assignment: "The display name is a maximum of 8 characters long"."""
+MAX_USERNAME_CHARACTERS: Annotated[
+    int,
+    'The assignment: "The display name is a maximum of 8 characters long".',
+] = 8
 
-MAX_JOIN_BYTES = 256
-"""Bytes of a JOIN line without its line end: all that a stranger may make a server keep."""
+MAX_JOIN_BYTES: Annotated[
+    int,
+    "Bytes of a JOIN line without its line end: all that a stranger may make a server keep.",
+] = 256
 
-MAX_PASSCODE_BYTES = MAX_JOIN_BYTES - len("JOIN  ") - MAX_USERNAME_CHARACTERS
-"""Bytes of the longest passcode that every username can present. Set it with the two above."""
+MAX_PASSCODE_BYTES: Annotated[
+    int,
+    "Bytes of the longest passcode that every username can present. Set it with the two above.",
+] = MAX_JOIN_BYTES - len("JOIN  ") - MAX_USERNAME_CHARACTERS
 
 OK = "OK"
 EXPECTED_JOIN = "Expected: JOIN <username> <passcode>"

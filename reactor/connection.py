@@ -30,22 +30,29 @@ import contextlib
 import socket
 from collections.abc import Callable
 from enum import Enum, IntEnum
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from reactor.loop import READ, WRITE, Reactor
 from reactor.outbound import Buffer, Bytes, Outbound
 from reactor.timers import Timer
 from reactor.transport import Transport
 
-READ_BYTES = 64 * 1024
-"""Most bytes read from one peer in one turn, so that a flood costs its sender's turn alone."""
+READ_BYTES: Annotated[
+    int,
+    "Most bytes read from one peer in one turn, so that a flood costs its sender's turn alone.",
+] = 64 * 1024
 
-LINGER_SECONDS = 2.0
-"""Longest that `close` waits for a peer to take our last words and to end its half."""
+LINGER_SECONDS: Annotated[
+    float,
+    "Longest that `close` waits for a peer to take our last words and to end its half.",
+] = 2.0
 
-LINGER_BYTES = 1024 * 1024
-"""Most bytes read and dropped from a peer that goes on talking when we have said our last: more
-than two socket buffers hold, so that what was said before our last word does not cost it."""
+LINGER_BYTES: Annotated[
+    int,
+    "Most bytes read and dropped from a peer that goes on talking when we have said our last: "
+    "more than two socket buffers hold, so that what was said before our last word does not "
+    "cost it.",
+] = 1024 * 1024
 
 
 class Sending(IntEnum):

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from reactor.connection import OPEN, Connection
 from reactor.flow import Lag, SlowReaderError
@@ -29,35 +29,52 @@ from reactor.loop import Reactor
 from reactor.outbound import MAX_PIECES, Bytes
 from reactor.timers import Timer
 
-PAGE_BYTES = 256 * 1024
-"""What a page holds at most: whoever feeds the log lets the turn end before feeding more."""
+PAGE_BYTES: Annotated[
+    int,
+    "What a page holds at most: whoever feeds the log lets the turn end before feeding more.",
+] = 256 * 1024
 
-MIN_PAGE_BYTES = 4 * 1024
-"""What a page may always hold, however many members there are: each send costs the same anyway."""
+MIN_PAGE_BYTES: Annotated[
+    int,
+    "What a page may always hold, however many members there are: each send costs the same anyway.",
+] = 4 * 1024
 
-TURN_SECONDS = 0.04
-"""How long a turn should last at most: a line may wait for the end of one, and for its own."""
+TURN_SECONDS: Annotated[
+    float,
+    "How long a turn should last at most: a line may wait for the end of one, and for its own.",
+] = 0.04
 
-MIN_TURN_BYTES = 4 * 1024 * 1024
-"""What a page for each member comes to, all members together, in the first turn of a flood. From
-there on it grows while a turn takes less than half of TURN_SECONDS, and is halved when one takes
-longer than TURN_SECONDS, or was not half used."""
+MIN_TURN_BYTES: Annotated[
+    int,
+    "What a page for each member comes to, all members together, in the first turn of a "
+    "flood. From there on it grows while a turn takes less than half of TURN_SECONDS, and is "
+    "halved when one takes longer than TURN_SECONDS, or was not half used.",
+] = 4 * 1024 * 1024
 
-TURN_STEP_BYTES = 2 * 1024 * 1024
-"""By how much it grows each turn. A kernel that takes 4 GB/s for members who read may take a
-twentieth of that for those who do not, since it has to find memory for all of it: small steps come
-to that edge at a small stride."""
+TURN_STEP_BYTES: Annotated[
+    int,
+    "By how much it grows each turn. A kernel that takes 4 GB/s for members who read may take "
+    "a twentieth of that for those who do not, since it has to find memory for all of it: "
+    "small steps come to that edge at a small stride.",
+] = 2 * 1024 * 1024
 
-MAX_TURN_BYTES = 64 * 1024 * 1024
-"""How far it grows. Large turns are worth it: with 64 MiB a thousand members are served 1.2 times
-as fast as with 32, and 1.6 times as fast as with 16."""
+MAX_TURN_BYTES: Annotated[
+    int,
+    "How far it grows. Large turns are worth it: with 64 MiB a thousand members are served "
+    "1.2 times as fast as with 32, and 1.6 times as fast as with 16.",
+] = 64 * 1024 * 1024
 
-MAX_PRIVATE_BYTES = 32 * 1024 * 1024
-"""What may be unsent of all that was written to single members, in sum. The log is shared however
-many do not read it, and this is not: beyond it those who are owed most of it are cut."""
+MAX_PRIVATE_BYTES: Annotated[
+    int,
+    "What may be unsent of all that was written to single members, in sum. The log is shared "
+    "however many do not read it, and this is not: beyond it those who are owed most of it "
+    "are cut.",
+] = 32 * 1024 * 1024
 
-RETRY_SECONDS = 0.1
-"""How long to wait after a turn that could not be ended, for want of memory say."""
+RETRY_SECONDS: Annotated[
+    float,
+    "How long to wait after a turn that could not be ended, for want of memory say.",
+] = 0.1
 
 
 class Splice(NamedTuple):

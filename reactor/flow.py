@@ -18,33 +18,49 @@ three bytes now and then makes progress and is cut all the same (CVE-2019-9511).
 
 from __future__ import annotations
 
-SEND_QUEUE_BYTES = 1024 * 1024
-"""Unsent bytes that make a reader *behind*: some 20,000 lines of chat."""
+from typing import Annotated
 
-HELD_QUEUE_BYTES = 4 * 1024 * 1024
-"""Unsent bytes from which the room is held for one who drains well even while it pauses: over a
-long way bytes are taken in bursts, and this has to stay well below what cuts."""
+SEND_QUEUE_BYTES: Annotated[
+    int,
+    "Unsent bytes that make a reader *behind*: some 20,000 lines of chat.",
+] = 1024 * 1024
 
-MAX_SEND_QUEUE_BYTES = 8 * 1024 * 1024
-"""Unsent bytes at which one who does not drain well is cut at once: the memory it may pin."""
+HELD_QUEUE_BYTES: Annotated[
+    int,
+    "Unsent bytes from which the room is held for one who drains well even while it pauses: "
+    "over a long way bytes are taken in bursts, and this has to stay well below what cuts.",
+] = 4 * 1024 * 1024
 
-BEHIND_SECONDS = 1.0
-"""How long one may be behind without draining well, all such windows together."""
+MAX_SEND_QUEUE_BYTES: Annotated[
+    int,
+    "Unsent bytes at which one who does not drain well is cut at once: the memory it may pin.",
+] = 8 * 1024 * 1024
 
-DRAIN_SECONDS = 0.1
-"""The window in which it is judged whether a reader drains well. The first begins when it falls
-behind, so that what its kernel took before says nothing, and the doubt is in its favour until it
-ends: one that has stopped reading cannot hold the room for longer."""
+BEHIND_SECONDS: Annotated[
+    float,
+    "How long one may be behind without draining well, all such windows together.",
+] = 1.0
 
-PAUSE_SECONDS = 0.03
-"""How long the room is held for one who takes nothing: longer than a live process is kept from
-reading, shorter than anybody notices. Of a thousand who stop at once, none holds it for longer."""
+DRAIN_SECONDS: Annotated[
+    float,
+    "The window in which it is judged whether a reader drains well. The first begins when it "
+    "falls behind, so that what its kernel took before says nothing, and the doubt is in its "
+    "favour until it ends: one that has stopped reading cannot hold the room for longer.",
+] = 0.1
 
-DRAIN_BYTES = 32 * 1024
-"""What a reader must take in DRAIN_SECONDS to be waited for: 320 KiB/s, half a send buffer."""
+PAUSE_SECONDS: Annotated[
+    float,
+    "How long the room is held for one who takes nothing: longer than a live process is kept "
+    "from reading, shorter than anybody notices. Of a thousand who stop at once, none holds "
+    "it for longer.",
+] = 0.03
 
-STALL_SECONDS = 10.0
-"""How long one may take no byte of what it is owed."""
+DRAIN_BYTES: Annotated[
+    int,
+    "What a reader must take in DRAIN_SECONDS to be waited for: 320 KiB/s, half a send buffer.",
+] = 32 * 1024
+
+STALL_SECONDS: Annotated[float, "How long one may take no byte of what it is owed."] = 10.0
 
 
 class SlowReaderError(ConnectionError):

@@ -12,34 +12,51 @@ import os
 import resource
 import socket
 from collections.abc import Callable
+from typing import Annotated
 
 from reactor.connection import Connection, StreamProtocol
 from reactor.loop import READ, Reactor
 from reactor.transport import SocketTransport, Transport
 
-BACKLOG = 1024
-"""Peers that the kernel keeps waiting for `accept` (listen(2); it may keep fewer, somaxconn)."""
+BACKLOG: Annotated[
+    int,
+    "Peers that the kernel keeps waiting for `accept` (listen(2); it may keep fewer, somaxconn).",
+] = 1024
 
-ACCEPTS_PER_TURN = 128
-"""Most newcomers of one turn, so that a storm of them does not keep the others waiting."""
+ACCEPTS_PER_TURN: Annotated[
+    int,
+    "Most newcomers of one turn, so that a storm of them does not keep the others waiting.",
+] = 128
 
-REST_SECONDS = 0.1
-"""How long to wait for a descriptor or memory to come free. Without it the loop would spin: the
-peer that cannot be accepted stays ready."""
+REST_SECONDS: Annotated[
+    float,
+    "How long to wait for a descriptor or memory to come free. Without it the loop would "
+    "spin: the peer that cannot be accepted stays ready.",
+] = 0.1
 
-SEND_BUFFER_BYTES = 64 * 1024
-"""SO_SNDBUF of every accepted socket (Linux doubles it). Half of it costs five times the CPU in a
-blast; the kernel's own choice hides 3.9 MB for each peer that has stopped reading."""
+SEND_BUFFER_BYTES: Annotated[
+    int,
+    "SO_SNDBUF of every accepted socket (Linux doubles it). Half of it costs five times the "
+    "CPU in a blast; the kernel's own choice hides 3.9 MB for each peer that has stopped "
+    "reading.",
+] = 64 * 1024
 
-KEEPALIVE_IDLE_SECONDS = 25
-"""Silence after which the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE)."""
+KEEPALIVE_IDLE_SECONDS: Annotated[
+    int,
+    "Silence after which the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE).",
+] = 25
 
-KEEPALIVE_INTERVAL_SECONDS = 10
-"""Time between such questions; three without an answer and the peer is gone (TCP_KEEPINTVL)."""
+KEEPALIVE_INTERVAL_SECONDS: Annotated[
+    int,
+    "Time between such questions; three without an answer and the peer is gone (TCP_KEEPINTVL).",
+] = 10
 
-UNANSWERED_SECONDS = 50
-"""Longest that sent bytes stay unacknowledged (TCP_USER_TIMEOUT). With the two above, whoever
-vanishes without a FIN is noticed within a minute, and a link may be down for half of it."""
+UNANSWERED_SECONDS: Annotated[
+    int,
+    "Longest that sent bytes stay unacknowledged (TCP_USER_TIMEOUT). With the two above, "
+    "whoever vanishes without a FIN is noticed within a minute, and a link may be down for "
+    "half of it.",
+] = 50
 
 _NO_DESCRIPTOR_LEFT = frozenset({errno.EMFILE, errno.ENFILE})
 

@@ -7,12 +7,15 @@ without a copy. Pages in front of a position are forgotten when the owner says s
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import Annotated
 
 from reactor.outbound import Bytes
 
-SMALL_PAGE_BYTES = 16 * 1024
-"""A page below this is joined with the next when somebody still needs it, so that quiet talk past
-a slow reader costs bytes and not objects."""
+SMALL_PAGE_BYTES: Annotated[
+    int,
+    "A page below this is joined with the next when somebody still needs it, so that quiet "
+    "talk past a slow reader costs bytes and not objects.",
+] = 16 * 1024
 
 
 class Log:

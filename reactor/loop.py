@@ -22,13 +22,16 @@ import selectors
 import sys
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from reactor.timers import Timer, Timers
 
-GRACE_SECONDS = 0.5
-"""A sleep that is so much longer than asked for does not count, nor does so long a pause within a
-turn: the process was stopped (SIGSTOP) or starved, and no peer is to blame for what it missed."""
+GRACE_SECONDS: Annotated[
+    float,
+    "A sleep that is so much longer than asked for does not count, nor does so long a pause "
+    "within a turn: the process was stopped (SIGSTOP) or starved, and no peer is to blame for "
+    "what it missed.",
+] = 0.5
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE

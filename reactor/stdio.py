@@ -17,14 +17,16 @@ import os
 import select
 import stat
 from collections.abc import Callable, Iterable
+from typing import Annotated
 
 from reactor.loop import READ, WRITE, Reactor
 
-READ_BYTES = 64 * 1024
-"""Most bytes read from a Source in one turn."""
+READ_BYTES: Annotated[int, "Most bytes read from a Source in one turn."] = 64 * 1024
 
-SINK_BYTES = 1024 * 1024
-"""Bytes that a Sink keeps for a reader that has stopped: some 20,000 lines of chat."""
+SINK_BYTES: Annotated[
+    int,
+    "Bytes that a Sink keeps for a reader that has stopped: some 20,000 lines of chat.",
+] = 1024 * 1024
 
 _FILE_PIECE_BYTES = 64 * 1024
 _TERMINAL_PIECE_BYTES = 64

@@ -15,10 +15,18 @@ from cli.flags import (
     parse_client_flags,
     parse_server_flags,
 )
+from cli.limits import format_limits
+from server import FEATURES
 
 SERVER = ["-start", "-port", "65432", "-passcode", "abc12"]
 CLIENT = ["-join", "-host", "localhost", "-port", "65432", "-username", "Alice"]
 CLIENT += ["-passcode", "abc12"]
+
+
+def parse_server(argv: Sequence[str] | None = None) -> ServerFlags:
+    """As server.py does."""
+    return parse_server_flags(argv, FEATURES)
+
 
 Capture = pytest.CaptureFixture[str]
 Parser = Callable[[Sequence[str]], ServerFlags | ClientFlags]
@@ -59,7 +67,7 @@ def test_every_spelling_of_a_servers_flags(
     start: str, port: list[str], passcode: list[str], capfd: Capture
 ) -> None:
     for argv in ([start, *port, *passcode], [*passcode, start, *port], [*port, *passcode, start]):
-        flags = parse_server_flags(argv)
+        flags = parse_server(argv)
         assert (flags.port, flags.passcode) == (65432, b"abc12")
         assert (flags.strict, flags.verbose) == (False, False)
     assert capfd.readouterr() == ("", "")
@@ -80,7 +88,7 @@ def test_every_spelling_of_a_clients_flags(join: str, style: int, capfd: Capture
 
 @pytest.mark.parametrize("dashes", ["-", "--"])
 def test_strict_and_verbose(dashes: str) -> None:
-    flags = parse_server_flags([*SERVER, f"{dashes}strict", f"{dashes}verbose"])
+    flags = parse_server([*SERVER, f"{dashes}strict", f"{dashes}verbose"])
     assert (flags.strict, flags.verbose) == (True, True)
 
 
@@ -92,7 +100,7 @@ def test_what_begins_with_a_dash_is_written_behind_an_equals_sign() -> None:
 
 def test_the_command_line_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["server.py", *SERVER])
-    assert parse_server_flags().port == 65432
+    assert parse_server().port == 65432
     monkeypatch.setattr("sys.argv", ["client.py", *CLIENT])
     assert parse_client_flags().host == "localhost"
 
@@ -101,7 +109,7 @@ def test_the_command_line_of_the_process_is_the_default(monkeypatch: pytest.Monk
 def test_a_server_needs_each_of_its_flags(flag: str, capfd: Capture) -> None:
     argv = SERVER[1:] if flag == "-start" else changed(SERVER, flag)
     argv = [word for word in argv if word != flag]
-    assert flag in refused(capfd, parse_server_flags, argv)
+    assert flag in refused(capfd, parse_server, argv)
 
 
 @pytest.mark.parametrize("flag", ["-join", "-host", "-port", "-username", "-passcode"])
@@ -113,7 +121,7 @@ def test_a_client_needs_each_of_its_flags(flag: str, capfd: Capture) -> None:
 
 @pytest.mark.parametrize("flag", ["-port", "-passcode"])
 def test_a_flag_needs_its_value(flag: str, capfd: Capture) -> None:
-    assert flag in refused(capfd, parse_server_flags, changed(SERVER, flag))
+    assert flag in refused(capfd, parse_server, changed(SERVER, flag))
     assert flag in refused(capfd, parse_client_flags, changed(CLIENT, flag))
 
 
@@ -121,7 +129,7 @@ def test_a_flag_needs_its_value(flag: str, capfd: Capture) -> None:
     ("text", "port"), [("0", 0), ("1", 1), ("65535", 65535), ("00080", 80), ("0000065535", 65535)]
 )
 def test_a_port_is_a_number_from_0_to_65535(text: str, port: int) -> None:
-    assert parse_server_flags(changed(SERVER, "-port", text)).port == port
+    assert parse_server(changed(SERVER, "-port", text)).port == port
     assert parse_client_flags(changed(CLIENT, "-port", text)).port == port
 
 
@@ -134,7 +142,7 @@ DIGITS_OF_OTHERS = ["٨٠", "８０", "²"]
 @pytest.mark.parametrize("separator", [" ", "="])
 def test_anything_else_is_no_port(text: str, separator: str, capfd: Capture) -> None:
     words = ["-port", text] if separator == " " else [f"-port={text}"]
-    for parse, argv in ((parse_server_flags, SERVER), (parse_client_flags, CLIENT)):
+    for parse, argv in ((parse_server, SERVER), (parse_client_flags, CLIENT)):
         at = argv.index("-port")
         complaint = refused(capfd, parse, [*argv[:at], *words, *argv[at + 2 :]])
         assert "-port" in complaint
@@ -146,7 +154,7 @@ MISUSED = ["-start=1", "--start=yes", "-join", "-host h"]
 
 @pytest.mark.parametrize("words", [[*words.split(" ")] for words in [*UNKNOWN, *MISUSED]])
 def test_a_server_refuses_what_it_does_not_know(words: list[str], capfd: Capture) -> None:
-    refused(capfd, parse_server_flags, [*SERVER, *words])
+    refused(capfd, parse_server, [*SERVER, *words])
 
 
 @pytest.mark.parametrize("words", [["-nosuch"], ["extra"], ["-start"], ["-strict"], ["-verbose"]])
@@ -167,7 +175,7 @@ def abbreviated(argv: list[str]) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("argv", abbreviated(SERVER), ids=" ".join)
 def test_no_abbreviation_is_taken_for_a_servers_flag(argv: list[str], capfd: Capture) -> None:
-    refused(capfd, parse_server_flags, argv)
+    refused(capfd, parse_server, argv)
 
 
 @pytest.mark.parametrize("argv", abbreviated(CLIENT), ids=" ".join)
@@ -177,14 +185,14 @@ def test_no_abbreviation_is_taken_for_a_clients_flag(argv: list[str], capfd: Cap
 
 @pytest.mark.parametrize("words", [["-str"], ["--str"], ["-v"], ["-verb"], ["-ver"], ["-hel"]])
 def test_no_abbreviation_is_taken_for_a_switch(words: list[str], capfd: Capture) -> None:
-    refused(capfd, parse_server_flags, [*SERVER, *words])
+    refused(capfd, parse_server, [*SERVER, *words])
 
 
 @pytest.mark.parametrize("culprit", ["-\n", "-po\rrt", "x\x1b[2J", "\u2028", "\udcff", "-\n=1"])
 def test_a_complaint_is_one_harmless_line_whatever_it_is_about(
     culprit: str, capfd: Capture
 ) -> None:
-    complaint = refused(capfd, parse_server_flags, [*SERVER, culprit])
+    complaint = refused(capfd, parse_server, [*SERVER, culprit])
     assert "\x1b" not in complaint
     assert complaint[:-1].isprintable()
 
@@ -194,7 +202,7 @@ def test_a_complaint_is_one_harmless_line_whatever_it_is_about(
 def test_the_assignments_passcodes_need_no_warning(
     passcode: str, strictness: list[str], capfd: Capture
 ) -> None:
-    flags = parse_server_flags(changed(SERVER, "-passcode", passcode) + strictness)
+    flags = parse_server(changed(SERVER, "-passcode", passcode) + strictness)
     assert flags.passcode == passcode.encode()
     assert capfd.readouterr() == ("", "")
 
@@ -204,12 +212,12 @@ def test_any_other_passcode_is_one_warning_and_refused_by_strict(
     passcode: str, capfd: Capture
 ) -> None:
     argv = changed(SERVER, "-passcode", passcode)
-    assert parse_server_flags(argv).passcode == passcode.encode()
+    assert parse_server(argv).passcode == passcode.encode()
     stdout, stderr = capfd.readouterr()
     assert stdout == ""
     assert stderr.startswith("warning: ")
     assert len(stderr.splitlines()) == 1
-    assert "passcode" in refused(capfd, parse_server_flags, [*argv, "-strict"])
+    assert "passcode" in refused(capfd, parse_server, [*argv, "-strict"])
 
 
 BLANK = ["", " ", "a b", " ab", "ab ", "a\tb", "a\u00a0b", "a\u2003b", "a\u2028b", "a\u3000b"]
@@ -222,7 +230,7 @@ def test_a_server_always_refuses_an_empty_blank_or_endless_passcode(
     passcode: str, capfd: Capture
 ) -> None:
     argv = changed(SERVER, "-passcode", passcode)
-    assert "-passcode" in refused(capfd, parse_server_flags, argv)
+    assert "-passcode" in refused(capfd, parse_server, argv)
 
 
 @pytest.mark.parametrize("flag", ["-host", "-username", "-passcode"])
@@ -249,12 +257,12 @@ def test_what_a_name_may_be_is_not_for_the_command_line_to_say(username: str) ->
 def test_a_passcode_that_is_no_text_is_its_bytes() -> None:
     argument = os.fsdecode(b"\xff\xfe")
     assert parse_client_flags(changed(CLIENT, "-passcode", argument)).passcode == b"\xff\xfe"
-    assert parse_server_flags(changed(SERVER, "-passcode", argument)).passcode == b"\xff\xfe"
+    assert parse_server(changed(SERVER, "-passcode", argument)).passcode == b"\xff\xfe"
 
 
 @pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
 @pytest.mark.parametrize(
-    ("parse", "script"), [(parse_server_flags, "server.py"), (parse_client_flags, "client.py")]
+    ("parse", "script"), [(parse_server, "server.py"), (parse_client_flags, "client.py")]
 )
 def test_help_says_how_with_an_example_that_is_right(
     flag: str, parse: Parser, script: str, capfd: Capture
@@ -272,7 +280,7 @@ def test_help_says_how_with_an_example_that_is_right(
 
 
 @pytest.mark.parametrize("flag", ["-version", "--version"])
-@pytest.mark.parametrize("parse", [parse_server_flags, parse_client_flags])
+@pytest.mark.parametrize("parse", [parse_server, parse_client_flags])
 def test_the_version_is_one_line(flag: str, parse: Parser, capfd: Capture) -> None:
     with pytest.raises(SystemExit) as ending:
         parse([flag])
@@ -301,22 +309,19 @@ def test_the_limits_are_shown_whatever_else_is_missing(
     flag: str, others: list[str], capfd: Capture
 ) -> None:
     with pytest.raises(SystemExit) as ending:
-        parse_server_flags([*others, flag], lambda: "a.B = 1\n    Why.")
+        parse_server([*others, flag])
     assert not ending.value.code
-    assert capfd.readouterr() == ("a.B = 1\n    Why.\n", "")
+    assert capfd.readouterr() == (format_limits() + "\n", "")
 
 
-def test_the_limits_are_not_made_unless_they_are_asked_for(capfd: Capture) -> None:
-    def fail() -> str:
-        raise AssertionError
-
-    assert parse_server_flags(SERVER, fail).port == 65432
-    refused(capfd, lambda argv: parse_server_flags(argv, fail), SERVER[1:])
+def test_flags_of_a_feature_are_its_own(capfd: Capture) -> None:
+    refused(capfd, parse_server_flags, [*SERVER, "-verbose"])
+    refused(capfd, parse_server_flags, [*SERVER, "-limits"])
 
 
 @pytest.mark.parametrize("word", ["-limits=1", "--limits=x", "-limit", "-l"])
 def test_the_limits_take_no_value_and_no_abbreviation(word: str, capfd: Capture) -> None:
-    refused(capfd, parse_server_flags, [*SERVER, word])
+    refused(capfd, parse_server, [*SERVER, word])
 
 
 def test_a_client_has_no_limits_to_show(capfd: Capture) -> None:

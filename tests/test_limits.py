@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import py_compile
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from enum import Enum
 from importlib import import_module
@@ -31,6 +34,7 @@ NOT_IN_THE_TABLE = {
     # The client's.
     ("terminal.session", "ANSWER_SECONDS"),
     ("terminal.dial", "CONNECT_SECONDS"),
+    ("terminal.plain", "HIGH_WATER_BYTES"),
     ("terminal.session", "GOODBYE_SECONDS"),
     ("terminal.session", "HIGH_WATER_BYTES"),
     ("terminal.dial", "LOOKUP_SECONDS"),
@@ -120,19 +124,28 @@ def test_what_is_printed_is_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\nreactor.connection.LINGER_SECONDS = 0.25\n" in format_limits()
 
 
-def test_what_is_not_a_number_or_not_public_or_has_no_reason_is_no_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_number_without_a_reason_in_its_annotation_is_no_limit(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source = tmp_path / "some.py"
-    source.write_text(
-        '"""A module."""\nA = 1\n"""Because\n of this."""\nB = 2\nC = "x"\n"""Text."""\n'
-        '_D = 4\n"""Private."""\nE: int = 5\n"""Annotated."""\nF = 2.5\n"""Last."""\n'
+    source = (
+        "from __future__ import annotations\nfrom typing import Annotated\n"
+        'A: Annotated[int, "Because of this."] = 1\nB = 2\nC: int = 3\n'
+        'D: Annotated[float, "Last."] = 2.5\n'
     )
     some = ModuleType("some")
-    some.__file__ = str(source)
-    exec(source.read_text(), vars(some))  # noqa: S102  it was written above
+    exec(source, vars(some))  # noqa: S102  it was written above
     monkeypatch.setattr("cli.limits.LIMITED", (some,))
-    assert limits() == [("some", "A", 1, "Because of this."), ("some", "F", 2.5, "Last.")]
+    assert limits() == [("some", "A", 1, "Because of this."), ("some", "D", 2.5, "Last.")]
+
+
+def test_limits_need_no_source_files(tmp_path: Path) -> None:
+    for path in program_files():
+        copy = tmp_path / path.relative_to(ROOT).with_suffix(".pyc")
+        copy.parent.mkdir(exist_ok=True)
+        py_compile.compile(str(path), str(copy), doraise=True)
+    command = [sys.executable, str(tmp_path / "server.pyc"), "-limits"]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert shown == format_limits() + "\n"
 
 
 # Nobody keeps a copy, which would not follow.

@@ -1,0 +1,56 @@
+"""The seam between a session and what a person sees and types.
+
+A Screen shows lines and takes what is typed, and tells its owner, the session. Neither knows what
+the lines mean: that is the server's.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class ScreenOwner(Protocol):
+    """What a screen tells its owner."""
+
+    def typed(self, data: bytes) -> None:
+        """This was typed: bytes for the server as they are, whole lines or parts of one."""
+
+    def typing_ended(self) -> None:
+        """Nothing more will be typed. A last line may lack its end."""
+
+    def screen_flushed(self) -> None:
+        """All that was to be shown is shown."""
+
+    def screen_failed(self, error: OSError) -> None:
+        """What was to be shown could not be. BrokenPipeError: nothing ever will be."""
+
+
+class Screen(Protocol):
+    """Where one person reads and types. Nothing here blocks."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be shown that no more should be read from the server until
+        `screen_flushed`."""
+
+    def open(self, owner: ScreenOwner) -> None:
+        """Tell `owner` from here on."""
+
+    def start_typing(self) -> None:
+        """Take what is typed from here on."""
+
+    def pause_typing(self) -> None:
+        """Take nothing until `resume_typing`."""
+
+    def resume_typing(self) -> None:
+        """Undo `pause_typing`; before `start_typing` it does nothing."""
+
+    def show(self, text: str) -> None:
+        """Show one line of the room; an empty one is not shown."""
+
+    def complain(self, text: str) -> None:
+        """Show something that is no part of the room: an error, or a warning."""
+
+    def close(self, deadline: float) -> None:
+        """Show what is left, until the loop's clock comes to `deadline`; say what could not be
+        shown."""
