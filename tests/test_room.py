@@ -174,7 +174,7 @@ class House:
         self.loop = Loop(selectors.DefaultSelector())
         self.roster = Roster()
         self.dispatcher = Tally(self.roster)
-        self.bus = LocalBus()
+        self.bus = self.make_bus()
         self.log: list[str] = []
         self.empty_calls = 0
         self.spies: dict[str, Spy] = {}
@@ -203,6 +203,9 @@ class House:
             self.room.refuse_at_the_door,
             self._make_spy,
         )
+
+    def make_bus(self) -> LocalBus:
+        return LocalBus()
 
     def connect(self) -> Person:
         """Somebody at the door."""

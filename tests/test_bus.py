@@ -1,0 +1,115 @@
+"""A room whose bus applies later, as it will when other machines stand between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from chat.bus import LocalBus
+from codec import Event, Kind, ProtocolError
+from codec.handshake import USERNAME_IN_USE
+from tests.test_room import House
+
+
+class LateBus(LocalBus):
+    """Keeps what is submitted until a test asks for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.submitted: list[Event] = []
+
+    def submit(self, event: Event) -> None:
+        self.submitted.append(event)
+
+    def apply_all(self) -> None:
+        events, self.submitted = self.submitted, []
+        for event in events:
+            super().submit(event)
+
+
+class LateHouse(House):
+    bus: LateBus
+
+    def make_bus(self) -> LateBus:
+        return LateBus()
+
+    def apply(self) -> None:
+        """Turn, and let happen what was submitted, until nothing more is."""
+        self.loop.turn(2)
+        while self.bus.submitted:
+            self.bus.apply_all()
+            self.loop.turn(2)
+
+
+@pytest.fixture
+def house() -> Iterator[LateHouse]:
+    house = LateHouse()
+    yield house
+    house.close()
+
+
+def test_join_is_answered_when_it_is_applied(house: LateHouse) -> None:
+    bob = house.connect()
+    bob.send(b"JOIN Bob abc12\nhello\n:Users\n")
+    bob.reads_nothing()
+    assert [event.kind for event in house.bus.submitted] == [Kind.JOINED]
+    house.apply()
+    bob.reads(b"OK\nActive Users: Bob\n")
+    assert house.shown() == b"Bob joined the chatroom\nBob: hello\nBob: searched up active users\n"
+    bob.send(b"more\n")
+    house.apply()
+    assert house.shown() == b"Bob: more\n"
+
+
+def test_claimed_name_is_refused_to_the_next(house: LateHouse) -> None:
+    bob, second = house.connect(), house.connect()
+    bob.send(b"JOIN Bob abc12\n")
+    second.send(b"JOIN BOB abc12\n")
+    second.reads_to_end(b"ERROR Username already in use: BOB\n")
+    house.apply()
+    bob.reads(b"OK\n")
+
+
+def test_claim_that_is_not_granted_is_refused_and_free(house: LateHouse) -> None:
+    bob = house.connect()
+    bob.send(b"JOIN Bob abc12\n")
+    house.bus.submitted.clear()
+    house.room.refuse_claim("Bob", ProtocolError(USERNAME_IN_USE, ": ", "Bob"))
+    bob.reads_to_end(b"ERROR Username already in use: Bob\n")
+    again = house.connect()
+    again.send(b"JOIN Bob abc12\n")
+    house.apply()
+    again.reads(b"OK\n")
+
+
+def test_guest_gone_before_its_join_is_applied_leaves(house: LateHouse) -> None:
+    ann, bob = house.connect(), house.connect()
+    ann.send(b"JOIN Ann abc12\n")
+    house.apply()
+    ann.reads(b"OK\n")
+    bob.send(b"JOIN Bob abc12\n")
+    bob.spy.connection.abort()
+    house.apply()
+    ann.reads(b"Bob joined the chatroom\nBob left the chatroom\n")
+    assert house.roster.usernames == ["Ann"]
+
+
+def test_everyone_reads_the_order_of_the_bus(house: LateHouse) -> None:
+    people = [house.connect() for _ in range(3)]
+    for person, name in zip(people, (b"Ann", b"Bob", b"Cid"), strict=True):
+        person.send(b"JOIN %s abc12\n" % name)
+        house.apply()
+    ann, bob, cid = people
+    ann.reads(b"OK\nBob joined the chatroom\nCid joined the chatroom\n")
+    bob.reads(b"OK\nCid joined the chatroom\n")
+    cid.reads(b"OK\n")
+    ann.send(b"first\n")
+    bob.send(b":Msg cid second\n")
+    ann.send(b"third :mytime\n")
+    house.bus.submitted.reverse()
+    house.apply()
+    said = b"Ann: third Wed Sep 24 12:31:44 2025\n"
+    cid.reads(said + b"[Message from Bob]: second\nAnn: first\n")
+    bob.reads(said + b"Ann: first\n")
+    ann.reads(said)
