@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -80,5 +81,7 @@ def test_development_mode_has_nothing_to_warn_of() -> None:
         bob.signal(signal.SIGTERM)
         bob.exits(128 + signal.SIGTERM)
         server.shows("Bob left the chatroom")
-        server.signal(signal.SIGTERM)
-        server.exits(0)
+        with socket.create_connection(("127.0.0.1", port)):
+            server.signal(signal.SIGTERM)
+            server.signal(signal.SIGINT)  # which waits for no connection that lingers
+            server.exits(0)
