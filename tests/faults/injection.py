@@ -28,7 +28,6 @@ CALLS = {
     "epoll_ctl": 15,
     "setsockopt": 3,
     "getsockname": 9,
-    "getpeername": 2,
     "ioctl": 7,
     "poll": 24,
     "shutdown": 7,
@@ -53,7 +52,6 @@ ERRORS = {
     "epoll_ctl": ["ENOSPC", "ENOMEM", "ENOENT", "EBADF"],
     "setsockopt": ["EINVAL", "ENOPROTOOPT", "ENOTCONN"],
     "getsockname": ["ENOBUFS"],
-    "getpeername": ["ENOTCONN"],
     "ioctl": ["ENOMEM"],
     "poll": ["EINTR", "ENOMEM"],
     "shutdown": ["ENOTCONN"],
@@ -64,7 +62,7 @@ ERRORS = {
 HARMLESS = frozenset({"EAGAIN", "EINTR"})
 """What is no failure of anything: to be tried again."""
 
-HARMLESS_CALLS = frozenset({"epoll_wait", "setsockopt", "getpeername", "write"})
+HARMLESS_CALLS = frozenset({"epoll_wait", "setsockopt", "write"})
 """Calls that belong to no connection, or to one that is over."""
 
 _SHOWN_BYTES = 64

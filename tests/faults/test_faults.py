@@ -18,7 +18,6 @@ FAULTS = [
     Fault("epoll_ctl", "ENOSPC", 2),
     Fault("setsockopt", "EINVAL", 2),
     Fault("getsockname", "ENOBUFS", 2),
-    Fault("getpeername", "ENOTCONN", 1),
     Fault("poll", "ENOMEM", 6),
     Fault("shutdown", "ENOTCONN", 2),
     Fault("close", "EIO", 1),
