@@ -107,7 +107,7 @@ class Server:
         dispatcher = Dispatcher(passcode, _local_time, roster)
         bus = LocalBus()
         room = Room(self._reactor, dispatcher, roster, bus, self._journal, self._reactor.stop)
-        bus.listen(lambda event: self._console.write(event.console))
+        bus.add_listener(lambda event: self._console.write(event.console))
         return room
 
     def _shut_down(self, number: int) -> None:

@@ -1,11 +1,12 @@
-"""One order for everything that happens in the room.
+"""One order for everything that guests and members do.
 
-In: events, submitted by whatever causes them. Out: the same events, applied: each listener is told
-of each of them, in one order that is the same for all. Other machines may stand between the two one
-day; the local bus applies at once.
+In: events, submitted by the room. Out: the same events, applied: each listener is told of each of
+them, in one order that is the same for all. Other machines may stand between the two one day; the
+local bus applies at once. The server's last words are no event: each server says them for itself.
 
 A listener only queues and remembers. It never submits, or its event would overtake the one that is
-being applied: what follows from an event comes a step later (Reactor.call_soon).
+being applied: what follows from an event comes a step later (Reactor.call_soon). One that raises
+costs the connection whose event it is, like any other bug.
 """
 
 from __future__ import annotations
@@ -15,26 +16,28 @@ from typing import Protocol
 
 from codec import Event
 
-Listener = Callable[[Event], None]
+EventListener = Callable[[Event], None]
 
 
 class Bus(Protocol):
     """Where events get their order."""
 
-    def listen(self, listener: Listener) -> None:
+    def add_listener(self, listener: EventListener) -> None:
         """Call `listener` with each event that is applied from here on, behind those before it."""
 
     def submit(self, event: Event) -> None:
-        """Give `event` its place in the order. It is applied before this returns, or later."""
+        """Give `event` its place in the order. It is applied before this returns, or later. A join
+        whose name another guest has won is not applied: Room.refuse_claim is called instead, before
+        the winner's join is applied."""
 
 
 class LocalBus:
     """The order of a single server: that of the calls."""
 
     def __init__(self) -> None:
-        self._listeners: list[Listener] = []
+        self._listeners: list[EventListener] = []
 
-    def listen(self, listener: Listener) -> None:
+    def add_listener(self, listener: EventListener) -> None:
         self._listeners.append(listener)
 
     def submit(self, event: Event) -> None:

@@ -47,8 +47,8 @@ MAX_SOURCES: Annotated[
 ] = 4096
 
 
-class Guest(Protocol):
-    """A connection before it is a member."""
+class Applicant(Protocol):
+    """A guest, as the gate sees it."""
 
     source: str
 
@@ -67,18 +67,18 @@ class Gate:
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
-        self._pool: dict[Guest, None] = {}  # in the order they came
-        # source -> when its budget is whole again; whoever was wrong longest ago comes first
+        self._pool: dict[Applicant, None] = {}  # in the order they came
+        # source -> when its budget is whole again; the one that was wrong longest ago comes first
         self._whole_at: dict[str, float] = {}
-        self._queues: dict[str, dict[Guest, None]] = {}  # source -> who waits, in order
+        self._queues: dict[str, dict[Applicant, None]] = {}  # source -> who waits, in order
 
-    def admit(self, guest: Guest) -> None:
+    def arrive(self, guest: Applicant) -> None:
         """A connection has been accepted."""
         self._pool[guest] = None
         if len(self._pool) > POOL_CONNECTIONS:
             self._drop_oldest(ProtocolError(TOO_MANY_CONNECTIONS))
 
-    def release(self, guest: Guest) -> None:
+    def release(self, guest: Applicant) -> None:
         """It has become a member, or it is gone. Not being there does no harm."""
         self._pool.pop(guest, None)
         self.withdraw(guest)
@@ -90,7 +90,7 @@ class Gate:
         self._drop_oldest(ProtocolError(SERVER_FULL))
         return True
 
-    def ask(self, guest: Guest) -> bool:
+    def ask(self, guest: Applicant) -> bool:
         """A request to join is complete: whether it may be judged now. If not, `go_on` is called
         when its turn has come, unless it was turned away."""
         queue = self._queues.get(guest.source)
@@ -105,7 +105,7 @@ class Gate:
             guest.turn_away(ProtocolError(TOO_MANY_ATTEMPTS))
         return False
 
-    def withdraw(self, guest: Guest) -> None:
+    def withdraw(self, guest: Applicant) -> None:
         """Its request need not be judged any more."""
         queue = self._queues.get(guest.source)
         if queue is not None:

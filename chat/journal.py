@@ -2,8 +2,8 @@
 
 In: what happened to whom, and why. Out: lines without line ends, at most one a second of each kind
 however many come: the first in full, then how many more there were of it. All of them are counted.
-A line holds an address, a checked username and words of ours; never a passcode, and no byte that a
-stranger chose.
+A line holds an address, a checked username and words of ours; never a passcode, and no byte that
+was not checked.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 class Journal:
-    """Counts everything that is noted, and writes of it what `is_verbose` admits."""
+    """Counts everything that is noted, and writes cuts, and with `is_verbose` refusals too."""
 
     def __init__(
         self, reactor: Reactor, write: Callable[[str], None], is_verbose: bool = False
@@ -50,7 +50,7 @@ class Journal:
         self._note("refused", _begin_small(error.kind), line)
 
     def note_cut(self, address: str, username: str, reason: str) -> None:
-        """A member was cut, and the others heard that it `left`: always told."""
+        """A member was cut, and the others read that it `left`. Told with and without -verbose."""
         self._note("cut", "slow reader", f"cut {address} ({username}): {reason}", is_told=True)
 
     def note_end(self, kind: str) -> None:
@@ -58,7 +58,7 @@ class Journal:
         self.counts["gone", kind] += 1
 
     def tell_totals(self) -> None:
-        """One line for each kind there was."""
+        """What no line has told yet; and with `is_verbose` one line for each kind there was."""
         for event, kind in list(self._more):
             self._tell_more(event, kind)
         if self._is_verbose:

@@ -5,7 +5,8 @@ bus applies them, what members read, through a Fanout. What a line means is the 
 who is in the room is the Roster's, and when bytes move is the reactor's: this file brings one to
 the other.
 
-    a line     Member -> Room.take_line -> Dispatcher -> Event -> Bus -> Room.apply -> Fanout
+    lines      Member -> Room.take_plain, or take_line for one that needs a closer look
+               -> Dispatcher -> Event -> Bus -> Room.apply -> Fanout
     a join     Guest -> Room.join -> check, claim -> Event -> Bus -> Room.apply -> Member
 """
 
@@ -65,13 +66,13 @@ class Room:
         self._joining: Guest | None = None  # whose event is being submitted
         self._members: dict[str, Member] = {}
         self._waiting: dict[Member, None] = {}  # in the order they are to go on
-        bus.listen(roster.apply)
-        bus.listen(self.apply)
+        bus.add_listener(roster.apply)
+        bus.add_listener(self.apply)
 
     # For the server.
 
     def make_guest(self, address: object) -> Guest:
-        """A protocol for a new connection from `address`, an IPv4 (host, port)."""
+        """A protocol for a new connection from `address`, as the socket's family spells it."""
         return Guest(self, *_split_address(address))
 
     def refuse_at_the_door(self, address: object) -> bytes:
@@ -113,7 +114,8 @@ class Room:
                 member.connection.write(line)
 
     def refuse_claim(self, username: str, error: ProtocolError) -> None:
-        """The claim of a name came to nothing: another machine has granted it to another guest."""
+        """The claim of one of our guests came to nothing: a guest of another machine has the name.
+        To be called before that one's join is applied."""
         self._roster.free(username)
         guest = self._claims.pop(username)
         if not guest.connection.is_closing:
@@ -137,7 +139,7 @@ class Room:
 
     def arrive(self, guest: Guest) -> None:
         self._sessions[guest] = None
-        self.gate.admit(guest)
+        self.gate.arrive(guest)
 
     def ask(self, guest: Guest) -> bool:
         return self.gate.ask(guest)

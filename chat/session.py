@@ -26,7 +26,8 @@ from reactor import Connection, Cursor, SlowReaderError, Timer
 
 HANDSHAKE_SECONDS: Annotated[
     float,
-    "From accept to JOIN, however the bytes drip; enough for a person to type it into `nc`.",
+    "From accept to the answer to JOIN, however the bytes drip; enough for a person to type it "
+    "into `nc`.",
 ] = 20.0
 
 BLOCK_BYTES: Annotated[
@@ -105,7 +106,16 @@ class Host(Protocol):
 class Guest:
     """A connection that has not joined: its one request, and the time it has for it."""
 
-    __slots__ = ("_deadline", "_decoder", "_host", "_request", "connection", "port", "source")
+    __slots__ = (
+        "_deadline",
+        "_decoder",
+        "_host",
+        "_is_queued",
+        "_request",
+        "connection",
+        "port",
+        "source",
+    )
 
     def __init__(self, host: Host, source: str, port: int) -> None:
         self.connection: Connection
@@ -114,6 +124,7 @@ class Guest:
         self._host = host
         self._decoder = LineDecoder(handshake.MAX_JOIN_BYTES)
         self._request: Join | None = None  # which has no answer yet
+        self._is_queued = False  # it waits for the gate, and not for the name
         self._deadline = host.call_later(HANDSHAKE_SECONDS, self._time_out)
 
     # For the connection.
@@ -132,7 +143,8 @@ class Guest:
         except ProtocolError:
             self.turn_away(ProtocolError(EXPECTED_JOIN))
             return
-        if self._host.ask(self):
+        self._is_queued = not self._host.ask(self)
+        if not self._is_queued:
             self._host.join(self, self._request)
         if self._request:
             self.connection.pause_reading()  # what comes behind the request waits with it
@@ -157,7 +169,7 @@ class Guest:
         return f"{self.source}:{self.port}"
 
     def go_on(self) -> None:
-        """The turn of its request has come."""
+        """Its request may be judged now."""
         self.connection.call(self._go_on)
 
     def become_member(self, username: str, cursor: Cursor, max_line_bytes: int) -> Member:
@@ -194,11 +206,12 @@ class Guest:
         if self.connection.is_lost():
             self.connection.abort()  # it was not read while it waited
         elif self._request:
+            self._is_queued = False
             self._host.join(self, self._request)
 
     def _time_out(self) -> None:
         if not self.connection.is_closing:
-            reason = TOO_MANY_ATTEMPTS if self._request else HANDSHAKE_TIMED_OUT
+            reason = TOO_MANY_ATTEMPTS if self._is_queued else HANDSHAKE_TIMED_OUT
             self.turn_away(ProtocolError(reason))
 
 

@@ -1,4 +1,4 @@
-"""Every limit of the server in one table, and the flag that prints it: `server.py -limits`.
+"""Every limit of codec, reactor and chat in one table, and its flag: `server.py -limits`.
 
 A limit is a constant of the module where it acts, with its unit at the end of its name and its
 reason in its annotation. That is where it is set, in code, before the server is made:

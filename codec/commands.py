@@ -3,10 +3,10 @@
 In: one line of text (see codec.text). Out: a Command, always; nothing is raised. Whether a
 command can be obeyed (whether there is such a member, say) is the dispatcher's to find out.
 
-    :Users            alone on its line, blanks after it ignored
-    :Exit             alone on its line, blanks after it ignored
-    :Msg <v> <text>   when it begins the line as a word
-    anything else     is said to the room, as typed
+    :Users                  alone on its line, blanks after it ignored
+    :Exit                   alone on its line, blanks after it ignored
+    :Msg <username> <text>  when it begins the line as a word
+    anything else           is said to the room, as typed
 
 Letter case does not matter, so that a mistyped `:msg Bob secret` never goes to everyone.
 """

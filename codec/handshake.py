@@ -23,7 +23,7 @@ MAX_USERNAME_CHARACTERS: Annotated[
 
 MAX_JOIN_BYTES: Annotated[
     int,
-    "Bytes of a JOIN line without its line end: all that a stranger may make a server keep.",
+    "Bytes of a JOIN line without its line end. What comes in one read with it is kept too.",
 ] = 256
 
 MAX_PASSCODE_BYTES: Annotated[
@@ -68,7 +68,7 @@ def parse_join(line: bytes) -> Join:
 def format_join(join: Join) -> bytes:
     """The line that asks to join.
 
-    Raises ProtocolError, with what the server would answer, for a request that has no such line:
+    Raises ProtocolError, with a reason that its user can mend, for a request that has no such line:
     one that is too long, or whose username holds a space. A shorter passcode or another username
     is for the server to judge. The caller keeps control characters out of both.
     """

@@ -34,7 +34,7 @@ _CONTROL_OR_LINE_END = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 
 _PLAIN_ASCII = bytes(byte for byte in range(0x20, 0x7F)) + b"\n"
 
-_WORDS_AND_BLANKS = r"([ \t]+)"
+_BETWEEN_WORDS = r"([ \t]+)"
 # An empty line, one that may be blank, and words that begin like a command or a shortcut.
 _SPECIAL_STARTS = (b"\n\n", b"\n ", b"\n:", b" :", b"\n\\", b" \\")
 _FACES = {":)": "[feeling happy]", ":(": "[feeling sad]"}
@@ -88,7 +88,7 @@ def translate(text: str, local_time: LocalTime) -> Translation:
     """
     if ":" not in text and "\\" not in text:
         return Translation(text, False)
-    words = re.split(_WORDS_AND_BLANKS, text)
+    words = re.split(_BETWEEN_WORDS, text)
     tells_time = any(word.lower() in _TIMES for word in words)
     return Translation("".join(_translate_word(word, local_time) for word in words), tells_time)
 

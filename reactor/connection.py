@@ -21,7 +21,7 @@ on to that end, and there the connection dies.
 Each half of the stream has a state of its own:
 
     sending     OPEN -> ENDING -> SHUT -> CLOSED     forward only; any of them may be left out
-    receiving   READING <-> PAUSED -> ENDED
+    receiving   PAUSED <-> READING -> ENDED
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class StreamProtocol(Protocol):
         """The last of what was written, or was left waiting for the kernel, has been taken."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It is over. None after `close`, or after an `abort` without a reason; otherwise why: an
-        OSError from the network, or what was given to `abort`."""
+        """It is over. `error` says why it was aborted: what was given to `abort`, or an OSError
+        from the network before `close` was called. Otherwise None."""
 
 
 class Connection:

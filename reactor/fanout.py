@@ -31,7 +31,8 @@ from reactor.timers import Timer
 
 PAGE_BYTES: Annotated[
     int,
-    "What a page holds at most: whoever feeds the log lets the turn end before feeding more.",
+    "The unit in which a turn is fed, at most: lines that had to wait fill one page of it, and all "
+    "lines together two.",
 ] = 256 * 1024
 
 MIN_PAGE_BYTES: Annotated[
@@ -131,7 +132,7 @@ class Cursor:
     @property
     def kept_bytes(self) -> int:
         """How many bytes are kept because of this member: all of the log from there on, whether
-        the member is to get it or not, and what is to be put in."""
+        the member is to get it or not, or all that it is owed if that is more."""
         return max(self._fanout.log.end - self.needed_from, self.owed_bytes)
 
     def append(self, data: bytes) -> None:
@@ -258,7 +259,7 @@ class Fanout:
         if cursor in self._live:
             del self._live[cursor]
             cursor.stop()
-            self.note_sent(cursor, 0)
+            self.note_owed(cursor)
 
     def broadcast(self, data: bytes, skip: Cursor | None = None) -> None:
         """Queue `data` for everyone who is subscribed now, but for `skip`."""
@@ -277,7 +278,7 @@ class Fanout:
     # For Cursor.
 
     def note_owed(self, cursor: Cursor) -> Lag:
-        """This member is owed something beside the log: it is served, and judged, when the turn
+        """This member may be owed more than the next page: it is served, and judged, when the turn
         ends."""
         self.queue_turn()
         return self._lags.get(cursor) or self._lags.setdefault(cursor, Lag(self._reactor.now))

@@ -51,8 +51,8 @@ DRAIN_SECONDS: Annotated[
 PAUSE_SECONDS: Annotated[
     float,
     "How long the room is held for one who takes nothing: longer than a live process is kept "
-    "from reading, shorter than anybody notices. Of a thousand who stop at once, none holds "
-    "it for longer.",
+    "from reading, shorter than anybody notices. Of a thousand who stop at once, none "
+    "holds it for longer below HELD_QUEUE_BYTES.",
 ] = 0.03
 
 DRAIN_BYTES: Annotated[

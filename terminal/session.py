@@ -45,7 +45,7 @@ class Phase(IntEnum):
     JOINING = 0  # the answer to JOIN is due
     TALKING = 1
     LEAVING = 2  # nothing more is typed; what was, is being sent
-    SENT = 3  # all is sent; what still comes is shown
+    SENT = 3  # nothing more will be sent; what still comes is shown
 
 
 JOINING, TALKING, LEAVING, SENT = Phase

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from chat.bus import LocalBus
+from chat.session import HANDSHAKE_SECONDS
 from codec import Event, Kind, ProtocolError
 from codec.handshake import USERNAME_IN_USE
 from tests.test_room import House
@@ -113,3 +114,10 @@ def test_everyone_reads_the_order_of_the_bus(house: LateHouse) -> None:
     cid.reads(said + b"[Message from Bob]: second\nAnn: first\n")
     bob.reads(said + b"Ann: first\n")
     ann.reads(said)
+
+
+def test_claim_without_an_answer_times_out(house: LateHouse) -> None:
+    bob = house.connect()
+    bob.send(b"JOIN Bob abc12\n")
+    house.loop.pass_seconds(HANDSHAKE_SECONDS)
+    bob.reads_to_end(b"ERROR Handshake timed out\n")

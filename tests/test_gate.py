@@ -77,7 +77,7 @@ class Desk:
 
     def admit(self, source: str = "home") -> Caller:
         caller = Caller(self, source, is_right=False)
-        self.gate.admit(caller)
+        self.gate.arrive(caller)
         return caller
 
     def ask(self, source: str = "home", is_right: bool = False) -> Caller:
@@ -290,12 +290,12 @@ def release(desk: Desk, caller: Caller) -> None:
 
 
 def drop_to_make_room(desk: Desk, caller: Caller) -> None:
-    desk.gate.admit(caller)
+    desk.gate.arrive(caller)
     assert desk.gate.make_room()
 
 
 def drop_for_a_newcomer(desk: Desk, caller: Caller) -> None:
-    desk.gate.admit(caller)
+    desk.gate.arrive(caller)
     for _ in range(POOL_CONNECTIONS):
         desk.admit()
 

@@ -192,7 +192,7 @@ class House:
             self._note_empty,
         )
         console = Sink(self.loop.reactor, write_end)
-        self.bus.listen(lambda event: console.write(event.console))
+        self.bus.add_listener(lambda event: console.write(event.console))
         door = listen("127.0.0.1", 0)
         self._address = door.getsockname()
         self._listener = Listener(

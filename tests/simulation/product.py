@@ -206,7 +206,7 @@ def make_product(
     bus = LocalBus()
     room = WatchedRoom(reactor, WatchedDispatcher(model, roster), roster, bus, journal, on_empty)
     room.model = model
-    bus.listen(lambda event: console.write(event.console))
+    bus.add_listener(lambda event: console.write(event.console))
     listener = Listener(
         reactor,
         cast(socket.socket, door),
