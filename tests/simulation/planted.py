@@ -49,16 +49,16 @@ FANOUT = [
         "len(piece) + (start + len(piece) < end)",
     ),
     Patch(
-        "the rest of a cut that was sent in part is forgotten",
+        "the rest of a splice that was sent in part is forgotten",
         "Cursor.advance",
-        "step < len(cut.data)",
+        "step < len(splice.data)",
         "False",
     ),
     Patch(
         "a page that somebody still needs is dropped",
-        "Fanout._judge_owing",
-        "min((cursor.needed_from for cursor in self._owing), default=self.log.sealed_end)",
-        "max((cursor.needed_from for cursor in self._owing), default=self.log.sealed_end)",
+        "Fanout._judge",
+        "min((cursor.needed_from for cursor in self._lags), default=self.log.sealed_end)",
+        "max((cursor.needed_from for cursor in self._lags), default=self.log.sealed_end)",
     ),
     Patch(
         "Log.drop_before drops one page too many",
@@ -75,8 +75,9 @@ FANOUT = [
     Patch(
         "a private line in the wrong place",
         "Cursor.append",
-        "Cut(self._end, self._end, data)",
-        "place = self._end if self.cuts else self.position\nself._add_cut(Cut(place, place, data))",
+        "Splice(self._end, self._end, data)",
+        "place = self._end if self.splices else self.position\n"
+        "self._add_splice(Splice(place, place, data))",
     ),
     Patch(
         "a recipient is skipped when the one before it dies",
@@ -111,21 +112,21 @@ FANOUT = [
 FLOW = [
     Patch(
         "the room is held for ever",
-        "Fanout._judge_owing",
-        "any(lag.holds_room for lag in self._owing.values())",
-        "self.is_held or any(lag.holds_room for lag in self._owing.values())",
+        "Fanout._judge",
+        "any(lag.holds_room for lag in self._lags.values())",
+        "self.is_held or any(lag.holds_room for lag in self._lags.values())",
     ),
     Patch(
         "the room is never held",
-        "Fanout._judge_owing",
-        "any(lag.holds_room for lag in self._owing.values())",
-        "False and any(lag.holds_room for lag in self._owing.values())",
+        "Fanout._judge",
+        "any(lag.holds_room for lag in self._lags.values())",
+        "False and any(lag.holds_room for lag in self._lags.values())",
     ),
     Patch(
         "those who wait are never heard",
         "Room._let_waiting_talk",
-        "self.fanout.free_bytes(WAITING_PAGES)",
-        "self.fanout.free_bytes(0)",
+        "self.free_bytes(session.WAITING_PAGES)",
+        "self.free_bytes(0)",
     ),
     Patch(
         "those who wait are heard in any order",
@@ -136,13 +137,15 @@ FLOW = [
     Patch(
         "one who waits does not go behind the others",
         "Room._let_waiting_talk",
-        "del self._waiting[session]\nsession.go_on()",
-        "session.go_on()\nif session.connection._is_reading:\n    del self._waiting[session]",
+        "del self._waiting[member]\nmember.go_on()",
+        "member.go_on()\n"
+        "if member.connection._receiving.name != 'PAUSED':\n"
+        "    del self._waiting[member]",
     ),
-    Patch("those who wait have both pages", "Session.go_on", "WAITING_PAGES", "ALL_PAGES"),
+    Patch("those who wait have both pages", "Member.go_on", "WAITING_PAGES", "ALL_PAGES"),
     Patch(
         "whoever speaks up has no page of its own",
-        "Session.data_received",
+        "Member.data_received",
         "ALL_PAGES",
         "WAITING_PAGES",
     ),
@@ -196,9 +199,9 @@ FLOW = [
     ),
     Patch(
         "one who does not read is heard all the same",
-        "Room.may_talk",
-        "self.fanout.is_held or is_full or cursor.is_owed_a_page_of_its_own",
-        "self.fanout.is_held or is_full",
+        "Cursor.has_private_backlog",
+        "self.private_bytes >= PAGE_BYTES",
+        "False",
     ),
     Patch("what the process slept counts", "Reactor.run_once", "GRACE_SECONDS", "1e9"),
 ]
@@ -216,8 +219,8 @@ REACTOR = [
     Patch(
         "the end of a stream is read for ever",
         "Connection._update_interest",
-        "self._is_reading and not self._has_eof",
-        "self._is_reading",
+        "self._receiving is READING",
+        "self._receiving is not PAUSED",
     ),
     Patch(
         "an event for a descriptor that was used again",
@@ -233,7 +236,7 @@ REACTOR = [
     ),
     Patch(
         "EINTR in send is death",
-        "Connection.send",
+        "SocketTransport.send",
         "(BlockingIOError, InterruptedError)",
         "BlockingIOError",
     ),
@@ -245,13 +248,13 @@ REACTOR = [
     ),
     Patch(
         "a close does not wait for the peer's end",
-        "Connection._shut_half",
-        "self.is_closing and self._has_eof",
-        "self.is_closing",
+        "Connection._die_if_done",
+        "self.sending is SHUT and self._receiving is ENDED",
+        "self.sending is SHUT",
     ),
     Patch(
         "a descriptor is leaked",
-        "Connection._die",
+        "SocketTransport.close",
         "with contextlib.suppress(OSError):\n    self._socket.close()",
         "",
     ),
@@ -287,45 +290,45 @@ REACTOR = [
 ROOM = [
     Patch(
         "read interest is lost after a pause",
-        "Session.go_on",
-        "if self._take_lines(WAITING_PAGES):\n    self.connection.resume_reading()",
-        "self._take_lines(WAITING_PAGES)",
+        "Member._resume",
+        "if self._take_lines(max_pages):\n    self.connection.resume_reading()",
+        "self._take_lines(max_pages)",
     ),
     Patch(
         "left is announced twice",
-        "Room.part",
-        "self._print_and_broadcast(deliveries, skip=None)",
-        "...\n...",
+        "Dispatcher.leave",
+        "Event(Kind.LEFT, username, left, left)",
+        "Event(Kind.LEFT, username, left * 2, left * 2)",
     ),
     Patch(
         "left is not announced when the connection is lost",
-        "Session.connection_lost",
-        "self._part()",
+        "Member.connection_lost",
         "",
+        "self._has_left = True",
     ),
     Patch(
         "half a line is taken at the end of the stream",
-        "Session.eof_received",
-        'self._room.journal.note_end("end of stream")',
-        '...\nself._decoder.feed_data(b"\\n")\nself._take_lines(ALL_PAGES)',
+        "Member.eof_received",
+        "",
+        'self._decoder.feed_data(b"\\n")\nself._take_lines(ALL_PAGES)',
     ),
     Patch(
         "what comes behind :Exit is obeyed",
-        "Session._take_line",
+        "Member._take_line",
         "self.connection.close()",
         "",
     ),
     Patch(
         "a name is not free after its owner has left",
-        "Dispatcher.leave",
-        "del self._members[_fold(username)]",
+        "Roster.apply",
+        "del self._members[_fold(event.origin)]",
         "",
     ),
     Patch(
         "the list of members is out of date",
-        "Dispatcher.leave",
-        'self._users_line = b""',
-        "",
+        "Roster.apply",
+        'del self._members[_fold(event.origin)]\nself._users_line = b""',
+        "del self._members[_fold(event.origin)]",
     ),
     Patch(
         "a line that is too long is skipped with the one behind it",
@@ -348,13 +351,13 @@ ROOM = [
     Patch(
         "who guesses too often is judged before it is turned away",
         "Gate.ask",
-        "stranger.turn_away(ProtocolError(TOO_MANY_ATTEMPTS))",
+        "guest.turn_away(ProtocolError(TOO_MANY_ATTEMPTS))",
         "return True",
     ),
     Patch(
         "one who is gone is judged when its turn comes",
-        "Session.go_on",
-        "self._request and self.connection.is_lost()",
+        "Guest._go_on",
+        "self.connection.is_lost()",
         "False",
     ),
     Patch(

@@ -49,19 +49,16 @@ ANYTHING = "not-to-sender feelings-not-to-sender users-not-to-others message-pri
 
 _BANNER = r'b"Server started on port %d. Accepting connections\n"'
 _TAKE_ANSWER = "Client._take_server_line"
-_CONNECTED_TEXT = 'f"Connected to {self._flags.host} on port {self._flags.port}"'
-_CONNECTED = f"self._show({_CONNECTED_TEXT})"
+_CONNECTED_TEXT = 'f"Connected to {self._host} on port {self._port}"'
+_CONNECTED = f"self._screen.show({_CONNECTED_TEXT})"
+_CHECK = "Dispatcher.check"
 _JOIN = "Dispatcher.join"
-_JOINED = "Deliveries(joined, joined, private=((username, encode_line(OK)),))"
-_DELIVER = "self._room.deliver(deliveries, cursor)"
-_TELL_OTHERS = "self._print_and_broadcast(deliveries, skip=None)"
-_TELL_NEWCOMER = (
-    "cursor = self.fanout.subscribe(session.connection)\nself._write_private(deliveries)"
-)
+_JOINED = "Event(Kind.JOINED, username, joined, joined, private=ok)"
+_TAKE_PLAIN = "self._bus.submit(event)"
 _PLAIN = "Dispatcher.dispatch_plain"
-_SAID = "Deliveries(shown, shown)"
-_SHOW = "Room._print_and_broadcast"
-_SHOWN = "self._console.write(deliveries.console)"
+_SAID = "Event(Kind.SAID, username, shown, shown)"
+_SHOW = "Server._make_room"
+_SHOWN = "self._console.write(event.console)"
 _SEND_TYPED = "self._connection.write(data)"
 
 STARTING = [
@@ -94,9 +91,9 @@ STARTING = [
     Mutant(
         "one-at-a-time",
         "the next client is served when the first has left",
-        "Session.data_received",
-        "self._take_lines(ALL_PAGES)",
-        "if self._cursor or not self._room._members:\n    ...",
+        "Guest.data_received",
+        "self._decoder.feed_data(data)",
+        "...\nif self._host._members:\n    return",
         "second-served",
     ),
 ]
@@ -165,7 +162,7 @@ CONNECTION = [
         "a line of welcome below",
         _TAKE_ANSWER,
         _CONNECTED,
-        '...\nself._show("Welcome to the chatroom!")',
+        '...\nself._screen.show("Welcome to the chatroom!")',
         "connected",
         GREETING,
     ),
@@ -190,27 +187,27 @@ CONNECTION = [
     Mutant(
         "debugging-line",
         "the server shows every connection",
-        "Room.enter",
-        "self.gate.admit(session)",
-        'self._console.write(b"New connection\\n")\n...',
+        "Room.arrive",
+        "self.gate.arrive(guest)",
+        'self._bus.submit(Event(Kind.NOTICE, "", b"New connection\\n"))\n...',
         "joined",
         ARRIVAL,
     ),
     Mutant(
         "closes-after-a-line",
         "the server closes the connection after the first message",
-        "Session._take_plain",
-        _DELIVER,
-        "...\nself.connection.close()",
+        "Room.take_plain",
+        _TAKE_PLAIN,
+        "...\nmember.connection.close()",
         "persistent",
         f"{PLAIN_ON_SERVER} {PLAIN_TO_OTHERS}",
     ),
     Mutant(
         "receives-once",
         "the server receives from each client once, not in a loop",
-        "Session._take_plain",
-        _DELIVER,
-        "...\nself.connection.pause_reading()",
+        "Room.take_plain",
+        _TAKE_PLAIN,
+        "...\nmember.connection.pause_reading()",
         "persistent",
         "kept-out conversation exact-text",
     ),
@@ -222,7 +219,7 @@ CLIENTS = [
         "a newcomer is told how many are there already",
         _JOIN,
         "encode_line(OK)",
-        'encode_line(OK + f"\\n{len(self._members) - 1} online" * (len(self._members) > 1))',
+        'encode_line(OK + "".join(f"\\n{n} online" for n in {len(self._roster.usernames)} - {0}))',
         "second-connected",
         "newcomer-not-told",
     ),
@@ -231,7 +228,7 @@ CLIENTS = [
         "the server shows only the first who joins",
         _JOIN,
         _JOINED,
-        _JOINED.replace("joined", 'b"" if len(self._members) > 1 else joined', 1),
+        _JOINED.replace("joined", 'b"" if self._roster.usernames else joined', 1),
         "second-on-server",
     ),
     Mutant(
@@ -263,9 +260,9 @@ CLIENTS = [
     Mutant(
         "told-of-itself",
         "who joins is told of its own arrival",
-        "Room.join",
-        f"{_TELL_OTHERS}\n{_TELL_NEWCOMER}",
-        f"{_TELL_NEWCOMER}\n{_TELL_OTHERS}",
+        _JOIN,
+        "encode_line(OK)",
+        "encode_line(OK) + joined",
         "newcomer-not-told",
         GREETING,
     ),
@@ -275,16 +272,16 @@ CLIENTS = [
         _JOIN,
         "encode_line(OK)",
         'encode_line("\\n".join([OK] + [f"{n} joined the chatroom" for n in '
-        "self._members.values() if n != username]))",
+        "self._roster.usernames]))",
         "newcomer-not-told",
         "second-connected",
     ),
     Mutant(
         "four-at-most",
         "the fifth client is not let in",
-        _JOIN,
-        "check_username(username)",
-        '...\nif len(self._members) == 4:\n    raise ProtocolError("Server full")',
+        _CHECK,
+        "check_username(join.username)",
+        '...\nif len(self._roster.usernames) == 4:\n    raise ProtocolError("Server full")',
         "five-clients",
         "twenty-clients",
     ),
@@ -305,7 +302,7 @@ BROADCAST = [
         "the server does not show what is said",
         _PLAIN,
         _SAID,
-        'Deliveries(b"", shown)',
+        'Event(Kind.SAID, username, b"", shown)',
         "on-server",
         PLAIN_ON_SERVER,
     ),
@@ -314,7 +311,7 @@ BROADCAST = [
         "the server shows everything twice",
         _SHOW,
         _SHOWN,
-        "self._console.write(deliveries.console * 2)",
+        "self._console.write(event.console * 2)",
         "on-server",
         SERVER_SHOWS,
     ),
@@ -323,7 +320,7 @@ BROADCAST = [
         "the server does not flush what it prints",
         _SHOW,
         _SHOWN,
-        "sys.stdout.buffer.write(deliveries.console)",
+        "sys.stdout.buffer.write(event.console)",
         "on-server",
         SERVER_SHOWS,
     ),
@@ -332,7 +329,7 @@ BROADCAST = [
         "the server prints an empty line below each line",
         _SHOW,
         _SHOWN,
-        'self._console.write(deliveries.console + b"\\n")',
+        'self._console.write(event.console and event.console + b"\\n")',
         "on-server",
         SERVER_SHOWS,
     ),
@@ -341,7 +338,7 @@ BROADCAST = [
         "what is said is shown on the server alone",
         _PLAIN,
         _SAID,
-        'Deliveries(shown, b"")',
+        'Event(Kind.SAID, username, shown, b"")',
         "to-others",
         f"{PLAIN_TO_OTHERS} not-to-sender",
     ),
@@ -350,7 +347,7 @@ BROADCAST = [
         "the others do not see who has said it",
         _PLAIN,
         _SAID,
-        "Deliveries(shown, lines)",
+        "Event(Kind.SAID, username, shown, lines)",
         "to-others",
         PLAIN_TO_OTHERS,
     ),
@@ -358,7 +355,7 @@ BROADCAST = [
         "client-does-not-receive",
         "a client shows nothing of what comes, since it waits for its user",
         _TAKE_ANSWER,
-        "self._show(decode_text(line))",
+        "self._screen.show(decode_text(line))",
         "",
         "to-others",
         f"{CLIENT_SHOWS} {ANYTHING}",
@@ -366,16 +363,16 @@ BROADCAST = [
     Mutant(
         "client-does-not-flush",
         "a client does not flush what it prints",
-        "Client._show",
-        'self._screen.write(text.encode("utf-8", "surrogateescape") + b"\\n")',
-        'sys.stdout.write(text + "\\n")',
+        "PlainScreen.show",
+        'self._stdout.write(text.encode("utf-8", "surrogateescape") + b"\\n")',
+        "print(text)",
         "to-others",
         f"{GREETING} {CLIENT_SHOWS} {ANYTHING} exit-ends",
     ),
     Mutant(
         "client-blank-lines",
         "a client prints the newline that came and one more",
-        "Client._show",
+        "PlainScreen.show",
         r'b"\n"',
         r'b"\n\n"',
         "to-others",
@@ -384,8 +381,8 @@ BROADCAST = [
     Mutant(
         "echo",
         "what is said goes back to who said it",
-        "Room.deliver",
-        "None if deliveries.room_and_self else sender",
+        "Room.apply",
+        "None if event.to_origin else self._members.get(event.origin)",
         "None",
         "not-to-sender",
         "feelings-not-to-sender",
@@ -393,9 +390,9 @@ BROADCAST = [
     Mutant(
         "own-line",
         "a client prints what its own user types",
-        "Client._typed",
+        "Client.typed",
         _SEND_TYPED,
-        "...\nself._screen.write(data)",
+        "...\nself._screen._stdout.write(data)",
         "not-to-sender",
         "feelings-not-to-sender time-to-sender users kept-out exit-ends message-private"
         " exit-and-after",
@@ -403,9 +400,9 @@ BROADCAST = [
     Mutant(
         "prompt",
         "a client prompts its user for each line",
-        "Client._typed",
+        "Client.typed",
         _SEND_TYPED,
-        '...\nself._screen.write(b"> ")',
+        '...\nself._screen._stdout.write(b"> ")',
         "not-to-sender",
         "feelings-not-to-sender time-to-sender users kept-out exit-ends message-private"
         " exit-and-after",
@@ -413,7 +410,7 @@ BROADCAST = [
     Mutant(
         "deaf-once-it-has-spoken",
         "a client receives no more once its user has typed",
-        "Client._typed",
+        "Client.typed",
         _SEND_TYPED,
         "...\nself._connection.pause_reading()",
         "conversation",
@@ -448,13 +445,13 @@ BROADCAST = [
 ]
 
 _RIGHT = "hmac.compare_digest(join.passcode, self._passcode)"
-_SHOW_REFUSED = "self._show(str(refused))"
+_SHOW_REFUSED = "self._screen.show(str(refused))"
 
 PASSCODE = [
     Mutant(
         "no-passcode",
         "every passcode is right",
-        _JOIN,
+        _CHECK,
         f"not {_RIGHT}",
         "False",
         "refused",
@@ -474,7 +471,7 @@ PASSCODE = [
         "the refusal is shown on standard error",
         _TAKE_ANSWER,
         _SHOW_REFUSED,
-        "self._log(str(refused))",
+        "self._screen.complain(str(refused))",
         "refused",
         "nearly-right",
     ),
@@ -483,7 +480,7 @@ PASSCODE = [
         "the refusal is shown with a word before it",
         _TAKE_ANSWER,
         _SHOW_REFUSED,
-        'self._show(f"Error: {refused}")',
+        'self._screen.show(f"Error: {refused}")',
         "refused",
         "nearly-right",
     ),
@@ -491,7 +488,7 @@ PASSCODE = [
         "connected-whatever-is-said",
         "a client says that it is connected, whatever the server answers",
         "parse_answer",
-        "raise RefusedError(text.removeprefix(_REASON_PREFIX))",
+        "raise RefusedError(code, name=reason.removeprefix(code))",
         "return",
         "refused",
         "nearly-right",
@@ -499,7 +496,7 @@ PASSCODE = [
     Mutant(
         "prefix",
         "a beginning of the passcode is enough",
-        _JOIN,
+        _CHECK,
         _RIGHT,
         "self._passcode.startswith(join.passcode)",
         "nearly-right",
@@ -507,7 +504,7 @@ PASSCODE = [
     Mutant(
         "five-characters",
         "only the first five characters are compared",
-        _JOIN,
+        _CHECK,
         _RIGHT,
         "hmac.compare_digest(join.passcode[:5], self._passcode)",
         "nearly-right",
@@ -515,7 +512,7 @@ PASSCODE = [
     Mutant(
         "passcode-case",
         "the case of letters does not matter in the passcode",
-        _JOIN,
+        _CHECK,
         _RIGHT,
         "hmac.compare_digest(join.passcode.lower(), self._passcode)",
         "nearly-right",
@@ -523,27 +520,27 @@ PASSCODE = [
     Mutant(
         "open-after-one",
         "once somebody is in, every passcode is right",
-        _JOIN,
+        _CHECK,
         _RIGHT,
-        f"({_RIGHT} or self._members)",
+        f"({_RIGHT} or self._roster.usernames)",
         "kept-out",
     ),
     Mutant(
         "announced-before-the-passcode",
         "who is refused is announced all the same",
-        "Session._judge",
-        "str(error) == INCORRECT_PASSCODE",
+        "Room.join",
+        "error.code == INCORRECT_PASSCODE",
         'line = encode_line(f"{request.username} joined the chatroom")\n'
-        "self._room.fanout.broadcast(line)\n"
+        "self.fanout.broadcast(line)\n"
         "...",
         "kept-out",
     ),
     Mutant(
         "refusals-logged",
         "the server shows who was refused",
-        "Session._judge",
-        "self._room.gate.note_wrong_passcode(self.source)",
-        '...\nself._room._console.write(b"Incorrect passcode\\n")',
+        "Room.join",
+        "self.gate.note_wrong_passcode(guest.source)",
+        '...\nself._bus.submit(Event(Kind.NOTICE, "", b"Incorrect passcode\\n"))',
         "kept-out",
         flags=("--strict",),
     ),
@@ -552,14 +549,14 @@ PASSCODE = [
         "a refused client complains on standard error as well",
         _TAKE_ANSWER,
         _SHOW_REFUSED,
-        '...\nself._log("error: not let in")',
+        '...\nself._screen.complain("error: not let in")',
         "refused",
         flags=("--strict",),
     ),
     Mutant(
         "passcode-overwritten",
         "a wrong passcode takes the place of the right one",
-        _JOIN,
+        _CHECK,
         "raise ProtocolError(INCORRECT_PASSCODE)",
         "self._passcode += join.passcode\n...",
         "next-one-enters",
@@ -567,25 +564,24 @@ PASSCODE = [
     Mutant(
         "server-ends-on-refusal",
         "the server ends when it has refused somebody",
-        "Session._judge",
-        "self.turn_away(error)",
-        "...\nself.connection.flush()\nself._room.reactor.stop()",
+        "Room.join",
+        "guest.turn_away(error)",
+        "...\nguest.connection.flush()\nself._reactor.stop()",
         "next-one-enters",
         "nearly-right kept-out duplicate-name",
     ),
 ]
 
 _FACES = '{":)": "[feeling happy]", ":(": "[feeling sad]"}'
-_TOLD = "Deliveries(line, line, tells_time)"
+_TOLD = "Event(Kind.SAID, username, line, line, tells_time)"
 _CLOCK = 'f"{date} {hour:02}:{minute:02}:{second:02} {year}"'
 _DATE = 'f"{_WEEKDAYS[weekday]} {_MONTHS[month - 1]} {day:02}"'
-_LOCAL_TIME = "lambda seconds: time.localtime(time.time() + seconds)"
 _ALL_TIMES = "time time-to-sender later later-at-midnight"
-_PRIVATE = "Deliveries(console, private=((to, line),))"
+_PRIVATE = "Event(Kind.PRIVATE, username, console, private=((to, line),))"
 _MESSAGE_NOTED = 'f"{username}: send message to {to}"'
 _USERS_LINE = "f\"Active Users: {', '.join(self._members.values())}\""
-_LISTED = "Deliveries(console, private=((username, self._users_line),))"
-_LEAVES = "Deliveries(left, left, leaves=True)"
+_LISTED = "_notice(username, self._roster.users_line, console)"
+_LEAVES = "Event(Kind.LEFT, username, left, left)"
 _MESSAGE_SHOWN = "message message-spaces message-both-ways"
 
 SHORTCUTS = [
@@ -601,7 +597,7 @@ SHORTCUTS = [
     Mutant(
         "happy-alone",
         "the sender's name is missing before a feeling",
-        "Dispatcher._say",
+        "Dispatcher.say",
         'f"{username}: {text}"',
         'text if "[feeling" in text else f"{username}: {text}"',
         "happy",
@@ -627,29 +623,29 @@ SHORTCUTS = [
     Mutant(
         "raw-on-server",
         "the server shows the shortcut as it was typed",
-        "Dispatcher._say",
+        "Dispatcher.say",
         _TOLD,
         'raw = encode_line(f"{username}: {command.text}")\n'
-        "return Deliveries(raw, line, tells_time)",
+        "return Event(Kind.SAID, username, raw, line, tells_time)",
         "happy",
         "sad time later later-at-midnight escape escape-command joined-by-tcp",
     ),
     Mutant(
         "translated-for-the-server",
         "the others see the shortcut as it was typed",
-        "Dispatcher._say",
+        "Dispatcher.say",
         _TOLD,
         'raw = encode_line(f"{username}: {command.text}")\n'
-        "return Deliveries(line, raw, tells_time)",
+        "return Event(Kind.SAID, username, line, raw, tells_time)",
         "happy",
         f"sad {_ALL_TIMES} escape escape-command joined-by-tcp",
     ),
     Mutant(
         "feelings-to-sender",
         "who is happy is shown it, too",
-        "Dispatcher._say",
+        "Dispatcher.say",
         _TOLD,
-        "Deliveries(line, line, True)",
+        "Event(Kind.SAID, username, line, line, True)",
         "feelings-not-to-sender",
     ),
     Mutant(
@@ -682,7 +678,7 @@ SHORTCUTS = [
     Mutant(
         "time-universal",
         "universal time instead of the local one",
-        "Server.__init__",
+        "_local_time",
         "time.localtime",
         "time.gmtime",
         "time",
@@ -691,8 +687,8 @@ SHORTCUTS = [
     Mutant(
         "time-of-the-start",
         "the time is asked for once, when the server starts",
-        "Server.__init__",
-        _LOCAL_TIME,
+        "Server._make_room",
+        "_local_time",
         "lambda seconds, now=time.time() - 1: time.localtime(now + seconds)",
         "time",
         _ALL_TIMES,
@@ -700,19 +696,19 @@ SHORTCUTS = [
     Mutant(
         "time-not-to-sender",
         "times are told to all others, as feelings are",
-        "Dispatcher._say",
+        "Dispatcher.say",
         _TOLD,
-        "Deliveries(line, line)",
+        "Event(Kind.SAID, username, line, line)",
         "time-to-sender",
     ),
     Mutant(
         "time-to-sender-alone",
         "times are told to the sender alone",
-        "Dispatcher._say",
+        "Dispatcher.say",
         _TOLD,
         "if tells_time:\n"
-        "    return Deliveries(line, private=((username, line),))\n"
-        "return Deliveries(line, line)",
+        "    return Event(Kind.SAID, username, line, private=((username, line),))\n"
+        "return Event(Kind.SAID, username, line, line)",
         "time",
         "later later-at-midnight",
     ),
@@ -737,24 +733,23 @@ SHORTCUTS = [
     Mutant(
         "later-same-day",
         "`:+1hr` adds 1 to the hour, and leaves the day",
-        "Server.__init__",
-        _LOCAL_TIME,
-        "lambda seconds: ((now := time.localtime())[:3]"
-        " + ((now[3] + seconds // 3600) % 24,) + now[4:7])",
+        "_local_time",
+        "time.localtime(time.time() + seconds)",
+        "(now := time.localtime())[:3] + ((now[3] + seconds // 3600) % 24,) + now[4:7]",
         "later-at-midnight",
     ),
     Mutant(
         "later-24",
         "`:+1hr` adds 1 to the hour, which may become 24",
-        "Server.__init__",
-        _LOCAL_TIME,
-        "lambda seconds: ((now := time.localtime())[:3] + (now[3] + seconds // 3600,) + now[4:7])",
+        "_local_time",
+        "time.localtime(time.time() + seconds)",
+        "(now := time.localtime())[:3] + (now[3] + seconds // 3600,) + now[4:7]",
         "later-at-midnight",
     ),
     Mutant(
         "users-without-space",
         "names are joined by a comma alone",
-        "Dispatcher._list_users",
+        "Roster.users_line",
         _USERS_LINE,
         _USERS_LINE.replace("', '", "','"),
         "users",
@@ -763,7 +758,7 @@ SHORTCUTS = [
     Mutant(
         "users-case",
         "`Active users`",
-        "Dispatcher._list_users",
+        "Roster.users_line",
         _USERS_LINE,
         _USERS_LINE.replace("Users", "users"),
         "users",
@@ -772,17 +767,17 @@ SHORTCUTS = [
     Mutant(
         "users-without-asker",
         "who asks is not on the list",
-        "Dispatcher._list_users",
-        "not self._users_line",
-        "others = [name for name in self._members.values() if name != username]\n"
-        "self._users_line = encode_line(f\"Active Users: {', '.join(others)}\")",
+        "Dispatcher.list_users",
+        "self._roster.users_line",
+        "encode_line('Active Users: ' + "
+        "', '.join(name for name in self._roster.usernames if name != username))",
         "users",
         "kept-out exit-and-after",
     ),
     Mutant(
         "users-sorted",
         "names in the order of the alphabet",
-        "Dispatcher._list_users",
+        "Roster.users_line",
         "self._members.values()",
         "sorted(self._members.values())",
         "users",
@@ -791,32 +786,32 @@ SHORTCUTS = [
     Mutant(
         "users-not-on-server",
         "the server does not show who asked",
-        "Dispatcher._list_users",
+        "Dispatcher.list_users",
         _LISTED,
-        "Deliveries(private=((username, self._users_line),))",
+        "_notice(username, self._roster.users_line)",
         "users-on-server",
     ),
     Mutant(
         "users-to-all",
         "the list goes to everybody",
-        "Dispatcher._list_users",
+        "Dispatcher.list_users",
         _LISTED,
-        "Deliveries(console, self._users_line, room_and_self=True)",
+        "Event(Kind.NOTICE, username, console, self._roster.users_line, to_origin=True)",
         "users-not-to-others",
     ),
     Mutant(
         "message-first-word",
         "only the first word of a private message arrives",
-        "_message",
-        "Command(MESSAGE, text, to)",
-        "Command(MESSAGE, text.split()[0], to)",
+        "_name_and_text",
+        "Command(verb, text, to)",
+        "Command(verb, text.split()[0], to)",
         "message",
         "message-spaces message-both-ways",
     ),
     Mutant(
         "message-without-sender",
         "who sends a private message is not shown",
-        "Dispatcher._message",
+        "Dispatcher.message",
         'f"[Message from {username}]: {text}"',
         'f"[Message]: {text}"',
         "message",
@@ -825,7 +820,7 @@ SHORTCUTS = [
     Mutant(
         "message-text-on-server",
         "the server shows the private message itself",
-        "Dispatcher._message",
+        "Dispatcher.message",
         _MESSAGE_NOTED,
         'f"{username}: send message to {to}: {text}"',
         "message-on-server",
@@ -833,7 +828,7 @@ SHORTCUTS = [
     Mutant(
         "message-sent-on-server",
         "`sent` for `send`, as English would have it",
-        "Dispatcher._message",
+        "Dispatcher.message",
         _MESSAGE_NOTED,
         'f"{username}: sent message to {to}"',
         "message-on-server",
@@ -841,17 +836,17 @@ SHORTCUTS = [
     Mutant(
         "message-to-all",
         "a private message is shown to all others",
-        "Dispatcher._message",
+        "Dispatcher.message",
         _PRIVATE,
-        "Deliveries(console, line)",
+        "Event(Kind.PRIVATE, username, console, line)",
         "message-private",
     ),
     Mutant(
         "message-to-sender-too",
         "a private message is shown to who sends it",
-        "Dispatcher._message",
+        "Dispatcher.message",
         _PRIVATE,
-        "Deliveries(console, private=((to, line), (username, line)))",
+        "Event(Kind.PRIVATE, username, console, private=((to, line), (username, line)))",
         "message-private",
     ),
     Mutant(
@@ -859,7 +854,7 @@ SHORTCUTS = [
         "a client that has left does not end",
         "Client.connection_lost",
         "self._reactor.stop()",
-        "self._deadline = 1e9\nself._keyboard.resume()",
+        "self._deadline = 1e9\nself._screen.resume_typing()",
         "exit-ends",
         "end-of-input interrupt",
     ),
@@ -867,23 +862,23 @@ SHORTCUTS = [
         "exit-empty-line",
         "a client prints an empty line when it ends",
         "Client._leave",
-        "self._is_leaving = True",
-        '...\nself._screen.write(b"\\n")',
+        "self._phase = LEAVING",
+        '...\nself._screen._stdout.write(b"\\n")',
         "exit-ends",
     ),
     Mutant(
         "exit-traceback",
         "a client uses its socket after it has closed it",
-        "client:main",
-        "client.run()",
-        "...\nsocket.socket(fileno=sock.detach()).getpeername()",
+        "Client.run",
+        "self._signals.close()",
+        "...\nself._connection._transport._socket.getpeername()",
         "exit-ends",
         "end-of-input interrupt interrupt-server",
     ),
     Mutant(
         "exit-status",
         "a client ends with status 1 after `:Exit`",
-        "Client._typed",
+        "Client.typed",
         "self._leave(0)",
         "self._leave(1)",
         "exit-ends",
@@ -892,18 +887,18 @@ SHORTCUTS = [
     Mutant(
         "exit-ends-the-server",
         "the server ends with the first who leaves",
-        "Session._take_line",
-        'self._room.journal.note_end(":Exit")',
-        "...\nsys.exit()",
+        "Member._take_line",
+        'self._host.note_end(":Exit")',
+        "raise SystemExit",
         "exit-ends",
         "exit-announced exit-and-after",
     ),
     Mutant(
         "left-twice",
         "a departure is announced at `:Exit` and at the end of the connection",
-        "Session._take_line",
-        "self._end_membership(self._cursor, deliveries)",
-        "...\nself._room._print_and_broadcast(deliveries, None)",
+        "Dispatcher.exit",
+        "self.leave(username)",
+        "(left := self.leave(username))._replace(console=left.console * 2, room=left.room * 2)",
         "exit-announced",
     ),
     Mutant(
@@ -911,7 +906,7 @@ SHORTCUTS = [
         "the server does not show who has left",
         "Dispatcher.leave",
         _LEAVES,
-        'Deliveries(b"", left, leaves=True)',
+        'Event(Kind.LEFT, username, b"", left)',
         "exit-announced",
         LEFT,
     ),
@@ -920,15 +915,15 @@ SHORTCUTS = [
         "the others are not told who has left",
         "Dispatcher.leave",
         _LEAVES,
-        'Deliveries(left, b"", leaves=True)',
+        'Event(Kind.LEFT, username, left, b"")',
         "exit-announced",
         LEFT,
     ),
     Mutant(
         "still-on-the-list",
         "who has left is still on the list",
-        "Dispatcher.leave",
-        "del self._members[_fold(username)]",
+        "Roster.apply",
+        "del self._members[_fold(event.origin)]",
         "",
         "exit-and-after",
     ),

@@ -61,17 +61,17 @@ README = [
     Mutant(
         "message-spaces-collapsed",
         "a private message is split, and joined by single spaces",
-        "_message",
-        "Command(MESSAGE, text, to)",
-        'Command(MESSAGE, " ".join(text.split()), to)',
+        "_name_and_text",
+        "Command(verb, text, to)",
+        'Command(verb, " ".join(text.split()), to)',
         "message-spaces",
     ),
     Mutant(
         "message-from-the-first",
         "private messages are from the first client, whoever sends them",
-        "Dispatcher._message",
+        "Dispatcher.message",
         'f"[Message from {username}]: {text}"',
-        'f"[Message from {self.usernames[0]}]: {text}"',
+        'f"[Message from {self._roster.usernames[0]}]: {text}"',
         "message-both-ways",
     ),
 ]
@@ -80,7 +80,7 @@ ROBUSTNESS = [
     Mutant(
         "server-takes-a-recv-for-a-line",
         "the server takes what one recv() gives for one message",
-        "Session.data_received",
+        "Member.data_received",
         "",
         _JOIN_LINES,
         "burst",
@@ -98,7 +98,7 @@ ROBUSTNESS = [
     Mutant(
         "server-decodes-pieces",
         "the server decodes each piece that comes, and drops what is no character",
-        "Session.data_received",
+        "Member.data_received",
         "self._decoder.feed_data(data)",
         'self._decoder.feed_data(data.decode("utf-8", "ignore").encode())',
         "cut-by-tcp",
@@ -115,7 +115,7 @@ ROBUSTNESS = [
     Mutant(
         "keyboard-decodes-pieces",
         "a client decodes each piece that is typed, and drops what is no character",
-        "Client._typed",
+        "Client.typed",
         "self._connection.write(data)",
         'self._connection.write(data.decode("utf-8", "ignore").encode())',
         "utf-8-in-pieces",
@@ -123,7 +123,7 @@ ROBUSTNESS = [
     Mutant(
         "ascii",
         "a client encodes what it shows as ASCII",
-        "Client._show",
+        "PlainScreen.show",
         'text.encode("utf-8", "surrogateescape")',
         'text.encode("ascii", "replace")',
         "utf-8-in-pieces",
@@ -148,7 +148,7 @@ ROBUSTNESS = [
     Mutant(
         "kill-unnoticed",
         "only `:Exit` takes a client out of the room",
-        "Session._part",
+        "Member._leave",
         "",
         "return",
         "killed",
@@ -157,44 +157,41 @@ ROBUSTNESS = [
     Mutant(
         "kill-announced-twice",
         "a connection that breaks is announced twice",
-        "Session._part",
-        "self._room.dispatcher.leave(self._username)",
-        "self._room._print_and_broadcast(Deliveries(line := "
-        'encode_line(f"{self._username} left the chatroom"), line), None)\n'
-        "...",
+        "Room.leave",
+        "self._dispatcher.leave(member.username)",
+        "(left := self._dispatcher.leave(member.username))"
+        "._replace(console=left.console * 2, room=left.room * 2)",
         "killed",
         "end-of-input interrupt",
     ),
     Mutant(
         "ten-at-most",
         "the eleventh client is not let in",
-        "Dispatcher.join",
-        "check_username(username)",
-        '...\nif len(self._members) == 10:\n    raise ProtocolError("Server full")',
+        "Dispatcher.check",
+        "check_username(join.username)",
+        '...\nif len(self._roster.usernames) == 10:\n    raise ProtocolError("Server full")',
         "twenty-clients",
     ),
     Mutant(
         "namesake-throws-out",
         "who comes under a name that is taken throws out who has it",
-        "Session._judge",
-        "str(error) == INCORRECT_PASSCODE",
-        "if namesake := self._room._members.get(request.username):\n"
-        "    namesake.connection.close()\n"
-        "...",
+        "Room.join",
+        "error.code == INCORRECT_PASSCODE",
+        "if namesake := self._members.get(request.username):\n    namesake.connection.close()\n...",
         "duplicate-name",
     ),
     Mutant(
         "unknown-name-crashes",
         "a message to nobody ends the connection with a KeyError",
-        "Dispatcher._message",
-        "self._members.get(_fold(command.to))",
-        "self._members[_fold(command.to)]",
+        "Dispatcher.message",
+        "self._roster.find(command.to)",
+        "self._roster._members[command.to.lower()]",
         "unknown-name",
     ),
     Mutant(
         "too-few-words-crash",
         "`:Msg` without its words ends the connection with an IndexError",
-        "_message",
+        "_name_and_text",
         "_split_word(argument)",
         "(argument.split()[0], _split_word(argument)[1])",
         "unknown-name",
@@ -218,7 +215,7 @@ ROBUSTNESS = [
     Mutant(
         "end-of-input-unnoticed",
         "a client stays when its input has ended",
-        "Client._typed_end",
+        "Client.typing_ended",
         'if not self._ends_in_line:\n    self._connection.write(b"\\n")\nself._leave(0)',
         "",
         "end-of-input",
@@ -259,37 +256,37 @@ NO_MISTAKE = [
     Mutant(
         "exit-status-3",
         "a client ends with status 3 after `:Exit`",
-        "Client._typed",
+        "Client.typed",
         "self._leave(0)",
         "self._leave(3)",
     ),
     Mutant(
         "exit-takes-a-second",
         "a client takes most of a second to end",
-        "client:main",
-        "client.run()",
+        "Client.run",
+        "self._signals.close()",
         "...\nimport time; time.sleep(0.8)",
     ),
     Mutant(
         "users-backwards",
         "names in the order of leaving an old stack",
-        "Dispatcher._list_users",
+        "Roster.users_line",
         "self._members.values()",
         "reversed(self._members.values())",
     ),
     Mutant(
         "refusals-on-console",
         "the server shows who was refused",
-        "Session._judge",
-        "self._room.gate.note_wrong_passcode(self.source)",
-        '...\nself._room._console.write(b"Incorrect passcode\\n")',
+        "Room.join",
+        "self.gate.note_wrong_passcode(guest.source)",
+        '...\nself._bus.submit(Event(Kind.NOTICE, "", b"Incorrect passcode\\n"))',
     ),
     Mutant(
         "refused-and-kept-waiting",
         "the server leaves it to a refused client to end the connection",
-        "Session.turn_away",
-        "self.connection.close()",
-        "",
+        "Guest.turn_away",
+        "self.dismiss()",
+        "self._request = None\nself._deadline.cancel()",
     ),
     Mutant(
         "day-without-zero",
@@ -301,8 +298,8 @@ NO_MISTAKE = [
     Mutant(
         "namesakes-welcome",
         "several may have the same name: the assignment does not ask for more",
-        "Dispatcher.join",
-        "_fold(username) in self._members",
+        "Roster.claim",
+        "folded in self._members or folded in self._claims",
         "False",
     ),
     Mutant(
@@ -316,8 +313,8 @@ NO_MISTAKE = [
         "interrupt-without-cleaning-up",
         "Ctrl-C ends a client as the kernel does",
         "Client.__init__",
-        "Signals(self._reactor, ending_signals(), self._signal_received)",
-        "",
+        "ending_signals()",
+        "[]",
     ),
     Mutant(
         "one-at-the-door",
@@ -329,9 +326,9 @@ NO_MISTAKE = [
     Mutant(
         "hello-on-stderr",
         "the server logs on standard error who comes",
-        "Room.enter",
-        "self.gate.admit(session)",
-        '...\nprint("connection from", session.address, file=sys.stderr)',
+        "Room.arrive",
+        "self.gate.arrive(guest)",
+        '...\nprint("connection from", guest.address, file=sys.stderr)',
     ),
 ]
 
