@@ -106,9 +106,9 @@ class Server:
         roster = Roster()
         dispatcher = Dispatcher(passcode, _local_time, roster)
         bus = LocalBus()
-        room = Room(self._reactor, dispatcher, roster, bus, self._journal, self._reactor.stop)
+        # The console comes first: what a member has read stands there already.
         bus.add_listener(lambda event: self._console.write(event.console))
-        return room
+        return Room(self._reactor, dispatcher, roster, bus, self._journal, self._reactor.stop)
 
     def _shut_down(self, number: int) -> None:
         if self._is_shutting_down:

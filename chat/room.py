@@ -154,8 +154,10 @@ class Room:
             guest.turn_away(error)
             return
         self._claims[request.username] = self._joining = guest
-        self._bus.submit(self._dispatcher.join(request.username))
-        self._joining = None
+        try:
+            self._bus.submit(self._dispatcher.join(request.username))
+        finally:
+            self._joining = None
         if member := self._members.get(request.username):
             member.begin()
 

@@ -183,6 +183,7 @@ class Guest:
 
     def turn_away(self, error: ProtocolError) -> None:
         """Say why it is not let in, and end politely."""
+        self._deadline.cancel()
         self._host.note_refusal(self, error)
         self.connection.write(encode_line(format_refusal(error)))
         self.dismiss()
@@ -197,17 +198,18 @@ class Guest:
         """End the connection without a word."""
         self._request = None
         self._decoder = LineDecoder()  # what it has said is not worth the memory any more
-        self._deadline.cancel()
         self.connection.close()
 
     # Details.
 
     def _go_on(self) -> None:
+        if self._request is None:
+            return
         if self.connection.is_lost():
             self.connection.abort()  # it was not read while it waited
-        elif self._request:
-            self._is_queued = False
-            self._host.join(self, self._request)
+            return
+        self._is_queued = False
+        self._host.join(self, self._request)
 
     def _time_out(self) -> None:
         if not self.connection.is_closing:

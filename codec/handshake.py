@@ -44,6 +44,11 @@ NO_ANSWER = "the answer to JOIN was neither OK nor ERROR"
 
 _USERNAME = re.compile(r"[A-Za-z0-9_.-]+")
 _REASON_PREFIX = "ERROR "
+_FOR_THE_USER = {  # how a reason begins that another name or passcode can mend, and its code
+    INCORRECT_PASSCODE: INCORRECT_PASSCODE,
+    f"{INVALID_USERNAME}: ": INVALID_USERNAME,
+    f"{USERNAME_IN_USE}: ": USERNAME_IN_USE,
+}
 
 
 class Join(NamedTuple):
@@ -108,16 +113,17 @@ def parse_answer(line: bytes) -> None:
         return
     if text.startswith(_REASON_PREFIX):
         reason = text.removeprefix(_REASON_PREFIX)
-        code = reason if reason == EXPECTED_JOIN else reason.partition(": ")[0]
+        known = (code for start, code in _FOR_THE_USER.items() if reason.startswith(start))
+        code = next(known, reason)
         raise RefusedError(code, name=reason.removeprefix(code))
     raise ProtocolError(NO_ANSWER)
 
 
 class RefusedError(ProtocolError):
-    """The server's ERROR. Its text is the reason alone; its code, what stands before a colon."""
+    """The server's ERROR. Its text is the reason alone."""
 
     @property
     def is_for_the_user(self) -> bool:
         """Whether the user can mend it by another name or passcode (shown as ordinary output),
         not the server's state or a broken client (shown as an error)."""
-        return self.code in (INCORRECT_PASSCODE, INVALID_USERNAME, USERNAME_IN_USE)
+        return self.code in _FOR_THE_USER.values()

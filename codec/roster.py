@@ -60,7 +60,7 @@ class Roster:
             self._members[_fold(event.origin)] = event.origin
             self._users_line = b""
         elif event.kind is Kind.LEFT:
-            del self._members[_fold(event.origin)]
+            self._members.pop(_fold(event.origin), None)
             self._users_line = b""
 
 

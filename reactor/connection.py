@@ -186,7 +186,7 @@ class Connection:
 
     def is_lost(self) -> bool:
         """Whether the peer is known to be gone: a connection that is not read is not told."""
-        return self._transport.is_lost()
+        return self.sending is CLOSED or self._transport.is_lost()
 
     def close_at_once(self) -> None:
         """Send what the kernel takes now, and close without waiting for the peer, so that the

@@ -22,6 +22,7 @@ from codec import (
     parse_answer,
 )
 from reactor import Connection, Reactor, Signals, SocketTransport, ending_signals
+from reactor.connection import SHUT
 from terminal.screen import Screen
 
 ANSWER_SECONDS = 30.0
@@ -109,7 +110,9 @@ class Client:
 
     def eof_received(self) -> None:
         self._has_server_ended = True
-        if self._phase is not LEAVING:
+        # Our half is shut before all was sent: a send has failed, and none will succeed.
+        has_failed = self._connection.sending is SHUT
+        if self._phase is not LEAVING or has_failed:
             self._connection.close()
 
     def flushed(self) -> None:
@@ -202,7 +205,11 @@ class Client:
         self._phase = LEAVING
         self._screen.pause_typing()
         self._connection.write_eof()
-        if not self._connection.outbound.owed_bytes:
+        if not self._connection.outbound.owed_bytes:  # and `flushed` will not be told
+            self._reactor.call_at_end(self._note_nothing_to_send)
+
+    def _note_nothing_to_send(self) -> None:
+        if self._phase is LEAVING and not self._connection.is_closing:
             self._note_all_sent()
 
     def _note_all_sent(self) -> None:

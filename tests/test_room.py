@@ -183,6 +183,8 @@ class House:
         os.set_blocking(self._console, False)
         self._write_end = write_end
         self.journal = Journal(self.loop.reactor, self.log.append, is_verbose)
+        console = Sink(self.loop.reactor, write_end)
+        self.bus.add_listener(lambda event: console.write(event.console))
         self.room = Room(
             self.loop.reactor,
             self.dispatcher,
@@ -191,8 +193,6 @@ class House:
             self.journal,
             self._note_empty,
         )
-        console = Sink(self.loop.reactor, write_end)
-        self.bus.add_listener(lambda event: console.write(event.console))
         door = listen("127.0.0.1", 0)
         self._address = door.getsockname()
         self._listener = Listener(

@@ -309,7 +309,7 @@ REFUSALS = [
     (ProtocolError(TOO_MANY_ATTEMPTS), False),
     (ProtocolError(TOO_MANY_CONNECTIONS), False),
     (ProtocolError(SERVER_FULL), False),
-    (ProtocolError("Some other reason", ": ", INCORRECT_PASSCODE), False),
+    (ProtocolError(f"Some other reason: {INCORRECT_PASSCODE}"), False),
     (ProtocolError(f"{USERNAME_IN_USE} by a robot"), False),
 ]
 

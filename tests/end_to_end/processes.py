@@ -122,6 +122,11 @@ class Output:
             raise AssertionError(self._difference(expected, bytes(self.unread)))
         del self.unread[: len(expected)]
 
+    def has_come(self, line: str) -> bool:
+        """Whether this line is next, without waiting for it."""
+        self._read()
+        return self.unread.startswith(line.encode() + b"\n")
+
     def expect_end(self) -> None:
         """There are no next bytes: the other end has been closed."""
         self._pump.wait(lambda: bool(self._end or self.unread))
@@ -247,6 +252,11 @@ class Program(Speaker):
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
+
+    def stop(self) -> None:
+        """SIGSTOP, and it has stopped."""
+        self.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def exits(self, status: int, *complaints: str) -> None:
         """It ends by itself, with nothing more to say but these lines on standard error."""

@@ -179,6 +179,43 @@ def test_a_server_that_goes_is_an_error(has_answered: bool, how: str) -> None:
         fake.client.exits(1, CLOSED)
 
 
+@pytest.mark.parametrize(
+    ("events", "status"),
+    [
+        ("ends closes", 0),
+        ("exits closes", 0),
+        ("closes ends", 1),
+        ("closes exits", 1),
+        ("resets ends", 1),
+        ("ends resets", 1),
+        ("resets exits", 1),
+        ("speaks resets exits", 1),
+        ("exits speaks resets", 1),
+    ],
+)
+def test_loss_while_leaving_is_an_error_unless_all_was_sent(events: str, status: int) -> None:
+    """All of it happens while the client is stopped, so that it finds all of it in one turn."""
+    with FakeServer() as fake:
+        fake.lets_in()
+        fake.client.stop()
+        for event in events.split():
+            match event:
+                case "ends":
+                    fake.client.end_input()
+                case "exits":
+                    fake.client.types(":Exit")
+                case "speaks":
+                    fake.peer.types("bye")
+                case "closes":
+                    fake.peer.close()
+                case "resets":
+                    fake.peer.reset()
+        fake.client.signal(signal.SIGCONT)
+        if "speaks" in events:
+            fake.client.shows("bye")
+        fake.client.exits(status, *[CLOSED] * status)
+
+
 def test_a_client_says_nothing_but_join_before_it_is_let_in() -> None:
     with FakeServer(typed_at_once="Hello") as fake:
         fake.peer.types("ERROR Server full")

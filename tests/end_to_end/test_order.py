@@ -29,6 +29,17 @@ def test_ten_thousand_lines_reach_three_others_and_the_console(script: str) -> N
         alice.exits(0)
 
 
+def test_console_shows_a_line_before_a_member_reads_it() -> None:
+    with Room() as room:
+        alice, bob = room.join_raw("Alice"), room.join_raw("Bob")
+        for number in range(50):
+            line = f"Alice: line {number}"
+            alice.types(f"line {number}")
+            bob.shows(line)
+            assert room.server.stdout.has_come(line)
+            room.server.shows(line)
+
+
 def test_all_who_talk_at_once_are_heard_in_one_order() -> None:
     count = 1500
     with Room() as room:

@@ -321,14 +321,14 @@ ROOM = [
     Patch(
         "a name is not free after its owner has left",
         "Roster.apply",
-        "del self._members[_fold(event.origin)]",
+        "self._members.pop(_fold(event.origin), None)",
         "",
     ),
     Patch(
         "the list of members is out of date",
         "Roster.apply",
-        'del self._members[_fold(event.origin)]\nself._users_line = b""',
-        "del self._members[_fold(event.origin)]",
+        'self._members.pop(_fold(event.origin), None)\nself._users_line = b""',
+        "self._members.pop(_fold(event.origin), None)",
     ),
     Patch(
         "a line that is too long is skipped with the one behind it",

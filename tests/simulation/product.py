@@ -204,9 +204,9 @@ def make_product(
     journal = WatchedJournal(reactor, model)
     roster = Roster()
     bus = LocalBus()
+    bus.add_listener(lambda event: console.write(event.console))
     room = WatchedRoom(reactor, WatchedDispatcher(model, roster), roster, bus, journal, on_empty)
     room.model = model
-    bus.add_listener(lambda event: console.write(event.console))
     listener = Listener(
         reactor,
         cast(socket.socket, door),

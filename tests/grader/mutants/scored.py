@@ -923,7 +923,7 @@ SHORTCUTS = [
         "still-on-the-list",
         "who has left is still on the list",
         "Roster.apply",
-        "del self._members[_fold(event.origin)]",
+        "self._members.pop(_fold(event.origin), None)",
         "",
         "exit-and-after",
     ),
