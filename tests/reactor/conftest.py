@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import selectors
 import socket
+import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import pytest
@@ -206,13 +208,28 @@ def unix_pair() -> Pair:
     return near, far
 
 
+def reset(peer: socket.socket) -> None:
+    """Close at once, with RST in place of FIN."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+
+
+@contextmanager
+def new_loop(selector: type[selectors.BaseSelector] = selectors.DefaultSelector) -> Iterator[Loop]:
+    """A Loop that has reported no error when it ends."""
+    loop = Loop(selector())
+    try:
+        yield loop
+    finally:
+        loop.reactor.close()
+    assert loop.take_errors() == []
+
+
 @pytest.fixture(params=SELECTORS, ids=lambda selector: selector.__name__)
 def loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
     """A Loop on each kind of selector that this machine has."""
-    loop = Loop(request.param())
-    yield loop
-    loop.reactor.close()
-    assert loop.take_errors() == []
+    with new_loop(request.param) as loop:
+        yield loop
 
 
 def _closing(make_pair: MakePair) -> Iterator[MakePair]:
