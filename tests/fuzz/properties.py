@@ -18,8 +18,9 @@ from codec import LineDecoder, LineTooLongError, decode_text, parse_answer
 from codec.commands import EXIT, MISUSE, NOTHING, SAY, parse_command
 from codec.handshake import OK, parse_join
 from codec.text import are_plain, translate
-from tests.fuzz import ledger, plain
+from tests.fuzz import plain
 from tests.fuzz.core import core, reason_of
+from tests.support.fanout import HARSH_TAPES, SCRIPTS, Step, Verdict, play
 
 # What is worth typing, as text in which a lone surrogate stands for a byte that is not UTF-8.
 
@@ -63,21 +64,6 @@ SESSIONS = st.tuples(
     OPENINGS | st.just(b"<1>JOIN Alice abc12\n<2>JOIN Bob abc12\n<3>JOIN Carol abc12\n"),
     st.lists(EVENTS, max_size=14).map(b"".join),
 ).map(b"".join)
-
-LEDGER_STEPS = st.builds(
-    ledger.Step,
-    st.sampled_from(
-        [
-            *["say", "say", "say_to_others", "say_to_others", "tell", "tell", "send", "send"],
-            *["seal", "drop", "join", "stop", "discard"],
-        ]
-    ),
-    st.integers(0, 5),
-    st.sampled_from([1, 2, 3, 7, 8, 9, 30]),
-)
-LEDGER_SCRIPTS = st.lists(LEDGER_STEPS, max_size=40).map(
-    lambda script: [ledger.Step("join"), ledger.Step("join"), *script]
-)
 
 
 def lines_never_depend_on_how_they_were_cut(data: bytes, limit: int) -> None:
@@ -170,8 +156,8 @@ def a_session_is_as_documented(script: bytes) -> None:
     core(script)
 
 
-def a_cursor_is_a_queue_of_its_own(script: list[ledger.Step]) -> None:
-    ledger.play(script)
+def a_cursor_is_a_queue_of_its_own(script: list[Step], tape: list[Verdict]) -> None:
+    play(script, tape)
 
 
 def taken_lines(decoder: LineDecoder) -> list[bytes | None]:
@@ -211,7 +197,7 @@ PROPERTIES: dict[Callable[..., None], tuple[st.SearchStrategy[Any], ...]] = {
     plain_lines_are_shown_as_typed: (st.lists(LINES, max_size=3),),
     the_handshake_says_no_in_one_way: (LINES,),
     a_session_is_as_documented: (SESSIONS,),
-    a_cursor_is_a_queue_of_its_own: (LEDGER_SCRIPTS,),
+    a_cursor_is_a_queue_of_its_own: (SCRIPTS, HARSH_TAPES),
 }
 """Each property and what it is given."""
 

@@ -1,0 +1,383 @@
+"""The one model of the fan-out: each member has a queue of plain bytes, and is sent just that.
+
+The naive way is the model: each broadcast is put into the queue of every member that is subscribed
+and not skipped, each private line into one. A World does everything to both, the model and the real
+Fanout; a Simulation is a World whose sockets take what a tape says. Raised: AssertionError when
+somebody is sent, or owed, anything else. tests/reactor and the fuzzer play the same scripts.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
+from unittest.mock import patch
+
+from hypothesis import strategies as st
+
+from reactor import WRITE, Connection, Cursor, Fanout, Reactor, SocketTransport
+
+MAX_PIECES = 3
+"""What the simulated kernel takes at once, in place of 1,024: an example can reach that."""
+
+SMALL_PAGE_BYTES = 8
+"""In place of 16 KiB, so that pages are joined, and are not, in a script of a few bytes."""
+
+MOST_TURNS = 10_000
+"""More turns than any script needs: whoever takes more of them is spinning."""
+
+# What the kernel does.
+
+
+class Verdict(NamedTuple):
+    """What becomes of one `send` of so many bytes."""
+
+    name: str
+    take: Callable[[int], int]
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _failing(name: str) -> Verdict:
+    def fail(size: int) -> int:
+        raise OSError(getattr(errno, name), name)
+
+    return Verdict(name, fail)
+
+
+ALL = Verdict("ALL", lambda size: size)
+PARTIAL = [
+    Verdict("NOTHING", lambda size: 0),
+    Verdict("ONE_BYTE", lambda size: 1),
+    Verdict("HALF", lambda size: size // 2),
+    Verdict("ALL_BUT_ONE", lambda size: size - 1),
+    _failing("EAGAIN"),
+    _failing("EINTR"),
+]
+FAILURES = [_failing(name) for name in ("EPIPE", "ECONNRESET", "ETIMEDOUT")]
+
+
+class TapeSocket:
+    """One end of a connection whose kernel follows a tape, and then takes everything."""
+
+    def __init__(self, descriptor: int, tape: Iterator[Verdict]) -> None:
+        self.taken = bytearray()
+        self.sends: list[list[bytes | memoryview]] = []
+        self.has_failed = self.is_closed = self._is_shut = False
+        self._descriptor = descriptor
+        self._tape = tape
+
+    @property
+    def is_readable(self) -> bool:
+        """The peer ends its half when we have ended ours, and when it is gone."""
+        return self._is_shut or self.has_failed
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def recv(self, size: int) -> bytes:
+        if not self.is_readable:
+            raise BlockingIOError
+        return b""
+
+    def send(self, data: bytes | memoryview) -> int:
+        return self.sendmsg([data])
+
+    def sendmsg(self, pieces: list[bytes | memoryview]) -> int:
+        assert not self.is_closed, "sent on a closed socket"
+        assert len(pieces) <= MAX_PIECES, "more pieces than one call takes"
+        if self.is_readable:
+            raise BrokenPipeError
+        assert all(pieces), "an empty piece was sent"
+        self.sends.append(pieces)
+        data = b"".join(pieces)
+        try:
+            size = next(self._tape, ALL).take(len(data))
+        except (BlockingIOError, InterruptedError):
+            raise
+        except OSError:
+            self.has_failed = True
+            raise
+        self.taken += data[:size]
+        return size
+
+    def setsockopt(self, *_: object) -> None:
+        """There is nothing to set."""
+
+    def shutdown(self, how: int) -> None:
+        self._is_shut = True
+        if self.is_closed or self.has_failed:
+            raise OSError(errno.ENOTCONN, "gone")
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class TapeSelector(selectors.BaseSelector):
+    """Says at once which sockets are ready, and never sleeps. A socket that took less than all is
+    writable again in the next turn, so that each turn comes further along the tape."""
+
+    def __init__(self) -> None:
+        self.sockets: list[TapeSocket] = []
+        self.waits: list[float | None] = []
+        self._keys: dict[int, selectors.SelectorKey] = {}
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.waits.append(timeout)
+        ready = []
+        for key in self._keys.values():
+            events = key.events if self.sockets[key.fd].is_readable else key.events & WRITE
+            if events:
+                ready.append((key, events))
+        return ready
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        assert fileobj not in self._keys
+        assert not self.sockets[fileobj].is_closed
+        self._keys[fileobj] = selectors.SelectorKey(fileobj, fileobj, events, data)
+        return self._keys[fileobj]
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        assert not self.sockets[fileobj].is_closed, "closed before it was forgotten"
+        return self._keys.pop(fileobj)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._keys
+
+    def has_write_interest(self) -> bool:
+        return any(key.events & WRITE for key in self._keys.values())
+
+
+# What is done to both, the fan-out and the model.
+
+
+class Step(NamedTuple):
+    """One thing to do: to the member `who` of those there are, with `size` bytes of data, at once
+    or when that member has been sent all it was owed or when this turn has ended."""
+
+    verb: str
+    who: int = 0
+    size: int = 1
+    when: str = "now"
+
+
+class Member:
+    """A connection's protocol; beside it, in `queue`, all that the model says it is to receive."""
+
+    def __init__(self, world: World, sock: socket.socket) -> None:
+        self.queue = bytearray()
+        self.is_subscribed = True
+        self.is_aborted = False
+        self.is_lost = False
+        self.when_flushed: list[Step] = []
+        self.cursor: Cursor
+        self.connection: Connection
+        self.socket = sock
+        self._world = world
+
+    def connection_made(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def data_received(self, data: bytes) -> None:
+        raise AssertionError("no member speaks here")
+
+    def eof_received(self) -> None:
+        self._world.leave(self)
+        self.connection.close()
+
+    def flushed(self) -> None:
+        steps, self.when_flushed = self.when_flushed, []
+        for step in steps:
+            self._world.do(step)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        assert not self.is_lost, "told twice"
+        self.is_lost = True
+        self._world.leave(self)
+
+
+class World:
+    """The fan-out and the model: whatever is done to the one is done to the other."""
+
+    def __init__(
+        self, reactor: Reactor, make_socket: Callable[[], socket.socket], scale: int = 1
+    ) -> None:
+        self.reactor = reactor
+        self.fanout = Fanout(reactor, after_turn=self._after_turn)
+        self.members: list[Member] = []
+        self._make_socket = make_socket
+        self._scale = scale
+        self._after: list[Step] = []
+        self._count = 0
+
+    def do(self, step: Step) -> None:
+        member = self.members[step.who % len(self.members)] if self.members else None
+        if step.when == "after":
+            self._after.append(step._replace(when="now"))
+            self.fanout.queue_turn()
+        elif step.verb == "join":
+            self._join()
+        elif step.verb == "say":
+            self._say(self._data(step.size), None)
+        elif not member:
+            return
+        elif step.when == "flushed":
+            # Not to itself alone: others are in the middle of the same turn.
+            member.when_flushed.append(step._replace(when="now", who=step.who + step.size))
+        elif step.verb == "others":
+            self._say(self._data(step.size), member)
+        elif step.verb == "tell":
+            self._tell(member, self._data(step.size))
+        elif step.verb == "abort":
+            self.abort(member)
+        else:
+            self.leave(member)
+            if step.verb == "close":
+                member.connection.close()
+
+    def leave(self, member: Member) -> None:
+        self.fanout.unsubscribe(member.cursor)
+        member.is_subscribed = False
+
+    def abort(self, member: Member) -> None:
+        self.leave(member)
+        member.is_aborted = True
+        member.connection.abort()
+
+    def _join(self) -> None:
+        member = Member(self, self._make_socket())
+        connection = Connection(self.reactor, SocketTransport(member.socket), member)
+        member.cursor = self.fanout.subscribe(connection)
+        self.members.append(member)
+
+    def _say(self, data: bytes, skip: Member | None) -> None:
+        self.fanout.broadcast(data, skip.cursor if skip else None)
+        for member in self.members:
+            if member.is_subscribed and member is not skip:
+                member.queue += data
+
+    def _tell(self, member: Member, data: bytes) -> None:
+        if member.is_aborted or not member.connection.is_closing:
+            member.connection.write(data)
+            member.queue += data
+
+    def _after_turn(self) -> None:
+        steps, self._after = self._after, []
+        for step in steps:
+            self.do(step)
+
+    def _data(self, size: int) -> bytes:
+        self._count += 1
+        return (b"%d." % self._count * size * self._scale)[: size * self._scale]
+
+
+class Simulation(World):
+    """A World of TapeSockets. Time stands still, so that no member is cut for slowness."""
+
+    def __init__(self, tape: Iterable[Verdict]) -> None:
+        self.selector = TapeSelector()
+        self.errors: list[object] = []
+        self._tape = iter(tape)
+        reactor = Reactor(self.selector, lambda: 0.0, lambda: self.errors.append(sys.exc_info()[1]))
+        super().__init__(reactor, self._make_tape_socket)
+
+    def run(self, script: Iterable[Step]) -> None:
+        """Play it, come to rest, and see that every member has everything and nothing is left."""
+        for step in script:
+            if step == TURN:
+                self.reactor.run_once()
+            else:
+                self.do(step)
+            self.check_debts()
+        self.run_until_idle()
+        for member in self.members:
+            sock = self.socket_of(member)
+            assert sock.taken == member.queue or member.is_aborted or sock.has_failed
+            assert sock.is_closed == member.connection.is_closing
+        assert self.fanout.log.kept_bytes == 0
+        assert not self.fanout.is_held
+        assert not self.selector.has_write_interest()
+
+    def run_until_idle(self) -> None:
+        """Turn until the loop would sleep for ever: nothing ready, queued or scheduled."""
+        self.selector.waits.clear()
+        while not self.selector.waits or self.selector.waits[-1] is not None:
+            assert len(self.selector.waits) < MOST_TURNS, "the loop does not come to rest"
+            self.reactor.run_once()
+            self.check_debts()
+
+    def check_debts(self) -> None:
+        """What each member has, is owed, and would be sent now, is what the model says."""
+        assert self.errors == []
+        log = self.fanout.log
+        for member in self.members:
+            sock, cursor = self.socket_of(member), member.cursor
+            assert member.queue.startswith(sock.taken)
+            is_lost = member.is_aborted or sock.has_failed
+            owed = b"" if is_lost else bytes(member.queue[len(sock.taken) :])
+            assert cursor.owed_bytes == len(owed)
+            assert cursor.kept_bytes >= len(owed)
+            pieces = cursor.pieces()
+            assert owed.startswith(b"".join(pieces))
+            assert all(pieces)
+            if log.sealed_end == log.end and len(pieces) < MAX_PIECES:
+                assert owed == b"".join(pieces), "something sealed is held back"
+
+    def socket_of(self, member: Member) -> TapeSocket:
+        return self.selector.sockets[member.connection.descriptor]
+
+    def _make_tape_socket(self) -> socket.socket:
+        self.selector.sockets.append(TapeSocket(len(self.selector.sockets), self._tape))
+        return cast(socket.socket, self.selector.sockets[-1])
+
+
+def play(script: Iterable[Step], tape: Iterable[Verdict]) -> None:
+    """Play a script where pages are joined, and a send is full, at sizes that it can reach."""
+    with (
+        patch("reactor.log.SMALL_PAGE_BYTES", SMALL_PAGE_BYTES),
+        patch("reactor.fanout.MAX_PIECES", MAX_PIECES),
+    ):
+        Simulation(tape).run(script)
+
+
+# Scripts and tapes. What comes first is what hypothesis shrinks to.
+
+TURN = Step("turn")
+
+# Each named as often as it is to come.
+VERBS = [
+    *["turn"] * 4,
+    *["join", "say", "say", "others", "others", "tell", "tell", "tell"],
+    *["leave", "close", "abort"],
+]
+SIZES = [1, 0, 2, 3, 5, 8, 13, 40]
+MOMENTS = [*["now"] * 4, "flushed", "after"]
+STEPS = [
+    TURN if verb == "turn" else Step(verb, who, size, when)
+    for verb in VERBS
+    for when in MOMENTS
+    for size in SIZES
+    for who in range(6)
+]
+
+# Long ones, since a short one proves little, and drawn in one go, so that they are cheap.
+SCRIPTS = st.binary(min_size=100, max_size=100).map(
+    lambda data: [
+        STEPS[int.from_bytes(data[i : i + 2], "big") * len(STEPS) >> 16]
+        for i in range(0, len(data), 2)
+    ]
+)
+
+
+def tapes(*verdicts: Verdict) -> st.SearchStrategy[list[Verdict]]:
+    return st.binary(min_size=60, max_size=60).map(
+        lambda data: [verdicts[byte * len(verdicts) >> 8] for byte in data]
+    )
+
+
+GENTLE_TAPES = tapes(ALL, *PARTIAL)
+HARSH_TAPES = tapes(ALL, ALL, *PARTIAL, *PARTIAL, *FAILURES)
