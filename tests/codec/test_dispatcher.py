@@ -14,7 +14,8 @@ from codec.events import Event, Kind
 from codec.framing import MAX_LINE_BYTES, LineDecoder, LineTooLongError
 from codec.handshake import INCORRECT_PASSCODE, INVALID_USERNAME, Join, parse_join
 from codec.roster import Roster
-from tests.codec.conftest import CONSOLE, PASSCODE, UNSAFE, Clock, ScreenRoom, Screens, refused
+from tests.codec.conftest import CONSOLE, UNSAFE, Clock, ScreenRoom, Screens, refused
+from tests.support.protocol import PASSCODE
 
 NOW = b"Wed Sep 24 12:31:44 2025"
 IN_AN_HOUR = b"Wed Sep 24 13:31:44 2025"
