@@ -14,15 +14,13 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from codec import LineDecoder, LineTooLongError, decode_text, parse_answer
-from codec.commands import EXIT, MISUSE, NOTHING, SAY, parse_command
-from codec.handshake import OK, parse_join
+from codec import LineDecoder, LineTooLongError, decode_text
+from codec.commands import EXIT, MISUSE, NOTHING, SAY, is_exit, parse_command
 from codec.text import are_plain, translate
 from tests.fuzz import ledger
-from tests.fuzz.core import core, reason_of
+from tests.fuzz.core import core
 from tests.support.lines import COMMANDS, LINES, TEXTS
 from tests.support.protocol import (
-    EXPECTED_JOIN,
     UNSAFE,
     USAGE,
     lines_of,
@@ -82,23 +80,6 @@ def lines_never_depend_on_how_they_were_cut(data: bytes, limit: int) -> None:
         assert taken == expected, f"{data!r} at {cuts}"
 
 
-def blocks_are_the_lines_they_hold(data: bytes, limit: int, most: int) -> None:
-    """`peek_lines` shows the lines that `next_line` gives, and `drop` takes them."""
-    decoder = LineDecoder(limit)
-    taken: list[bytes | None] = []
-    for byte in data:
-        decoder.feed_data(bytes([byte]))
-        block = decoder.peek_lines(most)
-        assert len(block) <= most
-        lines = [line.removesuffix(b"\r") for line in block.split(b"\n")[:-1]]
-        if block and max(map(len, lines)) <= limit:
-            decoder.drop(len(block))
-            taken += lines
-        else:
-            taken += taken_lines(decoder)
-    assert taken == lines_of(data, limit)
-
-
 def every_text_is_safe(data: bytes) -> None:
     text = decode_text(data)
     assert text == safe_text(data)
@@ -129,6 +110,7 @@ def every_line_is_one_command(line: bytes) -> None:
     else:
         word = {EXIT: ":exit", "list_users": ":users"}[command.verb]
         assert text.rstrip(" \t").lower() == word
+    assert is_exit(line) == (command.verb == EXIT)
 
 
 def plain_lines_are_shown_as_typed(lines: list[bytes]) -> None:
@@ -141,16 +123,6 @@ def plain_lines_are_shown_as_typed(lines: list[bytes]) -> None:
             assert parse_command(text) == (SAY, text, "")
             assert translated(text) == text
             assert not line.endswith(b"\r")
-
-
-def the_handshake_says_no_in_one_way(line: bytes) -> None:
-    reason = reason_of(lambda: parse_join(line))
-    if reason is None:
-        assert line.split(b" ", 2)[::2] == [b"JOIN", parse_join(line).passcode]
-    else:
-        assert reason == EXPECTED_JOIN
-    reason = reason_of(lambda: parse_answer(line))
-    assert line == OK.encode() if reason is None else not UNSAFE & set(reason)
 
 
 def a_session_is_as_documented(script: bytes) -> None:
@@ -180,16 +152,10 @@ LIMITS = st.integers(1, 6)
 
 PROPERTIES: dict[Callable[..., None], tuple[st.SearchStrategy[Any], ...]] = {
     lines_never_depend_on_how_they_were_cut: (FRAGMENTS, LIMITS),
-    blocks_are_the_lines_they_hold: (
-        st.lists(FRAGMENTS, max_size=4).map(b"".join),
-        LIMITS,
-        st.integers(0, 12),
-    ),
     every_text_is_safe: (LINES | st.binary(max_size=40),),
     shortcuts_are_words: (TEXTS | LINES.map(safe_text),),
-    every_line_is_one_command: (LINES,),
+    every_line_is_one_command: (COMMANDS | LINES,),
     plain_lines_are_shown_as_typed: (st.lists(LINES, max_size=3),),
-    the_handshake_says_no_in_one_way: (LINES,),
     a_session_is_as_documented: (SESSIONS,),
     a_cursor_is_a_queue_of_its_own: (LEDGER_SCRIPTS,),
 }

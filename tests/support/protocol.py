@@ -71,6 +71,12 @@ REPLY = re.compile(
 )
 """What a member reads alone, and from nobody."""
 
+
+def error_line(reason: str) -> bytes:
+    """What one who is refused reads."""
+    return f"ERROR {reason}\n".encode()
+
+
 Line = bytes | None
 TOO_LONG = None
 """In place of a line: it is over the limit."""
@@ -281,7 +287,7 @@ class PlainServer:
         join = split_join(line)
         fault = self._fault_of_join(*join) if join else EXPECTED_JOIN
         if fault:
-            peer.screen += f"ERROR {fault}\n".encode()
+            peer.screen += error_line(fault)
             peer.is_closed = True
         elif join:
             peer.username = join[0]

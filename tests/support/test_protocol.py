@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.support import protocol
 from tests.support.protocol import PlainServer
 from tests.test_documents import PROTOCOL, literal, wire_examples
 
@@ -22,3 +23,11 @@ def test_the_model_agrees_with_each_example(example: str) -> None:
     for name, key in keys.items():
         expected = re.findall(rf"^{name} +< (.*\\n)$", example, re.M)
         assert server.peers[key].screen == b"".join(map(literal, expected))
+
+
+TEXTS = [text for name, text in vars(protocol).items() if name.isupper() and type(text) is str]
+
+
+@pytest.mark.parametrize("text", sorted({*TEXTS} - {protocol.NAME, protocol.IN_AN_HOUR}))
+def test_each_text_of_the_model_stands_in_the_document(text: str) -> None:
+    assert text.removeprefix("Invalid username: ") in PROTOCOL.read_text()
