@@ -24,17 +24,16 @@ from reactor import raise_descriptor_limit
 from reactor.connection import LINGER_SECONDS, READ_BYTES
 from reactor.listener import REST_SECONDS
 from tests.reactor.conftest import Loop
+from tests.support.protocol import (
+    EXPECTED_JOIN,
+    HANDSHAKE_TIMED_OUT,
+    INCORRECT_PASSCODE,
+    SERVER_FULL,
+    TOO_MANY_ATTEMPTS,
+    TOO_MANY_CONNECTIONS,
+    error_line,
+)
 from tests.test_room import House, Person
-
-INCORRECT = "Incorrect passcode"
-TOO_MANY_ATTEMPTS = "Too many attempts, try again later"
-TOO_MANY_CONNECTIONS = "Too many connections"
-SERVER_FULL = "Server full"
-
-
-def error_line(reason: str) -> bytes:
-    return f"ERROR {reason}\n".encode()
-
 
 # The gate alone, on a clock that the tests move.
 
@@ -538,11 +537,11 @@ def street() -> Iterator[Street]:
 def test_wrong_passcodes_cost_their_source_and_nobody_else(street: Street) -> None:
     ann = street.join("Ann")
     for _ in range(BURST_ATTEMPTS):
-        street.ask(b"JOIN Bob wrong\n").reads_to_end(error_line(INCORRECT))
+        street.ask(b"JOIN Bob wrong\n").reads_to_end(error_line(INCORRECT_PASSCODE))
     waiting = [street.ask(b"JOIN Bob wrong\n") for _ in range(2)]
     for person in waiting:
         person.reads_nothing()
-    street.ask(b"JOIN Eve wrong\n", "127.0.0.2").reads_to_end(error_line(INCORRECT))
+    street.ask(b"JOIN Eve wrong\n", "127.0.0.2").reads_to_end(error_line(INCORRECT_PASSCODE))
     cid = street.ask(b"JOIN Cid abc12\n", "127.0.0.2")
     cid.reads(b"OK\n")
     ann.reads(b"Cid joined the chatroom\n")
@@ -551,7 +550,7 @@ def test_wrong_passcodes_cost_their_source_and_nobody_else(street: Street) -> No
     for person in waiting:
         person.reads_nothing()
         street.loop.pass_seconds(ATTEMPT_SECONDS)
-        person.reads_to_end(error_line(INCORRECT))
+        person.reads_to_end(error_line(INCORRECT_PASSCODE))
     assert street.seconds == 2 * ATTEMPT_SECONDS
 
 
@@ -563,13 +562,13 @@ def test_other_refusals_cost_nothing(street: Street, line: bytes) -> None:
     for _ in range(BURST_ATTEMPTS + 1):
         stranger = street.ask(line)
         assert street.loop.receive_to_end(stranger.socket).startswith(b"ERROR ")
-    street.ask(b"JOIN Bob wrong\n").reads_to_end(error_line(INCORRECT))
+    street.ask(b"JOIN Bob wrong\n").reads_to_end(error_line(INCORRECT_PASSCODE))
 
 
 @pytest.mark.parametrize("line", [b"hello\n", b"x" * 257 + b"\n"])
 def test_a_request_that_is_none_does_not_wait_for_its_turn(street: Street, line: bytes) -> None:
     street.use_up_budget()
-    street.ask(line).reads_to_end(error_line("Expected: JOIN <username> <passcode>"))
+    street.ask(line).reads_to_end(error_line(EXPECTED_JOIN))
 
 
 def test_one_who_had_to_wait_is_let_in_and_what_it_said_meanwhile_comes_after(
@@ -601,7 +600,7 @@ def test_a_wrong_one_who_had_to_wait_has_one_guess(street: Street) -> None:
     stranger = street.ask(b"JOIN Bob wrong\nJOIN Bob abc12\n")
     stranger.reads_nothing()
     street.loop.pass_seconds(ATTEMPT_SECONDS)
-    stranger.reads_to_end(error_line(INCORRECT))
+    stranger.reads_to_end(error_line(INCORRECT_PASSCODE))
     assert street.roster.usernames == []
 
 
@@ -660,14 +659,14 @@ def test_one_whose_time_is_up_while_it_waits_is_told_so_and_not_judged(street: S
     silent = street.visit()
     for person in waiting[:3]:
         street.loop.pass_seconds(ATTEMPT_SECONDS)
-        person.reads_to_end(error_line(INCORRECT))
+        person.reads_to_end(error_line(INCORRECT_PASSCODE))
     street.loop.pass_seconds(HANDSHAKE_SECONDS - street.seconds - 0.25)
     for person in (waiting[3], right, silent):
         person.reads_nothing()
     street.loop.pass_seconds(0.25)
     waiting[3].reads_to_end(error_line(TOO_MANY_ATTEMPTS))
     right.reads_to_end(error_line(TOO_MANY_ATTEMPTS))
-    silent.reads_to_end(error_line("Handshake timed out"))
+    silent.reads_to_end(error_line(HANDSHAKE_TIMED_OUT))
     assert street.seconds == HANDSHAKE_SECONDS
     for person in street.people:
         person.socket.close()
@@ -822,7 +821,7 @@ def test_members_and_those_who_are_gone_are_not_of_the_pool_and_the_refused_who_
     street.loop.turn_until(lambda: gone.spy.connection.is_closing)
     street.loop.turn(2)
     third = street.visit()
-    refused.reads(error_line("Expected: JOIN <username> <passcode>"))
+    refused.reads(error_line(EXPECTED_JOIN))
     assert street.loop.interest_in(refused.spy.connection.descriptor), "it lingers"
     last = street.visit()
     street.loop.turn(2)

@@ -94,6 +94,11 @@ def test_every_file_keeps_to_its_layer(path: Path) -> None:
     assert complaints(layer_of(path), path.read_text()) == []
 
 
+def test_the_model_of_the_protocol_imports_no_product() -> None:
+    source = (ROOT / "tests" / "support" / "protocol.py").read_text()
+    assert set(_imported_modules(ast.parse(source))) <= sys.stdlib_module_names
+
+
 def test_every_part_was_looked_at() -> None:
     assert {layer_of(path) for path in program_files()} == set(KNOWS)
 

@@ -39,15 +39,22 @@ from reactor.flow import (
     STALL_SECONDS,
 )
 from tests.reactor.conftest import Loop
+from tests.support.protocol import (
+    EMPTY_NAME,
+    EXPECTED_JOIN,
+    INCORRECT_PASSCODE,
+    LONG_NAME,
+    NAME_IN_USE,
+    STRANGE_NAME,
+    error_line,
+    too_long,
+)
+from tests.support.protocol import PASSCODE as PASSCODE
+from tests.support.protocol import local_time as local_time
 
-PASSCODE = b"abc12"
-TOO_LONG = b"Message too long (limit 4096 bytes); not sent\n"
+TOO_LONG = f"{too_long(4096)}\n".encode()
+JOIN_EXPECTED = error_line(EXPECTED_JOIN)
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-def local_time(seconds: int) -> tuple[int, ...]:
-    """It is always Wed Sep 24 12:31:44 2025."""
-    return (2025, 9, 24, 12 + seconds // 3600, 31, 44, 2)
 
 
 class Tally(Dispatcher):
@@ -300,20 +307,17 @@ def test_a_newcomer_reads_ok_and_the_others_and_the_console_that_it_joined(house
     assert house.log == []
 
 
-JOIN_EXPECTED = b"ERROR Expected: JOIN <username> <passcode>\n"
-
-
 @pytest.mark.parametrize(
     ("line", "answer"),
     [
-        (b"JOIN Bob wrong", b"ERROR Incorrect passcode\n"),
-        (b"JOIN Bob abc12 ", b"ERROR Incorrect passcode\n"),
-        (b"JOIN Bob ", b"ERROR Incorrect passcode\n"),
-        (b"JOIN ANN wrong", b"ERROR Incorrect passcode\n"),
-        (b"JOIN ann abc12", b"ERROR Username already in use: ann\n"),
-        (b"JOIN  abc12", b"ERROR Invalid username: it is empty\n"),
-        (b"JOIN Bob! abc12", b"ERROR Invalid username: only A-Z a-z 0-9 _ - . are allowed\n"),
-        (b"JOIN TooLong89 abc12", b"ERROR Invalid username: longer than 8 characters\n"),
+        (b"JOIN Bob wrong", error_line(INCORRECT_PASSCODE)),
+        (b"JOIN Bob abc12 ", error_line(INCORRECT_PASSCODE)),
+        (b"JOIN Bob ", error_line(INCORRECT_PASSCODE)),
+        (b"JOIN ANN wrong", error_line(INCORRECT_PASSCODE)),
+        (b"JOIN ann abc12", error_line(f"{NAME_IN_USE}ann")),
+        (b"JOIN  abc12", error_line(EMPTY_NAME)),
+        (b"JOIN Bob! abc12", error_line(STRANGE_NAME)),
+        (b"JOIN TooLong89 abc12", error_line(LONG_NAME)),
         (b"JOIN Bob", JOIN_EXPECTED),
         (b"join Bob abc12", JOIN_EXPECTED),
         (b"", JOIN_EXPECTED),
@@ -341,7 +345,7 @@ def test_refusals_are_logged_where_that_is_asked_for() -> None:
     house = House(is_verbose=True)
     stranger = house.connect()
     stranger.send(b"JOIN Bob wrong\n")
-    stranger.reads_to_end(b"ERROR Incorrect passcode\n")
+    stranger.reads_to_end(error_line(INCORRECT_PASSCODE))
     assert house.log == [f"refused {stranger.address}: incorrect passcode"]
     house.close()
 
@@ -349,7 +353,7 @@ def test_refusals_are_logged_where_that_is_asked_for() -> None:
 def test_one_connection_has_one_guess(house: House) -> None:
     stranger = house.connect()
     stranger.send(b"JOIN Bob wrong\nJOIN Bob abc12\n")
-    stranger.reads_to_end(b"ERROR Incorrect passcode\n")
+    stranger.reads_to_end(error_line(INCORRECT_PASSCODE))
     assert house.roster.usernames == []
 
 
@@ -735,7 +739,7 @@ def test_while_the_room_is_held_talkers_wait_and_others_come_and_go(house: House
     dan.send(b"JOIN Dan abc12\nfrom Dan\n")
     stranger = house.connect()
     stranger.send(b"JOIN Eve wrong\n")
-    stranger.reads_to_end(b"ERROR Incorrect passcode\n")
+    stranger.reads_to_end(error_line(INCORRECT_PASSCODE))
     bob.reads(b"Cid left the chatroom\nDan joined the chatroom\n")
     dan.reads(b"OK\n")
     house.loop.turn(10)

@@ -14,22 +14,14 @@ from codec.events import Event, Kind
 from codec.framing import MAX_LINE_BYTES
 from codec.handshake import Join
 from codec.roster import Roster
-
-PASSCODE = b"abc12"
+from tests.support import protocol
+from tests.support.protocol import PASSCODE
 
 CONSOLE = "the console"
 """Whose screen the server prints on. No member has this name: it holds a space."""
 
-UNSAFE = {
-    *range(0x09),
-    *range(0x0A, 0x20),
-    *range(0x7F, 0xA0),
-    *(0x2028, 0x2029),
-    *(0x061C, 0x200E, 0x200F),
-    *range(0x202A, 0x202F),
-    *range(0x2066, 0x206A),
-}
-"""What may not reach a terminal: C0 but TAB, DEL and C1, two line ends, twelve bidi controls."""
+UNSAFE = set(map(ord, protocol.UNSAFE))
+"""The codes of what may not reach a terminal."""
 
 Screens = dict[str, bytes]
 """What came of one event: name -> the bytes on that screen. Who reads nothing is not in it."""

@@ -17,18 +17,14 @@ from codec.framing import (
     encode_line,
     has_longer_line,
 )
+from tests.support.protocol import TOO_LONG, Line, lines_of
 
 LIMIT = 8
 
-TOO_LONG = "too long"
-"""Stands among the lines where one was refused."""
 
-Outcome = bytes | str
-
-
-def take(decoder: LineDecoder, count: int) -> list[Outcome]:
+def take(decoder: LineDecoder, count: int) -> list[Line]:
     """At most `count` outcomes, fewer if more bytes are needed for the next."""
-    outcomes: list[Outcome] = []
+    outcomes: list[Line] = []
     while len(outcomes) < count:
         try:
             line = decoder.next_line()
@@ -41,20 +37,13 @@ def take(decoder: LineDecoder, count: int) -> list[Outcome]:
     return outcomes
 
 
-def feed(decoder: LineDecoder, pieces: Iterable[bytes]) -> list[Outcome]:
+def feed(decoder: LineDecoder, pieces: Iterable[bytes]) -> list[Line]:
     """Everything that comes out while `pieces` go in, one after the other."""
-    outcomes: list[Outcome] = []
+    outcomes: list[Line] = []
     for piece in pieces:
         decoder.feed_data(piece)
         outcomes += take(decoder, len(piece) + 1)
     return outcomes
-
-
-def decode_plainly(stream: bytes, limit: int) -> list[Outcome]:
-    """The same by splitting the whole stream at once."""
-    *lines, rest = (line.removesuffix(b"\r") for line in stream.split(b"\n"))
-    outcomes: list[Outcome] = [TOO_LONG if len(line) > limit else line for line in lines]
-    return [*outcomes, TOO_LONG] if len(rest) > limit else outcomes
 
 
 def whole(stream: bytes) -> list[bytes]:
@@ -103,21 +92,21 @@ class TestEachCase:
     """Each case whole, byte by byte, and with leftovers before and behind it."""
 
     def test_a_stream_is_its_lines(
-        self, stream: bytes, outcomes: list[Outcome], cut: Callable[[bytes], list[bytes]]
+        self, stream: bytes, outcomes: list[Line], cut: Callable[[bytes], list[bytes]]
     ) -> None:
         assert feed(LineDecoder(LIMIT), cut(stream)) == outcomes
 
     def test_leftovers_wait_for_the_rest_of_their_line(
-        self, stream: bytes, outcomes: list[Outcome], cut: Callable[[bytes], list[bytes]]
+        self, stream: bytes, outcomes: list[Line], cut: Callable[[bytes], list[bytes]]
     ) -> None:
         decoder = LineDecoder(LIMIT)
         assert feed(decoder, cut(b"head\n" + stream + b"lef")) == [b"head", *outcomes]
         assert feed(decoder, cut(b"t\n" + stream)) == [b"left", *outcomes]
 
     def test_the_plain_model_agrees(
-        self, stream: bytes, outcomes: list[Outcome], cut: Callable[[bytes], list[bytes]]
+        self, stream: bytes, outcomes: list[Line], cut: Callable[[bytes], list[bytes]]
     ) -> None:
-        assert decode_plainly(b"".join(cut(stream)), LIMIT) == outcomes
+        assert lines_of(b"".join(cut(stream)), LIMIT) == outcomes
 
 
 @pytest.mark.parametrize("cut", [whole, byte_by_byte])
@@ -321,15 +310,15 @@ def test_neither_the_cuts_nor_the_moments_of_taking_matter(
     steps: list[tuple[bytes, int, int]], limit: int
 ) -> None:
     decoder = LineDecoder(limit)
-    outcomes: list[Outcome] = []
+    outcomes: list[Line] = []
     for piece, count, block_bytes in steps:
         decoder.feed_data(piece)
         outcomes += take(decoder, count)
         block = decoder.peek_lines(block_bytes)
         decoder.drop(len(block))
-        outcomes += decode_plainly(block, limit)
+        outcomes += lines_of(block, limit)
     stream = b"".join(piece for piece, *_ in steps)
-    assert [*outcomes, *take(decoder, len(stream) + 1)] == decode_plainly(stream, limit)
+    assert [*outcomes, *take(decoder, len(stream) + 1)] == lines_of(stream, limit)
 
 
 @given(texts=st.lists(st.text(st.characters(exclude_characters="\n", codec="utf-8"))))

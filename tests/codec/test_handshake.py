@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import codec
 from codec.errors import ProtocolError
 from codec.framing import LineDecoder
 from codec.handshake import (
@@ -19,7 +20,6 @@ from codec.handshake import (
     MAX_PASSCODE_BYTES,
     MAX_USERNAME_CHARACTERS,
     NO_ANSWER,
-    OK,
     SERVER_FULL,
     TOO_MANY_ATTEMPTS,
     TOO_MANY_CONNECTIONS,
@@ -33,10 +33,11 @@ from codec.handshake import (
     parse_join,
 )
 from tests.codec.conftest import UNSAFE, refused
-
-EMPTY = "Invalid username: it is empty"
-LETTERS = "Invalid username: only A-Z a-z 0-9 _ - . are allowed"
-TOO_LONG = "Invalid username: longer than 8 characters"
+from tests.support import protocol
+from tests.support.protocol import EMPTY_NAME as EMPTY
+from tests.support.protocol import LONG_NAME as TOO_LONG
+from tests.support.protocol import PASSCODE, fault_of_join, split_join
+from tests.support.protocol import STRANGE_NAME as LETTERS
 
 USERNAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
 
@@ -101,7 +102,7 @@ def test_join_is_taken_apart_at_its_first_two_spaces_and_not_trimmed(
     ],
 )
 def test_any_other_line_is_told_what_was_expected(line: bytes) -> None:
-    with refused("Expected: JOIN <username> <passcode>"):
+    with refused(protocol.EXPECTED_JOIN):
         parse_join(line)
 
 
@@ -142,15 +143,11 @@ def test_formatting_gives_a_line_that_fits_or_refuses(username: str, passcode: b
 @given(line=LINES)
 @settings(deadline=None, max_examples=300)
 def test_garbage_is_a_join_or_a_protocol_error(line: bytes) -> None:
-    try:
-        join = parse_join(line)
-    except ProtocolError as error:
-        reason = str(error)
+    if join := split_join(line):
+        assert parse_join(line) == join
     else:
-        reason = EXPECTED_JOIN
-        assert line.endswith(join.passcode)
-        assert not UNSAFE & set(map(ord, join.username))
-    assert reason == EXPECTED_JOIN
+        with refused(protocol.EXPECTED_JOIN):
+            parse_join(line)
 
 
 @pytest.mark.parametrize("username", ["A", "Alice678"])
@@ -250,13 +247,11 @@ def test_no_other_name_is_a_username(username: str, reason: str) -> None:
 @given(username=st.text(max_size=10) | st.text(USERNAME_CHARACTERS, max_size=10))
 @settings(deadline=None, max_examples=300)
 def test_a_username_is_what_its_characters_and_length_make_it(username: str) -> None:
-    is_valid = 1 <= len(username) <= 8 and set(username) <= set(USERNAME_CHARACTERS)
-    try:
-        check_username(username)
-    except ProtocolError:
-        assert not is_valid
+    if fault := fault_of_join(username, PASSCODE, []):
+        with refused(fault):
+            check_username(username)
     else:
-        assert is_valid
+        check_username(username)
 
 
 # Answers.
@@ -395,9 +390,12 @@ def test_a_garbled_answer_is_a_protocol_error_that_a_terminal_can_show(line: byt
     assert not UNSAFE & set(map(ord, reason))
 
 
-def test_the_reasons_are_worded_as_the_documents_say() -> None:
-    assert OK == "OK"
-    assert INCORRECT_PASSCODE == "Incorrect passcode"
-    assert HANDSHAKE_TIMED_OUT == "Handshake timed out"
-    assert INVALID_USERNAME == "Invalid username"
-    assert USERNAME_IN_USE == "Username already in use"
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("EXPECTED_JOIN", "INCORRECT_PASSCODE", "HANDSHAKE_TIMED_OUT", "TOO_MANY_ATTEMPTS"),
+        *("TOO_MANY_CONNECTIONS", "SERVER_FULL", "SHUTTING_DOWN"),
+    ],
+)
+def test_words_of_the_server_are_those_of_the_document(name: str) -> None:
+    assert getattr(codec, name) == getattr(protocol, name)

@@ -11,19 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.commands import SAY, parse_command
 from codec.text import are_plain, decode_text, format_time, has_control_or_line_end, translate
 from tests.codec.conftest import UNSAFE, Clock
-
-NOW = "Wed Sep 24 12:31:44 2025"
-IN_AN_HOUR = "Wed Sep 24 13:31:44 2025"
-
-SHORTCUTS = {
-    ":)": "[feeling happy]",
-    ":(": "[feeling sad]",
-    ":mytime": NOW,
-    ":+1hr": IN_AN_HOUR,
-}
+from tests.support.protocol import IN_AN_HOUR, NOW, SHORTCUTS
 
 
 def shown(text: str) -> str:
@@ -404,23 +394,6 @@ def test_no_unsafe_character_is_plain() -> None:
     unsafe = [chr(code).encode() for code in UNSAFE - {ord("\n")}]
     assert not any(are_plain(b"a%sb\n" % character) for character in unsafe)
     assert not any(are_plain(b"\xc3\xa9%sb\n" % character) for character in unsafe)
-
-
-@given(
-    lines=st.lists(
-        LINES.map(lambda line: line.replace(b"\n", b"")) | st.sampled_from([b"hi", b"a b"]),
-        min_size=1,
-        max_size=3,
-    )
-)
-@settings(deadline=None, max_examples=400)
-def test_plain_lines_are_said_and_shown_as_they_are_typed(lines: list[bytes]) -> None:
-    if are_plain(b"".join(line + b"\n" for line in lines)):
-        for line in lines:
-            text = decode_text(line)
-            assert text.encode() == line
-            assert parse_command(text) == (SAY, text, "")
-            assert translate(text, no_clock) == (text, False)
 
 
 # The time.

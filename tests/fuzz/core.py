@@ -11,7 +11,7 @@ the codec raises that it should not.
 
 The script is played several times: as it stands, each line taken alone and in blocks; in one piece
 and in single bytes; with small limits, which a short script can reach, and with the real ones. What
-everyone reads must each time be what tests.fuzz.plain says.
+everyone reads must each time be what tests/support/protocol.py says.
 """
 
 from __future__ import annotations
@@ -39,15 +39,19 @@ from codec import (
     parse_answer,
     parse_join,
 )
-from tests.fuzz.plain import (
+from tests.support.protocol import (
     DOCUMENTED_LIMITS,
-    EXPECTED,
+    EXPECTED_JOIN,
     NAME,
     PASSCODE,
+    REPLY,
     UNSAFE,
-    USAGE,
+    USERS,
     Limits,
     PlainServer,
+    joined,
+    left,
+    local_time,
 )
 
 SMALL_LIMITS = Limits(40, 64)
@@ -60,18 +64,6 @@ CONSOLE = -1
 """Whose screen the server prints on."""
 
 _MARK = re.compile(rb"<([1-4])(/?)>")
-
-_REPLIES = re.compile(
-    "|".join(
-        [
-            f"Active Users: {NAME}(, {NAME})*",
-            r"No such user: [^ \t]+",
-            re.escape(USAGE),
-            r"Message too long \(limit \d+ bytes\); not sent",
-        ]
-    )
-)
-"""What a member reads alone, and from nobody (docs/PROTOCOL.md, section 5)."""
 
 
 class Piece(NamedTuple):
@@ -153,7 +145,7 @@ class Core:
         self._limits = limits
         self._takes_blocks = takes_blocks
         self._roster = Roster()
-        self._dispatcher = Dispatcher(PASSCODE, _local_time, self._roster, limits.line_bytes)
+        self._dispatcher = Dispatcher(PASSCODE, local_time, self._roster, limits.line_bytes)
         self._peers: dict[int, Peer] = {}
         self._members: dict[str, int] = {}
 
@@ -168,10 +160,11 @@ class Core:
             assert takes <= data.count(b"\n") + 1, "takes more lines than were sent"
 
     def end(self, who: int) -> None:
+        """What comes from it next is a new connection, whose screen goes on."""
         peer = self._peer(who)
         if peer.username:
             self._part(who, peer, self._dispatcher.leave(peer.username))
-        peer.is_closed = True
+        del self._peers[who]
 
     def _peer(self, who: int) -> Peer:
         self.screens.setdefault(who, b"")
@@ -208,7 +201,7 @@ class Core:
         if peer.username:
             self._show(who, peer.username, self._dispatcher.refuse(peer.username, error))
         else:
-            self._turn_away(who, peer, EXPECTED)
+            self._turn_away(who, peer, EXPECTED_JOIN)
 
     def _join(self, who: int, peer: Peer, line: bytes) -> None:
         before = self._roster.usernames
@@ -271,23 +264,11 @@ class Core:
 
 
 def _play(server: Core | PlainServer, pieces: Iterable[Piece]) -> None:
-    """Play on; a connection that has ended and sends is a new one, whose screen goes on."""
     for who, data in pieces:
         if data is None:
             server.end(who)
-            _forget(server, who)
         else:
             server.receive(who, data)
-
-
-def _forget(server: Core | PlainServer, who: int) -> None:
-    if isinstance(server, Core):
-        del server._peers[who]
-    else:
-        screen = server.peers[who].screen
-        del server.peers[who]
-        server.receive(who, b"")
-        server.peers[who].screen = screen
 
 
 def _compare(screens: dict[int, bytes], expected: dict[int, bytes], when: str) -> None:
@@ -307,7 +288,7 @@ def _look_at_lines(lines: bytes, limits: Limits) -> None:
         assert not UNSAFE & set(text), f"unsafe: {line!r}"
         assert decode_text(line) == text, f"a client would show another text: {line!r}"
         assert has_control_or_line_end(text) == ("\t" in text)
-        is_short = len(line) <= limits.line_bytes or line.startswith(b"Active Users: ")
+        is_short = len(line) <= limits.line_bytes or text.startswith(USERS)
         assert is_short, f"too long: {len(line)} bytes"
 
 
@@ -326,13 +307,13 @@ def _look_at_kind(event: Event) -> None:
 def _look_for_sender(username: str, event: Event) -> None:
     """Nothing is shown as somebody else's, and nothing has an undocumented form."""
     assert event.origin == username
-    news = {f"{username} joined the chatroom", f"{username} left the chatroom"}
+    news = {joined(username).to_room, left(username).to_room}
     for lines in (event.console, event.room):
         for line in lines.decode().removesuffix("\n").split("\n") if lines else []:
             assert line.startswith(f"{username}: ") or line in news, f"forged: {line!r}"
     for name, data in event.private:
         text = data.decode().removesuffix("\n")
-        is_reply = name == username and (text == "OK" or _REPLIES.fullmatch(text))
+        is_reply = name == username and (text == "OK" or REPLY.fullmatch(text))
         is_message = text.startswith(f"[Message from {username}]: ")
         assert is_reply or is_message, f"to {name}: {text!r}"
         assert is_message == (event.kind is Kind.PRIVATE), f"{event.kind} holds {text!r}"
@@ -343,7 +324,7 @@ def _look_at_line(line: bytes) -> None:
     reason = reason_of(lambda: parse_answer(line))
     assert (decode_text(line) == "OK") if reason is None else not UNSAFE & set(reason)
     if reason := reason_of(lambda: parse_join(line)):
-        assert reason == EXPECTED
+        assert reason == EXPECTED_JOIN
         return
     join = parse_join(line)
     if re.fullmatch(NAME, join.username):
@@ -359,8 +340,3 @@ def reason_of(call: Callable[[], object]) -> str | None:
     except ProtocolError as error:
         return str(error)
     return None
-
-
-def _local_time(seconds: int) -> tuple[int, ...]:
-    """It is always Wed Sep 24 12:31:44 2025."""
-    return (2025, 9, 24, 12 + seconds // 3600, 31, 44, 2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from tests.fuzz.plain import UNSAFE
+from tests.support.protocol import UNSAFE
 
 TOKENS = [
     *[b"\n", b"\r\n", b"\r", b" ", b"\t", b"JOIN ", b"JOIN Alice abc12\n", b" abc12\n", b":"],

@@ -14,33 +14,20 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from codec import LineDecoder, LineTooLongError, decode_text, parse_answer
-from codec.commands import EXIT, MISUSE, NOTHING, SAY, parse_command
-from codec.handshake import OK, parse_join
+from codec import LineDecoder, LineTooLongError, decode_text
+from codec.commands import EXIT, MISUSE, NOTHING, SAY, is_exit, parse_command
 from codec.text import are_plain, translate
-from tests.fuzz import plain
-from tests.fuzz.core import core, reason_of
+from tests.fuzz.core import core
 from tests.support.fanout import HARSH_TAPES, SCRIPTS, Step, Verdict, play
-
-# What is worth typing, as text in which a lone surrogate stands for a byte that is not UTF-8.
-
-WORDS = [
-    *[":Users", ":Exit", ":Msg", ":msg", ":MSG", ":)", ":(", ":mytime", ":MyTime", ":+1hr"],
-    *["\\:mytime", "\\\\", "\\", ":", "C:\\x", "hi", "x" * 40, "Alice", "bob", "Carol", "alice:"],
-    *["JOIN", "OK", "ERROR", "abc12", "\u05d0\u200d", "\u00a0", "\u212aim", "\U0001f600", "é"],
-    *["\x1b[2J", "\x00", "\r", "\x85", "\u2028", "\u202e", "\udcff", "\udced\udca0\udc80"],
-]
-BLANKS = [" ", " ", " ", "\t", "  ", " \t"]
-UNSAFE = sorted(plain.UNSAFE)
-
-TEXTS = st.lists(
-    st.sampled_from(WORDS)
-    | st.sampled_from([*BLANKS, *sorted(plain.UNSAFE)])
-    | st.text(max_size=3),
-    max_size=8,
-).map(lambda parts: "".join(parts).replace("\n", ""))
-LINES = TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=20).map(
-    lambda data: data.replace(b"\n", b"")
+from tests.support.lines import COMMANDS, LINES, TEXTS
+from tests.support.protocol import (
+    UNSAFE,
+    USAGE,
+    lines_of,
+    local_time,
+    safe_text,
+    tells_time,
+    translated,
 )
 
 # Sessions for tests.fuzz.core: joins first, as a rule, and lines in pieces behind them.
@@ -53,9 +40,7 @@ MARKS = [b"<1>", b"<2>", b"<3>", b"<4>", b"<1>", b"<2>", b"<3/>"]
 EVENTS = st.one_of(
     st.sampled_from(MARKS),
     st.tuples(LINES, st.sampled_from([b"\n", b"\n", b"\r\n", b""])).map(b"".join),
-    st.tuples(st.sampled_from([b":Msg Bob ", b":msg ALICE ", b":Users", b":Exit"]), LINES).map(
-        lambda parts: b"".join(parts) + b"\n"
-    ),
+    COMMANDS.map(lambda line: line + b"\n"),
 )
 OPENINGS = st.lists(
     st.tuples(st.sampled_from(MARKS), st.sampled_from(JOINS)).map(b"".join), max_size=4
@@ -68,7 +53,7 @@ SESSIONS = st.tuples(
 
 def lines_never_depend_on_how_they_were_cut(data: bytes, limit: int) -> None:
     """Every way there is to cut `data`, and what a plain reading of all of it gives."""
-    expected = plain_lines(data, limit)
+    expected = lines_of(data, limit)
     for cuts in itertools.product((False, True), repeat=max(0, len(data) - 1)):
         decoder = LineDecoder(limit)
         taken: list[bytes | None] = []
@@ -80,33 +65,15 @@ def lines_never_depend_on_how_they_were_cut(data: bytes, limit: int) -> None:
         assert taken == expected, f"{data!r} at {cuts}"
 
 
-def blocks_are_the_lines_they_hold(data: bytes, limit: int, most: int) -> None:
-    """`peek_lines` shows the lines that `next_line` gives, and `drop` takes them."""
-    decoder = LineDecoder(limit)
-    taken: list[bytes | None] = []
-    for byte in data:
-        decoder.feed_data(bytes([byte]))
-        block = decoder.peek_lines(most)
-        assert len(block) <= most
-        lines = [line.removesuffix(b"\r") for line in block.split(b"\n")[:-1]]
-        if block and max(map(len, lines)) <= limit:
-            decoder.drop(len(block))
-            taken += lines
-        else:
-            taken += taken_lines(decoder)
-    assert taken == plain_lines(data, limit)
-
-
 def every_text_is_safe(data: bytes) -> None:
     text = decode_text(data)
-    assert text == plain.safe_text(data)
-    assert not plain.UNSAFE & set(text)
+    assert text == safe_text(data)
+    assert not UNSAFE & set(text)
     assert decode_text(text.encode()) == text
 
 
 def shortcuts_are_words(text: str) -> None:
-    translation = translate(text, lambda seconds: (2025, 9, 24, 12 + seconds // 3600, 31, 44, 2))
-    assert translation == (plain.translated(text), plain.tells_time(text))
+    assert translate(text, local_time) == (translated(text), tells_time(text))
 
 
 def every_line_is_one_command(line: bytes) -> None:
@@ -122,12 +89,13 @@ def every_line_is_one_command(line: bytes) -> None:
         )
     elif command.verb == MISUSE:
         assert re.fullmatch(r"(?i::msg)([ \t]+[^ \t]+)?[ \t]*", text)
-        assert command == (MISUSE, plain.USAGE, "")
+        assert command == (MISUSE, USAGE, "")
     elif command.verb == NOTHING:
         assert not text.strip(" \t")
     else:
         word = {EXIT: ":exit", "list_users": ":users"}[command.verb]
         assert text.rstrip(" \t").lower() == word
+    assert is_exit(line) == (command.verb == EXIT)
 
 
 def plain_lines_are_shown_as_typed(lines: list[bytes]) -> None:
@@ -135,21 +103,11 @@ def plain_lines_are_shown_as_typed(lines: list[bytes]) -> None:
     block = b"".join(line + b"\n" for line in lines)
     if lines and are_plain(block):
         for line in lines:
-            text = plain.safe_text(line)
+            text = safe_text(line)
             assert text.encode() == line
             assert parse_command(text) == (SAY, text, "")
-            assert plain.translated(text) == text
+            assert translated(text) == text
             assert not line.endswith(b"\r")
-
-
-def the_handshake_says_no_in_one_way(line: bytes) -> None:
-    reason = reason_of(lambda: parse_join(line))
-    if reason is None:
-        assert line.split(b" ", 2)[::2] == [b"JOIN", parse_join(line).passcode]
-    else:
-        assert reason == plain.EXPECTED
-    reason = reason_of(lambda: parse_answer(line))
-    assert line == OK.encode() if reason is None else not plain.UNSAFE & set(reason)
 
 
 def a_session_is_as_documented(script: bytes) -> None:
@@ -174,28 +132,15 @@ def taken_lines(decoder: LineDecoder) -> list[bytes | None]:
         taken.append(line)
 
 
-def plain_lines(data: bytes, limit: int) -> list[bytes | None]:
-    *ended, rest = data.split(b"\n")
-    lines = [line.removesuffix(b"\r") for line in ended]
-    refused_rest = [None] if len(rest.removesuffix(b"\r")) > limit else []
-    return [*(line if len(line) <= limit else None for line in lines), *refused_rest]
-
-
 FRAGMENTS = st.lists(st.sampled_from([b"x", b"x", b"\r", b"\n"]), max_size=9).map(b"".join)
 LIMITS = st.integers(1, 6)
 
 PROPERTIES: dict[Callable[..., None], tuple[st.SearchStrategy[Any], ...]] = {
     lines_never_depend_on_how_they_were_cut: (FRAGMENTS, LIMITS),
-    blocks_are_the_lines_they_hold: (
-        st.lists(FRAGMENTS, max_size=4).map(b"".join),
-        LIMITS,
-        st.integers(0, 12),
-    ),
     every_text_is_safe: (LINES | st.binary(max_size=40),),
-    shortcuts_are_words: (TEXTS | LINES.map(plain.safe_text),),
-    every_line_is_one_command: (LINES,),
+    shortcuts_are_words: (TEXTS | LINES.map(safe_text),),
+    every_line_is_one_command: (COMMANDS | LINES,),
     plain_lines_are_shown_as_typed: (st.lists(LINES, max_size=3),),
-    the_handshake_says_no_in_one_way: (LINES,),
     a_session_is_as_documented: (SESSIONS,),
     a_cursor_is_a_queue_of_its_own: (SCRIPTS, HARSH_TAPES),
 }

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.processes import PASSCODE, ROOT, Room
-from tests.fuzz.plain import PlainPeer, PlainServer
 from tests.fuzz.wire import fuzzer
 from tests.fuzz.wire.fuzzer import Fuzzer, Schedule, Target
 from tests.fuzz.wire.sessions import Attackers, session_of, sessions_in
@@ -31,6 +30,18 @@ from tests.fuzz.wire.steps import (
     parse_steps,
 )
 from tests.fuzz.wire.witness import FindingError
+from tests.support.protocol import (
+    DOCUMENTED_LIMITS,
+    INCORRECT_PASSCODE,
+    NAME_IN_USE,
+    USAGE,
+    Limits,
+    Line,
+    Peer,
+    PlainServer,
+    Said,
+    left,
+)
 
 SESSIONS = 150
 LOOPBACK_SOURCES = [b"127.0.0.%d" % last for last in range(2, 6)]
@@ -41,8 +52,10 @@ class Server(PlainServer):
 
     `port` is where it listens. It ends with the test."""
 
+    limits = DOCUMENTED_LIMITS
+
     def __init__(self) -> None:
-        super().__init__(passcode=PASSCODE.encode())
+        super().__init__(self.limits, PASSCODE.encode())
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._alarm, self._their_alarm = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -156,8 +169,9 @@ class TurnsLinesRound(Server):
 
 
 class Forges(Server):
-    def _announce(self, text: str, readers: list[PlainPeer]) -> None:
-        super()._announce(re.sub("^[^:]*: (?=Alice: )", "", text), readers)
+    def _show(self, peer: Peer, said: Said) -> None:
+        forged = re.sub("^[^:]*: (?=Alice: )", "", said.to_room)
+        super()._show(peer, said._replace(to_room=forged))
 
 
 class SplitsAtCarriageReturns(Server):
@@ -187,8 +201,7 @@ class EchoesBytes(Server):
 
 
 class HasNoLimit(Server):
-    def _is_too_long(self, shown: str) -> bool:
-        return False
+    limits = Limits(line_bytes=1 << 30)
 
 
 class NeverMissesWhoResets(Server):
@@ -198,41 +211,41 @@ class NeverMissesWhoResets(Server):
 
 
 class SaysFarewellTwice(Server):
-    def _leave(self, peer: PlainPeer) -> None:
-        super()._leave(peer)
-        self._announce(f"{peer.username} left the chatroom", self.members)
+    def _show(self, peer: Peer, said: Said) -> None:
+        super()._show(peer, said)
+        if said.leaves:
+            super()._show(peer, left(peer.username)._replace(leaves=False))
 
 
 class TakesASecondGuess(Server):
-    def _join(self, peer: PlainPeer, line: bytes | None) -> None:
-        super()._join(peer, line)
-        if peer.is_closed and not peer.is_member:
-            peer.is_closed = False
+    def _answer(self, peer: Peer, line: Line) -> None:
+        super()._answer(peer, line)
+        peer.is_closed = False
 
 
 class LetsTwinsIn(Server):
-    def _member(self, name: str) -> PlainPeer | None:
-        return next((m for m in self.members if m.username == name), None)
+    def _fault_of_join(self, username: str, passcode: bytes) -> str:
+        fault = super()._fault_of_join(username, passcode)
+        is_twin = fault.startswith(NAME_IN_USE) and username not in self.members
+        return "" if is_twin else fault
 
 
 class EndsTheHonest(Server):
     def take(self, key: int, data: bytes) -> None:
         if b"GET / HTTP" in data:
-            for peer in self.members[:1]:
+            for peer in list(self.members.values())[:1]:
                 peer.is_closed = True
         super().take(key, data)
 
 
 class AnswersInItsOwnWay(Server):
-    def _show(self, readers: list[PlainPeer], text: str) -> None:
-        super()._show(readers, text.replace("No such user: ", "Who is "))
+    def give(self, key: int, data: bytes) -> bytes:
+        return data.replace(b"No such user: ", b"Who is ")
 
 
 class TellsAnOldList(Server):
-    def _show(self, readers: list[PlainPeer], text: str) -> None:
-        if text.startswith("Active Users: ") and text.count(",") > 2:
-            text = text.rpartition(",")[0]
-        super()._show(readers, text)
+    def give(self, key: int, data: bytes) -> bytes:
+        return re.sub(rb"^(Active Users: .*,.*,.*),.*", rb"\1", data, flags=re.MULTILINE)
 
 
 class FallsSilent(Server):
@@ -240,7 +253,7 @@ class FallsSilent(Server):
 
     def give(self, key: int, data: bytes) -> bytes:
         self.is_silent = self.is_silent or b"Bob: " in data
-        return b"" if self.is_silent and self.peers[key] in self.members[:2] else data
+        return b"" if self.is_silent and self.peers[key].username in ("Alice", "Bob") else data
 
 
 # A server, and what is said of it; where more than one thing is wrong with it, any of them may be
@@ -260,7 +273,7 @@ BROKEN: dict[type[Server], str] = {
     NeverMissesWhoResets: "never saw .* leave",
     SaysFarewellTwice: "left, twice",
     TakesASecondGuess: "after 'ERROR .*' came",
-    LetsTwinsIn: "No such user: bob|answer was 'OK'",
+    LetsTwinsIn: "twice among the users|answer was 'OK'",
     EndsTheHonest: "closed",
     AnswersInItsOwnWay: "Who is",
     TellsAnOldList: "where the members are|not among the users",
@@ -364,7 +377,7 @@ def test_wrong_passcodes_never_come_from_where_the_honest_are() -> None:
     guesses = [
         who
         for who, session in sessions_in(steps, PASSCODE.encode()).items()
-        if session.answer == "ERROR Incorrect passcode"
+        if session.answer == f"ERROR {INCORRECT_PASSCODE}"
     ]
     sources = [step.data for step in steps if step.verb == OPEN and step.who in guesses]
     assert len(sources) > 10
@@ -375,7 +388,7 @@ def test_wrong_passcodes_never_come_from_where_the_honest_are() -> None:
 def test_who_has_no_source_left_guesses_no_more() -> None:
     attackers = Attackers(9, PASSCODE.encode(), [])
     answers = {attackers.make(who).answer for who in range(2, 600)}
-    assert "ERROR Incorrect passcode" not in answers
+    assert f"ERROR {INCORRECT_PASSCODE}" not in answers
     assert "OK" in answers
 
 
@@ -404,6 +417,6 @@ def test_what_a_session_is_owed() -> None:
     assert session.is_sure
     assert not session.is_ended
     assert (session.username, session.answer) == ("Zoe", "OK")
-    assert session.replies == ["Usage: :Msg <username> <message>"]
+    assert session.replies == [USAGE]
     said = "Zoe: hi [feeling happy]"
     assert session.heard == ([said], [said, "[Message from Zoe]: psst"])

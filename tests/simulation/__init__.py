@@ -6,6 +6,6 @@
 
 tcp.py and network.py are the kernel: connections, descriptors, readiness, time. script.py makes the
 steps of a seed, world.py carries them out and looks at everything after each turn. What ought to
-be comes from model.py, with meaning.py (what a line means) and patience.py (who may be cut), which
-are written in the obvious way and share nothing with the product but its constants.
+be comes from model.py, with tests/support/protocol.py (what a line means) and patience.py (who may
+be cut), which are written in the obvious way and share nothing with the product but its constants.
 """

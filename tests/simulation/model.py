@@ -17,21 +17,25 @@ from chat.gate import ATTEMPT_SECONDS
 from chat.session import ALL_PAGES, HANDSHAKE_SECONDS, WAITING_PAGES
 from reactor.connection import LINGER_SECONDS
 from tests.simulation.limits import Limits
-from tests.simulation.meaning import (
-    EXPECTED,
-    TOO_LONG,
+from tests.simulation.network import Address
+from tests.simulation.patience import TOLERANCE_SECONDS, Patience
+from tests.support.protocol import (
+    EXPECTED_JOIN,
+    HANDSHAKE_TIMED_OUT,
+    INCORRECT_PASSCODE,
+    SERVER_FULL,
+    SHUTTING_DOWN,
+    TOO_MANY_ATTEMPTS,
+    TOO_MANY_CONNECTIONS,
     Line,
     LineReader,
     Said,
-    fault_of_name,
+    fault_of_join,
+    joined,
+    left,
     meaning_of,
     split_join,
-    too_long,
 )
-from tests.simulation.network import Address
-from tests.simulation.patience import TOLERANCE_SECONDS, Patience
-
-PASSCODE = b"abc12"
 
 GONE_WITHIN_TURNS = 2
 """Turns after the one in which a member's end was received, until it has left."""
@@ -232,7 +236,7 @@ class Model:
     def judged(self, username: str, passcode: bytes) -> str:
         """A request to join is judged: the reason to refuse it, "" if there is none."""
         self._begin_event()
-        reason = self._reason_to_refuse(username, passcode)
+        reason = fault_of_join(username, passcode, self.members)
         request = b"JOIN %s %s" % (username.encode("utf-8", "surrogateescape"), passcode)
         self._judged = request, reason
         return reason
@@ -244,7 +248,7 @@ class Model:
             self.blame(f"{address} had to wait, is gone, and is let in all the same")
         peer.was_answered = True
         peer.username = username
-        self._tell_room(f"{username} joined the chatroom")
+        self._carry_out(peer, joined(username))
         self.members[username] = peer
         peer.start_at(self.log_bytes)  # behind its own `joined`
         self._tell(peer, "OK")
@@ -254,7 +258,7 @@ class Model:
         peer = self.peers[address]
         if self._judged:
             self._take_judgement(address, reason)
-            if reason == "Incorrect passcode":
+            if reason == INCORRECT_PASSCODE:
                 self._note_wrong(address[0])
         elif fault := self._fault_of_refusal(peer, reason):
             self.blame(f"{address}: was told {reason!r}, but {fault}")
@@ -266,7 +270,7 @@ class Model:
 
     def dropped(self, address: Address, reason: str) -> None:
         """A stranger has to go at once, for somebody else."""
-        if reason == "Server full" and not self._is_anyone_waiting():
+        if reason == SERVER_FULL and not self._is_anyone_waiting():
             self.blame(f"{address}: was dropped, and there is nobody to take its place")
         self.peers[address].is_dropped = True
 
@@ -281,7 +285,7 @@ class Model:
         self.has_lacked_descriptors = True
         peer = self.peers[address]
         peer.is_dropped = True
-        self._tell(peer, "ERROR Server full")
+        self._tell(peer, f"ERROR {SERVER_FULL}")
         return bytes(peer.owed)
 
     def typed(self, username: str, line: Line) -> None:
@@ -298,12 +302,8 @@ class Model:
         peer.taken_lines += 1
         if peer.own_bytes - peer.first_own_bytes >= self._limits.page_bytes:
             self.blame(f"{username} is heard, and {peer.own_bytes} bytes of its own are unsent")
-        if line is TOO_LONG:
-            self._tell(peer, too_long(self._limits.max_line_bytes))
-            return
         limit = self._limits.max_line_bytes
-        said = meaning_of(line, username, list(self.members), limit)
-        self._carry_out(peer, said)
+        self._carry_out(peer, meaning_of(line, username, self.members, limit))
 
     def heard(self, page_bytes: int, filled_bytes: int) -> None:
         """What was typed last is carried out, in a turn in which `filled_bytes` were said before.
@@ -346,14 +346,14 @@ class Model:
             return
         if not (peer.has_eof or peer.has_failed or peer.is_closed):
             self.blame(f"{username} left, and nothing had happened to it")
-        self._part(peer)
+        self._carry_out(peer, left(username))
 
     def shut_down(self) -> None:
         """The server ends."""
         self.is_shutting_down = True
         for peer in self.members.values():
-            self._tell(peer, "Server is shutting down")
-        self.log_bytes += len("Server is shutting down\n")
+            self._tell(peer, SHUTTING_DOWN)
+        self.log_bytes += len(f"{SHUTTING_DOWN}\n")
         self.members.clear()
         for peer in self.peers.values():
             if peer.ending_since is None:
@@ -385,15 +385,6 @@ class Model:
         if self._judged:
             self.blame(f"nothing came of judging {self._judged}")
             self._judged = None
-
-    def _reason_to_refuse(self, username: str, passcode: bytes) -> str:
-        if passcode != PASSCODE:
-            return "Incorrect passcode"
-        if reason := fault_of_name(username):
-            return reason
-        if any(name.lower() == username.lower() for name in self.members):
-            return f"Username already in use: {username}"
-        return ""
 
     def _take_judgement(self, address: Address, reason: str) -> Peer:
         peer = self.peers[address]
@@ -434,19 +425,18 @@ class Model:
         return self._now() > max(due_at, since) + TOLERANCE_SECONDS
 
     def _fault_of_refusal(self, peer: Peer, reason: str) -> str:
-        first = peer.lines.lines[0] if peer.lines.lines else b""
-        is_malformed = bool(peer.lines.lines) and (first is None or split_join(first) is None)
+        is_malformed = bool(peer.lines.lines) and split_join(peer.lines.lines[0]) is None
         is_late = self._now() >= peer.accepted_at + HANDSHAKE_SECONDS - TOLERANCE_SECONDS
         # One that has just died counts until its protocol has been told.
         strangers = [p for p in self.peers.values() if not p.username]
         is_right = {
-            EXPECTED: is_malformed,
-            "Handshake timed out": is_late and not peer.lines.lines,
+            EXPECTED_JOIN: is_malformed,
+            HANDSHAKE_TIMED_OUT: is_late and not peer.lines.lines,
             # After a stop, requests come before the timer that is due for those who wait.
-            "Too many attempts, try again later": not self._is_due(peer.address[0])
+            TOO_MANY_ATTEMPTS: not self._is_due(peer.address[0])
             or self._waiting_to_join()[peer.address[0]] > self._limits.max_waiting_requests,
-            "Too many connections": len(strangers) > self._limits.pool_connections,
-            "Server full": self.has_lacked_descriptors,
+            TOO_MANY_CONNECTIONS: len(strangers) > self._limits.pool_connections,
+            SERVER_FULL: self.has_lacked_descriptors,
         }
         return "" if is_right.get(reason) else "there was no reason to"
 
@@ -460,26 +450,15 @@ class Model:
 
     def _carry_out(self, sender: Peer, said: Said) -> None:
         if said.leaves:
-            self._part(sender)
-            return
+            del self.members[sender.username]
+            sender.ending_since = self._now()
+            sender.lines.lines.clear()
         if said.console:
             self.console += said.console.encode() + b"\n"
         if said.to_room:
-            self._broadcast(said.to_room, None if said.and_sender else sender)
-        if said.to_sender:
-            self._tell(sender, said.to_sender)
-        if said.to_name:
-            self._tell(self.members[said.to_name[0]], said.to_name[1])
-
-    def _part(self, peer: Peer) -> None:
-        del self.members[peer.username]
-        peer.ending_since = self._now()
-        peer.lines.lines.clear()
-        self._tell_room(f"{peer.username} left the chatroom")
-
-    def _tell_room(self, text: str) -> None:
-        self.console += text.encode() + b"\n"
-        self._broadcast(text, None)
+            self._broadcast(said.to_room, None if said.to_sender else sender)
+        if said.private[0] in self.members:  # whoever joins is not, yet
+            self._tell(self.members[said.private[0]], said.private[1])
 
     def _broadcast(self, text: str, skip: Peer | None) -> None:
         data = text.encode() + b"\n"

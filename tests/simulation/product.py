@@ -21,18 +21,16 @@ from chat.room import Room
 from chat.session import ALL_PAGES, Guest, Member
 from codec import Dispatcher, Event, Join, Kind, LineTooLongError, ProtocolError, Roster
 from reactor import Listener, Reactor
-from tests.simulation.meaning import TOO_LONG
-from tests.simulation.model import PASSCODE, Model
+from tests.simulation.model import Model
 from tests.simulation.network import Address, ListeningSocket, Network, SimulatedSelector
+from tests.support.protocol import PASSCODE, TOO_LONG, local_time
 
 
 class WatchedDispatcher(Dispatcher):
     """Tells the model what is asked of it, in order."""
 
     def __init__(self, model: Model, roster: Roster) -> None:
-        super().__init__(
-            PASSCODE, lambda seconds: (2025, 9, 24, 12 + seconds // 3600, 31, 44, 2), roster
-        )
+        super().__init__(PASSCODE, local_time, roster)
         self._model = model
         self._is_asking_itself = False
 

@@ -27,8 +27,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.simulation.limits import SCALES, Limits
-from tests.simulation.model import PASSCODE
 from tests.simulation.network import Faults
+from tests.support.protocol import PASSCODE
 
 ACCEPT_ERRORS = (
     *(errno.ECONNABORTED, errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR),

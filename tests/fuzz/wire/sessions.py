@@ -11,16 +11,21 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.fuzz.mutation import TOKENS, mutated
-from tests.fuzz.plain import DOCUMENTED_LIMITS, UNSAFE, PlainServer
 from tests.fuzz.wire.steps import CLOSE, DEAF, ENDINGS, FIN, OPEN, RESET, SEND, URGENT, WAIT, Step
+from tests.support.protocol import (
+    DOCUMENTED_LIMITS,
+    INCORRECT_PASSCODE,
+    UNSAFE,
+    PlainServer,
+    joined,
+    left,
+)
 
 ALICE, BOB = 0, 1
 HONEST = ("Alice", "Bob")
 
 SHARED_NAMES = [b"Zed", b"zed", b"ZED", b"a", b"A", b"-"]
 """What several attackers call themselves at once: who of them comes in is not predicted."""
-
-INCORRECT_PASSCODE = "ERROR Incorrect passcode"
 
 _LONGEST_JOIN = DOCUMENTED_LIMITS.join_bytes
 _NAME_SIGNS = "ABCxyz019_.-"
@@ -96,11 +101,11 @@ def session_of(steps: Iterable[Step], passcode: bytes) -> Session:
     stream = b"".join(step.data for step in steps if step.verb == SEND)
     server = honest_room(passcode)
     server.receive(2, stream)
-    is_ended = server.peers[2].is_closed
-    server.end(2)
     attacker = server.peers[2]
+    is_ended = attacker.is_closed
+    server.end(2)
     answer, *rest = [*_lines(attacker.screen), ""]
-    news = (f"{attacker.username} joined the chatroom", f"{attacker.username} left the chatroom")
+    news = (joined(attacker.username).to_room, left(attacker.username).to_room)
     alice, bob = (
         [line for line in _lines(server.peers[key].screen) if line not in news]
         for key in (ALICE, BOB)
@@ -135,7 +140,7 @@ class Attackers:
         kind = random.choices(list(_KINDS), list(_KINDS.values()))[0]
         stream = kind(_Maker(random, self._passcode, who))
         session = self._session(random, who, stream, b"")
-        if session.answer == INCORRECT_PASSCODE:
+        if session.answer == f"ERROR {INCORRECT_PASSCODE}":
             if not self._guesses:
                 return self._session(random, who, b"", b"")
             session.steps[0] = Step(who, OPEN, self._guesses.pop(0))

@@ -9,21 +9,25 @@ from __future__ import annotations
 import re
 from collections import deque
 
-from tests.fuzz.plain import DOCUMENTED_LIMITS, NAME, UNSAFE, USAGE
-from tests.fuzz.wire.sessions import HONEST, INCORRECT_PASSCODE, Session, honest_room
-
-USERS = "Active Users: "
+from tests.fuzz.wire.sessions import HONEST, Session, honest_room
+from tests.support.protocol import (
+    DOCUMENTED_LIMITS,
+    HANDSHAKE_TIMED_OUT,
+    INCORRECT_PASSCODE,
+    NAME,
+    NAME_IN_USE,
+    REPLY,
+    SERVER_FULL,
+    TOO_MANY_ATTEMPTS,
+    UNSAFE,
+    USERS,
+)
 
 _TIME = re.compile("[A-Z][a-z]{2} [A-Z][a-z]{2} [0-9]{2} [0-9:]{8} [0-9]{4}")
 _NEWS = re.compile(f"({NAME}) (joined|left) the chatroom")
 _SAID = re.compile(f"({NAME}): .*")
 _MESSAGE = re.compile(rf"\[Message from ({NAME})\]: .*")
-_REPLY = re.compile(
-    rf"{USERS}{NAME}(, {NAME})*|No such user: [^ \t]+|{re.escape(USAGE)}|"
-    rf"Message too long \(limit {DOCUMENTED_LIMITS.line_bytes} bytes\); not sent"
-)
-_ALWAYS_POSSIBLE = ("ERROR Server full", "ERROR Handshake timed out")
-_TOO_MANY = "ERROR Too many attempts, try again later"
+_ALWAYS_POSSIBLE = (f"ERROR {SERVER_FULL}", f"ERROR {HANDSHAKE_TIMED_OUT}")
 
 
 class FindingError(Exception):
@@ -158,7 +162,7 @@ class Witness:
         elif members is None and text.startswith(USERS):
             self.members[key] = text.removeprefix(USERS).split(", ")
             self._own[key].pay(text)
-        elif _REPLY.fullmatch(text):
+        elif REPLY.fullmatch(text):
             self._own[key].pay(text, members)
         else:
             raise FindingError(f"{HONEST[key]} reads what nobody can have said: {text[:200]!r}")
@@ -234,7 +238,7 @@ class AttackerView:
             self._note_answer(text)
         elif self._answer != "OK":
             raise FindingError(f"after {self._answer!r} came {text[:200]!r}")
-        elif _REPLY.fullmatch(text):  # first: `Usage` might be a name
+        elif REPLY.fullmatch(text):  # first: `Usage` might be a name
             self._note_reply(text)
         elif match := (_SAID.fullmatch(text) or _MESSAGE.fullmatch(text)):
             if match[1] == self._session.username:
@@ -259,10 +263,11 @@ class AttackerView:
     def _note_answer(self, text: str) -> None:
         self._answer = text
         session = self._session
-        if text in _ALWAYS_POSSIBLE or (text == _TOO_MANY and session.answer == INCORRECT_PASSCODE):
+        is_guess = session.answer == f"ERROR {INCORRECT_PASSCODE}"
+        if text in _ALWAYS_POSSIBLE or (is_guess and text == f"ERROR {TOO_MANY_ATTEMPTS}"):
             self._attacked.is_sure = False
             return
-        in_use = f"ERROR Username already in use: {session.username}"
+        in_use = f"ERROR {NAME_IN_USE}{session.username}"
         if text != session.answer and not (session.has_shared_name and text == in_use):
             raise FindingError(f"the answer was {text[:200]!r}, and not {session.answer!r}")
 

@@ -1,0 +1,309 @@
+"""The protocol once more, as plainly as it can be said: the one witness of all tests.
+
+In: bytes that connections send, in any pieces, and their ends. Out: what each line means, and the
+bytes that everyone, and the console, is to read. Written from docs/PROTOCOL.md alone, with no
+regard to cost; nothing of the product is used, so that a mistake has to be made twice to pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+PASSCODE = b"abc12"
+
+NOW = "Wed Sep 24 12:31:44 2025"
+"""The local time of every server here, for ever."""
+
+IN_AN_HOUR = "Wed Sep 24 13:31:44 2025"
+
+
+def local_time(seconds: int) -> tuple[int, ...]:
+    """The same, for the product: what it is in so many seconds."""
+    return (2025, 9, 24, 12 + seconds // 3600, 31, 44, 2)
+
+
+EXPECTED_JOIN = "Expected: JOIN <username> <passcode>"
+INCORRECT_PASSCODE = "Incorrect passcode"
+EMPTY_NAME = "Invalid username: it is empty"
+STRANGE_NAME = "Invalid username: only A-Z a-z 0-9 _ - . are allowed"
+LONG_NAME = "Invalid username: longer than 8 characters"
+NAME_IN_USE = "Username already in use: "  # and the name
+HANDSHAKE_TIMED_OUT = "Handshake timed out"
+TOO_MANY_ATTEMPTS = "Too many attempts, try again later"
+TOO_MANY_CONNECTIONS = "Too many connections"
+SERVER_FULL = "Server full"
+
+USAGE = "Usage: :Msg <username> <message>"
+USERS = "Active Users: "  # and the names
+NO_SUCH_USER = "No such user: "  # and the name
+SHUTTING_DOWN = "Server is shutting down"
+
+SHORTCUTS = {
+    ":)": "[feeling happy]",
+    ":(": "[feeling sad]",
+    ":mytime": NOW,
+    ":+1hr": IN_AN_HOUR,
+}
+
+UNSAFE = frozenset(
+    chr(code)
+    for code in (
+        *range(0x09),
+        *range(0x0A, 0x20),
+        *range(0x7F, 0xA0),
+        *(0x2028, 0x2029),
+        *(0x061C, 0x200E, 0x200F),
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+    )
+)
+"""What may not reach a terminal: C0 but TAB, DEL and C1, two line ends, twelve bidi controls."""
+
+NAME = "[A-Za-z0-9_.-]{1,8}"
+
+REPLY = re.compile(
+    rf"{USERS}{NAME}(, {NAME})*|{NO_SUCH_USER}[^ \t]+|{re.escape(USAGE)}"
+    r"|Message too long \(limit \d+ bytes\); not sent"
+)
+"""What a member reads alone, and from nobody."""
+
+
+def error_line(reason: str) -> bytes:
+    """What one who is refused reads."""
+    return f"ERROR {reason}\n".encode()
+
+
+Line = bytes | None
+TOO_LONG = None
+"""In place of a line: it is over the limit."""
+
+
+class Limits(NamedTuple):
+    """Most bytes of a line without its line end: the first of a connection, and all others."""
+
+    join_bytes: int = 256
+    line_bytes: int = 4096
+
+
+DOCUMENTED_LIMITS = Limits()
+
+
+class LineReader:
+    """The lines of one client, however its bytes come; `lines` are those that were not taken."""
+
+    def __init__(self, max_first_bytes: int, max_later_bytes: int) -> None:
+        self.lines: list[Line] = []
+        self._max_bytes = max_first_bytes
+        self._max_later_bytes = max_later_bytes
+        self._rest = b""
+        self._is_skipping = False
+
+    def feed(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._take(line.removesuffix(b"\r"))
+            self._is_skipping = False
+        if len(self._rest.removesuffix(b"\r")) > self._max_bytes:
+            self._take(self._rest)
+            self._is_skipping = True
+        if self._is_skipping:
+            self._rest = b""
+
+    def _take(self, line: bytes) -> None:
+        if not self._is_skipping:
+            self.lines.append(line if len(line) <= self._max_bytes else TOO_LONG)
+            self._max_bytes = self._max_later_bytes
+
+
+def lines_of(data: bytes, limit: int) -> list[Line]:
+    """All lines of a member that has sent `data`."""
+    reader = LineReader(limit, limit)
+    reader.feed(data)
+    return reader.lines
+
+
+@lru_cache  # a flood is one line many times
+def safe_text(line: bytes) -> str:
+    """What a screen shows of `line`: U+FFFD for each byte that is not UTF-8, and for each
+    character that is unsafe."""
+    text = line.decode("utf-8", "surrogateescape")
+    return "".join("\ufffd" if c in UNSAFE or "\ud800" <= c <= "\udfff" else c for c in text)
+
+
+@lru_cache
+def translated(text: str) -> str:
+    return "".join(map(_translated_word, re.split("([ \t]+)", text)))
+
+
+def _translated_word(word: str) -> str:
+    is_protected = word.startswith(("\\:", "\\\\"))
+    return word[1:] if is_protected else SHORTCUTS.get(word.lower(), word)
+
+
+def tells_time(text: str) -> bool:
+    return any(word.lower() in (":mytime", ":+1hr") for word in re.split("[ \t]", text))
+
+
+def split_join(line: Line) -> tuple[str, bytes] | None:
+    """(username, passcode) of a request to join, None if the line is none."""
+    word, *rest = (line or b"").split(b" ", 2)
+    return (safe_text(rest[0]), rest[1]) if word == b"JOIN" and len(rest) == 2 else None
+
+
+def fault_of_join(
+    username: str, passcode: bytes, names: Iterable[str], right: bytes = PASSCODE
+) -> str:
+    """Why this one may not come in, where `names` are in the room already; "" if it may."""
+    if passcode != right:
+        return INCORRECT_PASSCODE
+    if not username:
+        return EMPTY_NAME
+    if not re.fullmatch("[A-Za-z0-9_.-]+", username):
+        return STRANGE_NAME
+    if len(username) > 8:
+        return LONG_NAME
+    return f"{NAME_IN_USE}{username}" if find(username, names) else ""
+
+
+def find(name: str, names: Iterable[str]) -> str:
+    """Whose name this is, as its owner spells it, "" if it is no one's."""
+    return next((n for n in names if name.isascii() and n.lower() == name.lower()), "")
+
+
+class Said(NamedTuple):
+    """What comes of something: lines of text, "" for none. All but its sender, or with `to_sender`
+    all, read `to_room`; one alone reads `private`."""
+
+    console: str = ""
+    to_room: str = ""
+    to_sender: bool = False
+    private: tuple[str, str] = ("", "")
+    leaves: bool = False
+
+    def screens(self, sender: str, names: Iterable[str]) -> dict[str, bytes]:
+        """What each of those in the room, and the one who comes in, reads."""
+        readers = [name for name in names if name != sender or self.to_sender]
+        shown = {**dict.fromkeys(readers, self.to_room), **dict([self.private])}
+        return {name: f"{text}\n".encode() for name, text in shown.items() if text}
+
+
+def joined(username: str) -> Said:
+    news = f"{username} joined the chatroom"
+    return Said(news, news, private=(username, "OK"))
+
+
+def left(username: str) -> Said:
+    news = f"{username} left the chatroom"
+    return Said(news, news, leaves=True)
+
+
+def too_long(max_bytes: int) -> str:
+    return f"Message too long (limit {max_bytes} bytes); not sent"
+
+
+def meaning_of(line: Line, sender: str, names: Iterable[str], max_bytes: int) -> Said:
+    """What comes of a line of a member, when `names` are in the room in this order."""
+    refusal = Said(private=(sender, too_long(max_bytes)))
+    if line is TOO_LONG:
+        return refusal
+    said = _meaning_of(safe_text(line), sender, names)
+    shown = (said.to_room, said.private[1])
+    is_over = any(len(text.encode()) > max_bytes for text in shown if not text.startswith(USERS))
+    return refusal if is_over else said
+
+
+def _meaning_of(text: str, sender: str, names: Iterable[str]) -> Said:
+    words = re.findall("[^ \t]+", text)
+    if not words:
+        return Said()
+    command = "" if text[0] in " \t" else words[0].lower()
+    if command == ":users" and len(words) == 1:
+        list_of_names = USERS + ", ".join(names)
+        return Said(f"{sender}: searched up active users", private=(sender, list_of_names))
+    if command == ":exit" and len(words) == 1:
+        return left(sender)
+    if command == ":msg":
+        return _message(text, words, sender, names)
+    line = f"{sender}: {translated(text)}"
+    return Said(line, line, tells_time(text))
+
+
+def _message(text: str, words: list[str], sender: str, names: Iterable[str]) -> Said:
+    if len(words) < 3:
+        return Said(private=(sender, USAGE))
+    reader = find(words[1], names)
+    if not reader:
+        return Said(private=(sender, NO_SUCH_USER + words[1]))
+    rest = translated(re.split("[ \t]+", text, maxsplit=2)[2])
+    shown = f"[Message from {sender}]: {rest}"
+    return Said(f"{sender}: send message to {reader}", private=(reader, shown))
+
+
+@dataclass(eq=False)
+class Peer:
+    """One connection. `screen` is all that it is to read; `is_closed`: nothing more is taken."""
+
+    reader: LineReader
+    screen: bytearray = field(default_factory=bytearray)
+    username: str = ""
+    is_closed: bool = False
+
+
+class PlainServer:
+    """A server without a network."""
+
+    def __init__(self, limits: Limits = DOCUMENTED_LIMITS, passcode: bytes = PASSCODE) -> None:
+        self.console = b""
+        self.peers: dict[int, Peer] = {}
+        self.members: dict[str, Peer] = {}
+        self._limits = limits
+        self._passcode = passcode
+
+    def receive(self, key: int, data: bytes) -> None:
+        """`data` comes from the connection `key`, which is made if there is none."""
+        peer = self.peers.setdefault(key, Peer(LineReader(*self._limits)))
+        if not peer.is_closed:
+            peer.reader.feed(data)
+        while peer.reader.lines and not peer.is_closed:
+            line = peer.reader.lines.pop(0)
+            if peer.username:
+                self._show(peer, self._meaning_of(peer, line))
+            else:
+                self._answer(peer, line)
+
+    def end(self, key: int) -> None:
+        """The connection `key` has ended. What comes from it is a new one, whose screen goes on."""
+        peer = self.peers.setdefault(key, Peer(LineReader(*self._limits)))
+        if self.members.get(peer.username) is peer:
+            self._show(peer, left(peer.username))
+        self.peers[key] = Peer(LineReader(*self._limits), peer.screen)
+
+    def _answer(self, peer: Peer, line: Line) -> None:
+        """Let a stranger in, or turn it away."""
+        join = split_join(line)
+        fault = self._fault_of_join(*join) if join else EXPECTED_JOIN
+        if fault:
+            peer.screen += error_line(fault)
+            peer.is_closed = True
+        elif join:
+            peer.username = join[0]
+            self.members[peer.username] = peer
+            self._show(peer, joined(peer.username))
+
+    def _fault_of_join(self, username: str, passcode: bytes) -> str:
+        return fault_of_join(username, passcode, self.members, self._passcode)
+
+    def _meaning_of(self, peer: Peer, line: Line) -> Said:
+        return meaning_of(line, peer.username, self.members, self._limits.line_bytes)
+
+    def _show(self, peer: Peer, said: Said) -> None:
+        if said.leaves:
+            del self.members[peer.username]
+            peer.is_closed = True
+        self.console += f"{said.console}\n".encode() if said.console else b""
+        for name, lines in said.screens(peer.username, self.members).items():
+            self.members[name].screen += lines
