@@ -18,6 +18,7 @@ from codec.commands import (
     parse_command,
 )
 from codec.dispatcher import Dispatcher
+from tests.support.faults import fault
 from tests.support.protocol import USAGE
 
 LIST_USERS = "list_users"
@@ -91,6 +92,7 @@ def test_a_line_of_blanks_is_nothing(line: str) -> None:
     assert parse_command(line) == Command(NOTHING)
 
 
+@fault(3)
 @pytest.mark.parametrize(
     "text",
     [

@@ -14,6 +14,7 @@ from codec.handshake import INCORRECT_PASSCODE, INVALID_USERNAME, Join
 from codec.roster import Roster
 from tests.codec.conftest import CONSOLE, Clock, ScreenRoom, Screens, refused
 from tests.support import protocol
+from tests.support.faults import fault
 from tests.support.protocol import PASSCODE, too_long
 
 NOW = protocol.NOW.encode()
@@ -210,6 +211,7 @@ def test_a_newcomer_reads_ok_and_the_others_that_it_joined() -> None:
     assert room.roster.usernames == ["Alice", "Bob"]
 
 
+@fault(46)
 @pytest.mark.parametrize(
     "passcode",
     [b"", b"abc1", b"abc123", b"ABC12", b"abc12 ", b" abc12", b"abc12\r", b"abc1\xff", b"abc12\0"],
@@ -243,6 +245,7 @@ def test_check_claims_no_name(room: ScreenRoom) -> None:
     assert room.join("Dave")["Dave"] == b"OK\n"
 
 
+@fault(46)
 @pytest.mark.parametrize("passcode", [b"abc12", b"p\xc3\xa9", b"\xff", b"two words", b"x" * 242])
 def test_any_bytes_may_be_the_passcode(passcode: bytes) -> None:
     dispatcher = Dispatcher(passcode, Clock().local_time, Roster())
@@ -267,6 +270,7 @@ def test_passcodes_are_compared_in_constant_time(
     assert compared == [{b"guess", PASSCODE}]
 
 
+@fault(16)
 @pytest.mark.parametrize(
     ("username", "reason"),
     [
@@ -302,6 +306,7 @@ def test_a_name_is_free_again_as_soon_as_its_owner_left(room: ScreenRoom, again:
     assert room.join("Alice")["Alice"] == b"OK\n"
 
 
+@fault(16)
 def test_only_ascii_letters_have_case_in_names() -> None:
     room = ScreenRoom("Alice", "Kim")
     # The Kelvin sign is a K that becomes an ASCII k in lower case.
@@ -347,6 +352,7 @@ def test_the_list_alone_may_be_longer_than_a_line() -> None:
 # The limit: a line is counted as it would be shown, without its line end.
 
 
+@fault(73)
 def test_what_is_said_may_be_shown_in_4096_bytes_and_not_one_more(room: ScreenRoom) -> None:
     text = b"x" * (4096 - len("Alice: "))
     assert room.type("Alice", text) == everyone_but_alice(b"Alice: %s\n" % text)
@@ -458,6 +464,7 @@ def test_event_of_a_line_has_its_kind(room: ScreenRoom, line: bytes, kind: Kind)
     assert event[:2] == (kind, "Alice")
 
 
+@fault(73)
 @pytest.mark.parametrize("line", [b"", b" ", b" \t  "])
 def test_blank_line_is_no_event(room: ScreenRoom, line: bytes) -> None:
     assert room.dispatcher.dispatch("Alice", line) is None

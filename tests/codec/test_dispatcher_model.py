@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from codec.framing import LineTooLongError
 from tests.codec.conftest import CONSOLE, ScreenRoom, Screens, refused
+from tests.support.faults import fault
 from tests.support.lines import COMMANDS, LINES, TEXTS, encoded
 from tests.support.protocol import (
     PASSCODE,
@@ -96,6 +97,7 @@ STEPS = st.one_of(
 )
 
 
+@fault(2, 3, 49)
 @given(count=st.integers(0, 3), script=st.lists(STEPS, min_size=10, max_size=30))
 @settings(deadline=None, max_examples=400)
 def test_any_script_comes_to_what_the_plain_model_says(

@@ -17,6 +17,7 @@ from codec.framing import (
     encode_line,
     has_longer_line,
 )
+from tests.support.faults import fault
 from tests.support.protocol import TOO_LONG, Line, lines_of
 
 LIMIT = 8
@@ -109,6 +110,7 @@ class TestEachCase:
         assert lines_of(b"".join(cut(stream)), LIMIT) == outcomes
 
 
+@fault(14)
 @pytest.mark.parametrize("cut", [whole, byte_by_byte])
 @pytest.mark.parametrize("end", list("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"))
 def test_what_ends_a_line_for_str_ends_none_here(
@@ -119,6 +121,7 @@ def test_what_ends_a_line_for_str_ends_none_here(
     assert feed(LineDecoder(), cut(encode_line(text))) == [text.encode()]
 
 
+@fault(73)
 @pytest.mark.parametrize("limit", [0, 1, 2, 255, MAX_LINE_BYTES])
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
 def test_a_line_at_the_limit_passes_and_one_byte_more_does_not(limit: int, line_end: bytes) -> None:
@@ -217,6 +220,7 @@ def test_the_limit_that_holds_when_a_line_is_taken_is_the_one_applied() -> None:
     assert feed(decoder, [b"4\n123\n"]) == [b"123"]
 
 
+@fault(5)
 def test_a_line_end_that_never_comes_costs_no_memory() -> None:
     decoder = LineDecoder()
     piece = b"x" * 64 * 1024
@@ -298,6 +302,7 @@ PIECES = st.lists(
 ).map(b"".join)
 
 
+@fault(10, 33)
 @given(
     steps=st.lists(
         st.tuples(PIECES | st.binary(max_size=12), st.integers(0, 4), st.integers(0, 12)),

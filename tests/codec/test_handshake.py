@@ -34,6 +34,7 @@ from codec.handshake import (
 )
 from tests.codec.conftest import UNSAFE, refused
 from tests.support import protocol
+from tests.support.faults import fault
 from tests.support.protocol import EMPTY_NAME as EMPTY
 from tests.support.protocol import LONG_NAME as TOO_LONG
 from tests.support.protocol import PASSCODE, fault_of_join, split_join
@@ -140,6 +141,7 @@ def test_formatting_gives_a_line_that_fits_or_refuses(username: str, passcode: b
     assert parse_join(line).passcode == passcode
 
 
+@fault(1)
 @given(line=LINES)
 @settings(deadline=None, max_examples=300)
 def test_garbage_is_a_join_or_a_protocol_error(line: bytes) -> None:
@@ -205,6 +207,7 @@ def test_one_to_eight_plain_characters_are_a_username(username: str) -> None:
     check_username(username)
 
 
+@fault(16)
 @pytest.mark.parametrize(
     ("username", "reason"),
     [

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from codec.text import are_plain, decode_text, format_time, has_control_or_line_end, translate
 from tests.codec.conftest import UNSAFE, Clock
+from tests.support.faults import fault
 from tests.support.protocol import IN_AN_HOUR, NOW, SHORTCUTS
 
 
@@ -41,6 +42,7 @@ def decode_slowly(line: bytes) -> str:
 # Bytes to text.
 
 
+@fault(11)
 def test_each_unicode_character_passes_or_becomes_one_replacement_character() -> None:
     scalars = [*range(0xD800), *range(0xE000, 0x110000)]
     assert len(scalars) == 1_112_064
@@ -52,6 +54,7 @@ def test_each_unicode_character_passes_or_becomes_one_replacement_character() ->
     assert decode_text(everything) == "".join(expected.values())
 
 
+@fault(11, 15)
 def test_the_unsafe_are_65_controls_two_line_ends_and_twelve_bidi_controls() -> None:
     controls = {code for code in range(0x110000) if unicodedata.category(chr(code)) == "Cc"}
     line_ends = {code for code in UNSAFE if unicodedata.category(chr(code)) in {"Zl", "Zp"}}
@@ -60,6 +63,7 @@ def test_the_unsafe_are_65_controls_two_line_ends_and_twelve_bidi_controls() -> 
     assert (len(controls), len(line_ends), len(bidi)) == (65, 2, 12)
 
 
+@fault(9)
 @pytest.mark.parametrize(
     "invalid",
     [
@@ -104,6 +108,7 @@ def test_a_character_cut_in_two_lines_is_lost_in_both(character: str) -> None:
         assert decode_text(data[cut:] + b"b") == "\ufffd" * (len(data) - cut) + "b"
 
 
+@fault(15)
 @pytest.mark.parametrize(
     "text",
     [
@@ -125,6 +130,7 @@ def test_every_script_is_unharmed(text: str) -> None:
     assert decode_text(text.encode()) == text
 
 
+@fault(12)
 @pytest.mark.parametrize(
     ("line", "text"),
     [
@@ -162,6 +168,7 @@ LINES = st.lists(
 ).map(b"".join)
 
 
+@fault(9)
 @given(line=LINES)
 @settings(deadline=None, max_examples=500)
 def test_decoding_agrees_with_a_slow_decoder(line: bytes) -> None:
@@ -431,6 +438,7 @@ def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+@fault(62)
 @pytest.mark.usefixtures("new_york")
 @pytest.mark.parametrize(
     ("utc", "now", "in_an_hour"),

@@ -9,11 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from cli.limits import format_limits
 from tests.end_to_end.processes import DEADLINE_SECONDS, ROOT, Room, Stage, free_port
+from tests.support.faults import fault
 
 SERVER_FLAGS = ["-start", "-port", "0", "-passcode", "abc12"]
 CLIENT_FLAGS = ["-join", "-host", "127.0.0.1", "-port", "1", "-username", "Alice"]
@@ -96,6 +98,7 @@ USAGE_ERRORS = [
 ]
 
 
+@fault(65)
 def test_a_usage_error_is_one_line_on_standard_error() -> None:
     with Stage() as stage:
         programs = [stage.start(*argv, name=" ".join(argv)) for argv, _ in USAGE_ERRORS]
@@ -139,11 +142,32 @@ def test_the_version_is_one_line(script: str) -> None:
             helper.exits(0)
 
 
+@fault(65, 66)
 def test_a_port_in_use_is_an_error() -> None:
     with Room() as room:
         second = room.start("server.py", "-start", "-port", str(room.port), "-passcode", "abc12")
         second.exits(1, f"error: port {room.port} is already in use")
         room.join("Alice")
+
+
+NO_PERMISSION = """
+import errno, os, socket
+
+def bind(sock, address):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+socket.socket.bind = bind
+"""
+
+
+@fault(65)
+def test_port_that_may_not_be_had_is_one_line(tmp_path: Path) -> None:
+    """A privileged one. `bind` is made to fail: the user may have the privilege."""
+    (tmp_path / "sitecustomize.py").write_text(NO_PERMISSION)
+    with Stage() as stage:
+        env = {"PYTHONPATH": str(tmp_path)}
+        server = stage.start("server.py", "-start", "-port=80", "-passcode=abc12", env=env)
+        server.exits(1, "error: cannot listen on port 80: Permission denied")
 
 
 def test_the_port_can_be_had_again_at_once() -> None:
@@ -216,6 +240,7 @@ def test_a_passcode_too_long_to_send_is_not_sent() -> None:
         client.exits(1)
 
 
+@fault(48)
 def test_a_refusal_can_be_told_to_the_operator() -> None:
     with Room("-verbose") as room:
         mallory = room.start_client(room.port, "Mallory", passcode="wrong")

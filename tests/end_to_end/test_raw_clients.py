@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import socket
 
 import pytest
 
 from tests.end_to_end.processes import PASSCODE, Netcat, RawClient, Room
+from tests.support.faults import fault
 
 EXPECTED = "ERROR Expected: JOIN <username> <passcode>"
 CLIENTS = ["socket"] + (["nc"] if shutil.which("nc") else [])
@@ -83,6 +83,7 @@ REFUSED = {
 }
 
 
+@fault(45)
 def test_a_refusal_is_one_line_and_the_end() -> None:
     with Room() as room:
         room.join("Alice")
@@ -105,6 +106,7 @@ def test_a_stranger_who_never_ends_a_line_is_answered_all_the_same(garbage: byte
         room.nothing_else()
 
 
+@fault(33)
 def test_who_sends_byte_by_byte_is_understood() -> None:
     with Room() as room:
         (alice,) = room.join("Alice")
@@ -121,6 +123,7 @@ def test_who_sends_byte_by_byte_is_understood() -> None:
         room.nothing_else()
 
 
+@fault(10)
 def test_a_character_cut_between_two_packets_is_whole() -> None:
     with Room() as room:
         alice, bob = room.join("Alice", "Bob")
@@ -136,6 +139,7 @@ def test_a_character_cut_between_two_packets_is_whole() -> None:
         room.all_show("Bob: ?", but=bob)
 
 
+@fault(34)
 def test_who_half_closes_still_gets_all_answers() -> None:
     with Room() as room:
         (alice,) = room.join("Alice")
@@ -149,6 +153,7 @@ def test_who_half_closes_still_gets_all_answers() -> None:
         room.server.shows("Nick: searched up active users", "Nick left the chatroom")
 
 
+@fault(39)
 def test_the_last_words_of_who_closes_at_once_are_heard() -> None:
     with Room() as room:
         room.join("Alice")
@@ -189,20 +194,4 @@ def test_strangers_who_come_and_go_are_no_news() -> None:
                 stranger.reset()
             else:
                 stranger.close()
-        room.nothing_else()
-
-
-def test_an_urgent_byte_does_no_harm() -> None:
-    with Room() as room:
-        alice, _ = room.join("Alice", "Bob")
-        stranger = socket.create_connection(("127.0.0.1", room.port))
-        nick = room.take_over(stranger, "Nick")
-        nick.types(f"JOIN Nick {PASSCODE}")
-        nick.shows("OK")
-        room.welcomes(nick)
-        stranger.send(b"!", socket.MSG_OOB)
-        nick.types("Hello")
-        room.all_show("Nick: Hello", but=nick)
-        alice.types("Hi")
-        room.all_show("Alice: Hi", but=alice)
         room.nothing_else()

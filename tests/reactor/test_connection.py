@@ -29,6 +29,7 @@ from tests.reactor.conftest import (
     reset,
     unix_pair,
 )
+from tests.support.faults import fault
 from tests.support.size import examples
 
 PATTERN = random.Random(0).randbytes(400_000)
@@ -111,6 +112,7 @@ def test_nothing_is_sent_before_turn_ends_then_all(loop: Loop, connect: Connect)
     assert recorder.calls == ["made", "flushed", "flushed"]
 
 
+@fault(30)
 @EACH_SELECTOR
 @EACH_PAIR
 def test_partial_sends_go_on_at_exact_byte(loop: Loop, connect: Connect) -> None:
@@ -130,6 +132,7 @@ def test_partial_sends_go_on_at_exact_byte(loop: Loop, connect: Connect) -> None
     assert loop.is_idle()
 
 
+@fault(36)
 @EACH_SELECTOR
 @EACH_PAIR
 def test_write_interest_lasts_while_something_is_owed(loop: Loop, connect: Connect) -> None:
@@ -330,6 +333,7 @@ def test_connection_with_both_halves_ended_is_not_watched(loop: Loop, connect: C
 # Closing.
 
 
+@fault(38)
 @EACH_PAIR
 @pytest.mark.parametrize("owed_bytes", [0, 200_000])
 @pytest.mark.parametrize("unread_bytes", [0, 1_000, 60_000, 200_000])
@@ -362,6 +366,7 @@ def test_closing_waits_for_peer_to_end_its_half(loop: Loop, connect: Connect) ->
     assert has_lost(loop, recorder)
 
 
+@fault(38)
 @pytest.mark.parametrize("owed_bytes", [0, len(PATTERN)])
 def test_closing_peer_is_aborted_at_deadline(loop: Loop, connect: Connect, owed_bytes: int) -> None:
     recorder, peer = connect()
@@ -378,6 +383,7 @@ def test_closing_peer_is_aborted_at_deadline(loop: Loop, connect: Connect, owed_
         loop.turn_until(lambda: try_to_receive(peer) == b"" and peer.send(b"?") == 0)
 
 
+@fault(38)
 @EACH_PAIR
 def test_closing_peer_may_say_so_many_bytes_more(loop: Loop, connect: Connect) -> None:
     recorder, peer = connect()
@@ -508,6 +514,7 @@ def test_dead_connection_takes_no_harm(loop: Loop, connect: Connect, end: str) -
     assert recorder.calls == calls
 
 
+@fault(37)
 @EACH_SELECTOR
 def test_number_of_dead_connection_may_be_used_again(loop: Loop, connect: Connect) -> None:
     first, _ = connect()
@@ -549,6 +556,7 @@ def stay_idle(loop: Loop, recorder: Recorder) -> None:
     loop.turn()
 
 
+@fault(23)
 @EACH_SELECTOR
 @pytest.mark.parametrize(
     "arrange", [stay_idle, owe_much, half_shut, close_owing, close_with_nothing_owed]
@@ -600,6 +608,7 @@ def test_reset_after_eof_is_noticed_by_next_word(loop: Loop, connect: Connect) -
     assert has_lost(loop, recorder)
 
 
+@fault(35)
 @EACH_SELECTOR
 @EACH_PAIR
 @pytest.mark.parametrize("vanish", [reset, socket.socket.close])
@@ -622,6 +631,7 @@ def test_hang_up_with_write_interest_ends_in_one_wakeup(
     assert len(recorder.lost) == 1
 
 
+@fault(39)
 @EACH_PAIR
 @pytest.mark.parametrize("vanish", [reset, socket.socket.close])
 def test_peers_last_words_are_read_after_a_failed_send(

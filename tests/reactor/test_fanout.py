@@ -18,6 +18,7 @@ from reactor.log import SMALL_PAGE_BYTES, Log
 from reactor.outbound import MAX_PIECES, Bytes
 from tests.reactor.conftest import EACH_PAIR, Loop, MakePair, Recorder, unix_pair
 from tests.reactor.crowd import PATTERN, Crowd, Member
+from tests.support.faults import fault
 from tests.support.size import examples
 
 # The log.
@@ -189,6 +190,7 @@ def speak_all_kinds(sent: Sent) -> None:
     sent.seal()
 
 
+@fault(30)
 def test_cursor_goes_on_wherever_a_send_stops(sent: Sent) -> None:
     speak_all_kinds(sent)
     size = len(sent.expected)
@@ -308,6 +310,7 @@ def test_deaf_member_holds_no_other_up_and_gets_all_later(crowd: Crowd) -> None:
     assert crowd.is_at_rest()
 
 
+@fault(27)
 def test_pages_are_dropped_as_slowest_member_reads(crowd: Crowd) -> None:
     deaf = crowd.join()
     for _ in range(20):
@@ -377,6 +380,7 @@ def flush_in_the_page(crowd: Crowd, member: Member, deed: Callable[[], None]) ->
     member.connection.write(b"private ")
 
 
+@fault(74)
 def test_members_may_leave_while_page_is_sent(crowd: Crowd) -> None:
     ann, bob, cid, dan = (crowd.join() for _ in range(4))
 

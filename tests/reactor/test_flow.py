@@ -23,6 +23,7 @@ from reactor.flow import (
 )
 from tests.reactor.conftest import MakePair, new_loop, tcp_pair, unix_pair
 from tests.reactor.crowd import BUFFER_BYTES, PATTERN, Crowd, Member
+from tests.support.faults import fault
 from tests.support.size import examples
 
 BEHIND = SEND_QUEUE_BYTES + 1
@@ -348,6 +349,7 @@ def test_member_that_stops_holds_room_for_a_pause_then_is_cut(crowd: Crowd) -> N
     assert crowd.is_at_rest()
 
 
+@fault(28)
 def test_member_reading_few_bytes_now_and_then_is_cut(crowd: Crowd) -> None:
     dribbling, ann = crowd.join(), crowd.join()
     owe(crowd, dribbling, 2 * SEND_QUEUE_BYTES)
@@ -387,6 +389,7 @@ def test_sum_of_private_bytes_cuts_those_owed_most(
     assert not least.lost
 
 
+@fault(26, 41)
 def test_member_that_takes_nothing_is_cut_though_not_behind(crowd: Crowd) -> None:
     deaf, ann = crowd.join(), crowd.join()
     crowd.leave_owing(deaf)
@@ -403,6 +406,7 @@ def test_member_that_takes_nothing_is_cut_though_not_behind(crowd: Crowd) -> Non
     assert crowd.is_at_rest()
 
 
+@fault(29, 41)
 def test_cut_is_a_reset() -> None:
     with crowd_on(tcp_pair) as crowd:
         deaf = crowd.join()

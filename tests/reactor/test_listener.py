@@ -17,6 +17,7 @@ import pytest
 from reactor import READ, Listener, listen, raise_descriptor_limit
 from reactor.listener import ACCEPTS_PER_TURN, REST_SECONDS, SEND_BUFFER_BYTES
 from tests.reactor.conftest import Loop, Recorder
+from tests.support.faults import fault
 
 NO_DESCRIPTOR = [errno.EMFILE, errno.ENFILE]
 NO_MEMORY = [errno.ENOBUFS, errno.ENOMEM]
@@ -173,6 +174,7 @@ def test_each_peer_gets_protocol_of_its_own(house: House) -> None:
     assert [bytes(guest.received) for guest in house.guests] == [b"I am 0", b"I am 1"]
 
 
+@fault(20)
 def test_so_many_are_accepted_in_one_turn(unix_house: House) -> None:
     unix_house.visit(ACCEPTS_PER_TURN + 2)
     unix_house.loop.turn()
@@ -187,6 +189,7 @@ def test_so_many_are_accepted_in_one_turn(unix_house: House) -> None:
     assert not connection.is_closing
 
 
+@fault(22)
 def test_what_has_come_with_peer_is_read_in_same_turn(unix_house: House) -> None:
     unix_house.visit().send(b"hello")
     unix_house.visit()
@@ -206,6 +209,7 @@ def test_what_has_come_with_peer_is_read_in_same_turn(unix_house: House) -> None
 # Out of resources.
 
 
+@fault(24)
 @pytest.mark.parametrize("number", [*NO_DESCRIPTOR, *NO_MEMORY])
 def test_listener_without_resources_rests(loop: Loop, open_house: Open, number: int) -> None:
     house = open_house(number, number)
@@ -270,6 +274,7 @@ def test_resting_listener_leaves_guests_served(loop: Loop, house: House) -> None
     assert len(house.guests) == 1
 
 
+@fault(25)
 @pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPROTO, errno.EPERM])
 def test_peer_gone_before_accept_costs_next_no_turn(open_house: Open, number: int) -> None:
     house = open_house(number, number, room=9)
@@ -440,6 +445,7 @@ def listen_on_a_low_port() -> socket.socket:
     raise AssertionError("no port is free")
 
 
+@fault(66)
 def test_server_starts_again_while_old_connections_end() -> None:
     with listen_on_a_low_port() as first:
         address = first.getsockname()

@@ -12,6 +12,7 @@ import pytest
 
 from reactor import READ, WRITE, Reactor, format_exception
 from tests.reactor.conftest import SELECTORS, Clock, Loop, MakePair, WatchedSelector, new_loop
+from tests.support.faults import fault
 
 
 @pytest.fixture(params=SELECTORS, ids=lambda selector: selector.__name__)
@@ -148,6 +149,7 @@ def test_descriptor_ready_for_both_is_told_in_one_call(loop: Loop, make_pair: Ma
     assert len(handler.seen) <= len(loop.selector.waits)
 
 
+@fault(35)
 @pytest.mark.parametrize("interest", [READ, WRITE])
 def test_hung_up_peer_comes_as_what_was_asked_for(
     loop: Loop, make_pair: MakePair, interest: int
@@ -206,6 +208,7 @@ def test_handler_replaced_in_turn_is_not_told_nor_the_new_one(
     assert successor.seen == [READ]
 
 
+@fault(37)
 def test_reused_number_brings_no_event_to_next_owner(loop: Loop, make_pair: MakePair) -> None:
     newcomer = Handler()
     quiet, friend = make_pair()
@@ -286,6 +289,7 @@ class OversleepingSelector(WatchedSelector):
         return ready
 
 
+@fault(61)
 @pytest.mark.parametrize("extra_seconds", [2.0, 3600.0])
 def test_time_asleep_while_stopped_counts_for_no_deadline(
     extra_seconds: float,
@@ -306,6 +310,7 @@ def test_time_asleep_while_stopped_counts_for_no_deadline(
     assert selector.waits == [1.0, 1.0, 0.5, 1.5]
 
 
+@fault(61)
 def test_time_of_a_stopped_turn_counts_for_no_deadline(loop: Loop) -> None:
     calls: list[float] = []
     loop.reactor.call_later(1.0, lambda: calls.append(loop.clock.now))

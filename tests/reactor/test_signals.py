@@ -13,6 +13,7 @@ import pytest
 
 from reactor import Reactor, Signals, ending_signals
 from tests.reactor.conftest import SELECTORS, Loop
+from tests.support.faults import fault
 
 
 def send(number: int) -> None:
@@ -88,6 +89,7 @@ def test_signal_handled_elsewhere_is_not_told(loop: Loop, watch: Callable[..., l
     assert (handled, seen) == ([signal.SIGUSR2], [signal.SIGUSR1])
 
 
+@fault(58)
 @pytest.mark.parametrize("selector_class", SELECTORS, ids=lambda kind: kind.__name__)
 def test_signal_wakes_sleeping_loop(selector_class: type[selectors.BaseSelector]) -> None:
     asleep = threading.Event()

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from reactor import READ, WRITE, Sink, Source, drain, is_null_device
 from reactor.stdio import READ_BYTES
 from tests.reactor.conftest import EACH_SELECTOR, Loop, new_loop
+from tests.support.faults import fault
 from tests.support.size import examples
 
 TEXT = b"".join(b"%06d\n" % number for number in range(50_000))
@@ -379,6 +380,7 @@ def test_pipe_that_is_full_after_all_is_waited_for(
 # Sink: its bound.
 
 
+@fault(51)
 def test_lines_beyond_bound_are_dropped_and_counted(loop: Loop, descriptors: Descriptors) -> None:
     read_end, write_end = descriptors.pipe()
     filler = fill(write_end)
@@ -601,6 +603,7 @@ def terminal(
     return descriptors.terminal()
 
 
+@fault(52)
 @EACH_SELECTOR
 @pytest.mark.parametrize("is_paused", [False, True], ids=["full", "Control-S"])
 def test_paused_terminal_never_blocks_and_gets_all_later(
@@ -722,6 +725,7 @@ def test_null_device_replaces_closed_standard_streams(tmp_path: Path, closed: li
     assert report.read_text() == f"{closed} {closed} True\n"
 
 
+@fault(52)
 @pytest.mark.parametrize("make", [Screen, Ear])
 def test_shared_descriptor_is_left_as_it_was(
     loop: Loop, descriptors: Descriptors, make: Callable[[Loop, int], Screen | Ear]
