@@ -31,8 +31,11 @@ run-server:  ## start a room: PORT, PASSCODE
 run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
 	@exec $(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -passcode "$(PASSCODE)"
 
-test: $(TOOLS)  ## run the tests; ARGS is passed on to pytest, TEST_LONG=1 tries more examples
-	@$(BIN)/python -m pytest -q $(ARGS)
+test: $(TOOLS)  ## run the tests, at a small size; ARGS is passed on to pytest
+	@$(BIN)/python -m pytest -q -n auto $(ARGS)
+
+test-long: $(TOOLS)  ## the same at full size: all seeds, many examples
+	@TEST_LONG=1 $(BIN)/python -m pytest -q -n auto $(ARGS)
 
 test-all:  ## run the tests on each of PYTHONS that is found
 	@PYTHONS="$(PYTHONS)" MAKE="$(MAKE)" ./tools/test-all
@@ -120,6 +123,6 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
-.PHONY: help run-server run-client test test-all lint types coverage bench bench-quick bench-flow \
+.PHONY: help run-server run-client test test-long test-all lint types coverage bench bench-quick bench-flow \
 	simulate replay fuzz fuzz-wire siege faults fault-table soak grade test-grader test-grader-quick mutants grade-stability \
 	autograder picture clean

@@ -18,11 +18,16 @@ from tests.simulation.shrink import failure_of, kind_of, shrink
 from tests.simulation.world import run
 from tests.support.faults import fault
 from tests.support.patches import Patch
+from tests.support.size import IS_LONG
 
 BLOCK = 10
 
+SEEDS = planted.SEEDS if IS_LONG else planted.SEEDS[:60]
 
-@pytest.mark.parametrize("first", planted.SEEDS[::BLOCK])
+SHUTDOWNS = range(40 if IS_LONG else 10)
+
+
+@pytest.mark.parametrize("first", SEEDS[::BLOCK])
 def test_seeds(first: int) -> None:
     for seed in range(first, first + BLOCK):
         script = make_script(seed)
@@ -43,7 +48,7 @@ def test_any_part_of_a_script_is_a_script(seed: int) -> None:
 
 
 @fault(58)
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", SHUTDOWNS)
 def test_the_server_may_be_told_to_end_at_any_moment(seed: int) -> None:
     """A thousand: `python -m tests.simulation --shutdowns 0-999`."""
     run(make_script_cut_short(seed))
