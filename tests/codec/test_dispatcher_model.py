@@ -50,7 +50,9 @@ class Twins:
                 assert self.room.type(name, line) == expected
 
     def burst(self, who: int, lines: list[bytes]) -> None:
-        name = self.names[who % len(self.names)] if self.names else ""
+        if not self.names:
+            return
+        name = self.names[who % len(self.names)]
         shown = self.room.type_plain(name, b"".join(line + b"\n" for line in lines))
         if shown is not None:  # else each line is to be taken alone, as above
             expected: Screens = {}
