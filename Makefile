@@ -74,6 +74,9 @@ siege:  ## the same against a server of its own
 faults: $(TOOLS)  ## let every system call fail once under a small session (needs strace)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+fault-table: $(TOOLS)  ## name in docs/RELIABILITY.md the tests that are marked for each fault
+	@$(BIN)/python -m tests.support.faults --write
+
 soak: $(TOOLS)  ## talk, come, go and attack for MINUTES, and watch the server
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
@@ -118,5 +121,5 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@touch $@
 
 .PHONY: help run-server run-client test test-all lint types coverage bench bench-quick bench-flow \
-	simulate replay fuzz fuzz-wire siege faults soak grade test-grader test-grader-quick mutants grade-stability \
+	simulate replay fuzz fuzz-wire siege faults fault-table soak grade test-grader test-grader-quick mutants grade-stability \
 	autograder picture clean

@@ -24,6 +24,7 @@ from reactor import raise_descriptor_limit
 from reactor.connection import LINGER_SECONDS, READ_BYTES
 from reactor.listener import REST_SECONDS
 from tests.reactor.conftest import Loop
+from tests.support.faults import fault
 from tests.test_room import House, Person
 
 INCORRECT = "Incorrect passcode"
@@ -447,6 +448,7 @@ class Bucket:
         self.serve(second)
 
 
+@fault(44)
 @settings(deadline=None, max_examples=150)
 @given(
     st.lists(
@@ -535,6 +537,7 @@ def street() -> Iterator[Street]:
     street.close()
 
 
+@fault(44)
 def test_wrong_passcodes_cost_their_source_and_nobody_else(street: Street) -> None:
     ann = street.join("Ann")
     for _ in range(BURST_ATTEMPTS):
@@ -596,6 +599,7 @@ def test_one_who_had_to_wait_is_let_in_and_what_it_said_meanwhile_comes_after(
     assert bob.spy.connection.is_closing
 
 
+@fault(45)
 def test_a_wrong_one_who_had_to_wait_has_one_guess(street: Street) -> None:
     street.use_up_budget()
     stranger = street.ask(b"JOIN Bob wrong\nJOIN Bob abc12\n")
@@ -641,6 +645,7 @@ def test_what_came_with_its_request_is_all_that_is_kept_of_one_who_waits(street:
     assert 0 < bob.spy.received_bytes <= READ_BYTES
 
 
+@fault(44)
 def test_those_beyond_the_queue_are_told_at_once_and_not_judged(street: Street) -> None:
     street.use_up_budget()
     waiting = [street.ask(b"JOIN Bob wrong\n") for _ in range(MAX_WAITING_REQUESTS)]
@@ -653,6 +658,7 @@ def test_those_beyond_the_queue_are_told_at_once_and_not_judged(street: Street) 
     assert street.log == [f"refused {right.address}: too many attempts, try again later"]
 
 
+@fault(44)
 def test_one_whose_time_is_up_while_it_waits_is_told_so_and_not_judged(street: Street) -> None:
     street.use_up_budget()
     waiting = [street.ask(b"JOIN Bob wrong\n") for _ in range(4)]
@@ -696,6 +702,7 @@ def test_one_who_ended_its_half_while_it_waits_is_judged_all_the_same(street: St
     bob.reads_to_end(b"OK\n")
 
 
+@fault(23)
 def test_one_who_was_reset_while_it_waits_is_not_judged(street: Street) -> None:
     ann = street.join("Ann")
     street.shown()
@@ -774,6 +781,7 @@ def count_descriptors() -> int:
     return len(os.listdir("/dev/fd"))
 
 
+@fault(19)
 @pytest.mark.usefixtures("many_descriptors")
 def test_of_a_thousand_who_come_at_once_and_say_nothing_the_newest_stay(street: Street) -> None:
     ann = street.join("Ann")
@@ -859,6 +867,7 @@ def no_descriptor_left() -> Iterator[list[int]]:
             os.close(filler)
 
 
+@fault(24)
 def test_without_a_descriptor_left_the_oldest_stranger_makes_room(street: Street) -> None:
     ann = street.join("Ann")
     oldest = street.visit()
@@ -897,6 +906,7 @@ def test_the_last_descriptor_is_for_whoever_has_it(street: Street) -> None:
         newcomer.reads(b"OK\n")
 
 
+@fault(24)
 def test_without_a_descriptor_left_and_members_alone_the_newcomer_is_told(street: Street) -> None:
     ann = street.join("Ann")
     bob = street.join("Bob", ann)

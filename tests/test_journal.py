@@ -24,6 +24,7 @@ from codec.handshake import USERNAME_IN_USE
 from reactor.connection import LINGER_SECONDS
 from reactor.flow import BEHIND_SECONDS, DRAIN_SECONDS
 from tests.reactor.conftest import Loop
+from tests.support.faults import fault
 from tests.test_room import House, hold
 
 ADDRESS = "127.0.0.1:4321"
@@ -86,6 +87,7 @@ def test_those_who_follow_within_a_second_are_one_line(book: Book) -> None:
     assert book.take_lines() == ["refused 1000 more: incorrect passcode"]
 
 
+@fault(50)
 def test_however_long_a_flood_lasts_there_is_a_line_a_second(book: Book) -> None:
     for _ in range(40):
         book.refuse(count=3)
@@ -136,6 +138,7 @@ def test_what_is_not_told_takes_no_timer(quiet_book: Book) -> None:
     assert quiet_book.take_lines() == []
 
 
+@fault(50)
 def test_each_kind_has_its_own_second(book: Book) -> None:
     reasons = {
         EXPECTED_JOIN: "expected: JOIN <username> <passcode>",
@@ -311,6 +314,7 @@ USERNAMES = st.one_of(
 WORDS = st.sampled_from([b"JOIN ", b"JOIN", b"join ", b" JOIN ", b"\x00", b""])
 
 
+@fault(48)
 @settings(deadline=None, max_examples=80)
 @given(st.lists(st.tuples(WORDS, USERNAMES, PASSCODES), min_size=1, max_size=6))
 def test_no_passcode_and_no_byte_of_a_strangers_choice_is_written(

@@ -12,6 +12,7 @@ import pytest
 
 from terminal import dial
 from terminal.dial import connect, resolve
+from tests.support.faults import fault
 
 Answer = Callable[[], list[str]]
 
@@ -40,6 +41,7 @@ def fail(error: Exception) -> Answer:
     return answer
 
 
+@fault(68)
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "192.0.2.7"])
 def test_an_address_is_never_looked_up(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     service = NameService(lambda: ["198.51.100.1"])
@@ -68,8 +70,9 @@ def test_what_the_name_service_says_is_said(
     assert raised.value is error
 
 
+@fault(68)
 def test_a_name_service_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fault 68: nothing bounds getaddrinfo(3) itself."""
+    """Nothing bounds getaddrinfo(3) itself."""
     may_answer = threading.Event()
 
     def answer() -> list[str]:

@@ -39,6 +39,7 @@ from reactor.flow import (
     STALL_SECONDS,
 )
 from tests.reactor.conftest import Loop
+from tests.support.faults import fault
 
 PASSCODE = b"abc12"
 TOO_LONG = b"Message too long (limit 4096 bytes); not sent\n"
@@ -303,6 +304,7 @@ def test_a_newcomer_reads_ok_and_the_others_and_the_console_that_it_joined(house
 JOIN_EXPECTED = b"ERROR Expected: JOIN <username> <passcode>\n"
 
 
+@fault(1)
 @pytest.mark.parametrize(
     ("line", "answer"),
     [
@@ -346,6 +348,7 @@ def test_refusals_are_logged_where_that_is_asked_for() -> None:
     house.close()
 
 
+@fault(45)
 def test_one_connection_has_one_guess(house: House) -> None:
     stranger = house.connect()
     stranger.send(b"JOIN Bob wrong\nJOIN Bob abc12\n")
@@ -353,6 +356,7 @@ def test_one_connection_has_one_guess(house: House) -> None:
     assert house.roster.usernames == []
 
 
+@fault(33)
 def test_a_join_may_come_in_any_pieces_and_with_lines_behind_it(house: House) -> None:
     ann = house.join("Ann")
     bob = house.connect()
@@ -373,6 +377,7 @@ def test_a_member_may_say_more_in_one_line_than_a_stranger(house: House) -> None
     ann.reads(b"Bob joined the chatroom\nBob: " + text + b"\n")
 
 
+@fault(4)
 @pytest.mark.parametrize(
     ("data", "is_refused"),
     [
@@ -396,6 +401,7 @@ def test_a_stranger_is_refused_as_soon_as_its_line_is_too_long(
         stranger.reads_nothing()
 
 
+@fault(18)
 def test_a_stranger_has_so_long_to_join_however_its_bytes_drip(house: House) -> None:
     silent, dripping = house.connect(), house.connect()
     for byte in b"JOIN Bob a":
@@ -469,6 +475,7 @@ def vanish(person: Person) -> None:
     person.resets()
 
 
+@fault(23, 72)
 @pytest.mark.parametrize(
     "go",
     [
@@ -529,6 +536,7 @@ def test_a_name_is_free_as_soon_as_its_owner_left(house: House) -> None:
     other.reads(b"[Message from Ann]: hi\n")
 
 
+@fault(72)
 def test_lines_after_exit_are_ignored(house: House) -> None:
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
@@ -651,6 +659,7 @@ def numbered(count: int, size: int) -> list[bytes]:
     return [b"%d-" % number + b"x" * size + b"\n" for number in range(count)]
 
 
+@fault(32)
 @pytest.mark.parametrize("size", [1, 50, 2000])
 def test_talkers_who_fill_more_than_a_page_take_turns_and_nothing_is_lost(
     house: House, size: int
@@ -669,6 +678,7 @@ def test_talkers_who_fill_more_than_a_page_take_turns_and_nothing_is_lost(
         assert spoken[name][0] in heard[: len(heard) // 2], "nobody waits for another to end"
 
 
+@fault(32)
 def test_no_more_is_read_of_a_talker_who_has_to_wait(house: House) -> None:
     house.join("Ear")
     ann = house.join("Annabell")
@@ -687,6 +697,7 @@ def test_no_more_is_read_of_a_talker_who_has_to_wait(house: House) -> None:
     assert most_bytes <= READ_BYTES
 
 
+@fault(31)
 def test_lines_that_had_to_wait_come_before_their_member_left(house: House) -> None:
     ear = house.join("Ear")
     ann = house.join("Ann", ear)
@@ -720,6 +731,7 @@ def hold(house: House, deaf: Person, talker: Person) -> None:
     house.loop.turn()
 
 
+@fault(32)
 def test_while_the_room_is_held_talkers_wait_and_others_come_and_go(house: House) -> None:
     deaf = house.join("Deaf")
     ann = house.join("Ann", deaf)
@@ -759,6 +771,7 @@ def test_while_the_room_is_held_talkers_wait_and_others_come_and_go(house: House
         assert lines_since(person, first) == [line for line in story if not line.startswith(name)]
 
 
+@fault(23)
 @pytest.mark.parametrize("go", [Person.ends, Person.resets])
 def test_the_last_lines_of_one_who_had_to_wait_are_shown_before_it_left(
     house: House, go: Callable[[Person], None]
@@ -809,6 +822,7 @@ def test_a_held_room_does_not_spin(house: House) -> None:
     assert len(house.loop.selector.waits) <= 2
 
 
+@fault(26)
 def test_when_the_one_who_held_the_room_is_cut_all_go_on_and_lose_nothing(house: House) -> None:
     deaf = house.join("Deaf")
     ann = house.join("Ann", deaf)
@@ -944,6 +958,7 @@ def count_sessions_and_cursors() -> int:
     return sum(isinstance(thing, Guest | Member | Cursor) for thing in gc.get_objects())
 
 
+@fault(21)
 def test_whoever_is_gone_is_forgotten(house: House) -> None:
     count = count_sessions_and_cursors()
     deaf = house.join("Deaf")

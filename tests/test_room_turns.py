@@ -8,6 +8,7 @@ import pytest
 
 from chat.session import LINES_PER_TURN
 from codec.commands import MISUSE, NOTHING, Command
+from tests.support.faults import fault
 from tests.test_room import House
 
 
@@ -19,6 +20,7 @@ def house() -> Iterator[House]:
     assert house.loop.take_errors() == []
 
 
+@fault(31)
 @pytest.mark.parametrize(("line", "verb"), [(b"\n", NOTHING), (b":msg\n", MISUSE)])
 def test_so_many_lines_of_one_and_then_the_others(
     house: House, line: bytes, verb: str, monkeypatch: pytest.MonkeyPatch

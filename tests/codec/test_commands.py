@@ -20,6 +20,7 @@ from codec.commands import (
     parse_command,
 )
 from codec.dispatcher import Dispatcher
+from tests.support.faults import fault
 
 LIST_USERS = "list_users"
 MESSAGE = "message"
@@ -143,6 +144,7 @@ def test_no_other_line_asks_to_leave(line: bytes) -> None:
     assert not is_exit(line)
 
 
+@fault(3)
 @given(line=st.text() | st.text(":UuSsEeRrXxIiTtMmGg \t\\B"))
 @settings(deadline=None, max_examples=400)
 def test_no_text_is_lost_and_none_raises(line: str) -> None:

@@ -15,6 +15,7 @@ from codec.framing import MAX_LINE_BYTES, LineDecoder, LineTooLongError
 from codec.handshake import INCORRECT_PASSCODE, INVALID_USERNAME, Join, parse_join
 from codec.roster import Roster
 from tests.codec.conftest import CONSOLE, PASSCODE, UNSAFE, Clock, ScreenRoom, Screens, refused
+from tests.support.faults import fault
 
 NOW = b"Wed Sep 24 12:31:44 2025"
 IN_AN_HOUR = b"Wed Sep 24 13:31:44 2025"
@@ -215,6 +216,7 @@ def test_a_newcomer_reads_ok_and_the_others_that_it_joined() -> None:
     assert room.roster.usernames == ["Alice", "Bob"]
 
 
+@fault(46)
 @pytest.mark.parametrize(
     "passcode",
     [b"", b"abc1", b"abc123", b"ABC12", b"abc12 ", b" abc12", b"abc12\r", b"abc1\xff", b"abc12\0"],
@@ -248,6 +250,7 @@ def test_check_claims_no_name(room: ScreenRoom) -> None:
     assert room.join("Dave")["Dave"] == b"OK\n"
 
 
+@fault(46)
 @pytest.mark.parametrize("passcode", [b"abc12", b"p\xc3\xa9", b"\xff", b"two words", b"x" * 242])
 def test_any_bytes_may_be_the_passcode(passcode: bytes) -> None:
     dispatcher = Dispatcher(passcode, Clock().local_time, Roster())
@@ -272,6 +275,7 @@ def test_passcodes_are_compared_in_constant_time(
     assert compared == [{b"guess", PASSCODE}]
 
 
+@fault(16)
 @pytest.mark.parametrize(
     ("username", "reason"),
     [
@@ -307,6 +311,7 @@ def test_a_name_is_free_again_as_soon_as_its_owner_left(room: ScreenRoom, again:
     assert room.join("Alice")["Alice"] == b"OK\n"
 
 
+@fault(16)
 def test_only_ascii_letters_have_case_in_names() -> None:
     room = ScreenRoom("Alice", "Kim")
     # The Kelvin sign is a K that becomes an ASCII k in lower case.
@@ -352,6 +357,7 @@ def test_the_list_alone_may_be_longer_than_a_line() -> None:
 # The limit: a line is counted as it would be shown, without its line end.
 
 
+@fault(73)
 def test_what_is_said_may_be_shown_in_4096_bytes_and_not_one_more(room: ScreenRoom) -> None:
     text = b"x" * (4096 - len("Alice: "))
     assert room.type("Alice", text) == everyone_but_alice(b"Alice: %s\n" % text)
@@ -502,6 +508,7 @@ GARBAGE = st.lists(
 ).map(b"".join)
 
 
+@fault(2, 49)
 @given(line=GARBAGE)
 @settings(deadline=None, max_examples=400)
 def test_garbage_is_shown_in_whole_lines_that_are_safe_on_a_terminal(line: bytes) -> None:
@@ -513,6 +520,7 @@ def test_garbage_is_shown_in_whole_lines_that_are_safe_on_a_terminal(line: bytes
         assert len(lines) - 1 <= MAX_LINE_BYTES
 
 
+@fault(3)
 @given(stream=GARBAGE | GARBAGE.map(lambda rest: b"JOIN Dave abc12\n" + rest))
 @settings(deadline=None, max_examples=400)
 def test_stream_of_garbage_gives_events_or_protocol_errors(stream: bytes) -> None:

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 
 from codec.framing import LineTooLongError
 from tests.codec.conftest import CONSOLE, PASSCODE, UNSAFE, ScreenRoom, Screens, refused
+from tests.support.faults import fault
 
 LIMIT = 50
 """Bytes of the longest line, few enough that it is often met."""
@@ -245,6 +246,7 @@ class RoomMachine(RuleBasedStateMachine):
         return members[index % len(members)]
 
 
+@fault(3)
 def test_any_script_of_joins_lines_and_departures_agrees_with_the_plain_room() -> None:
     run_state_machine_as_test(
         RoomMachine, settings=settings(deadline=None, max_examples=200, stateful_step_count=30)

@@ -17,6 +17,7 @@ from codec.framing import (
     encode_line,
     has_longer_line,
 )
+from tests.support.faults import fault
 
 LIMIT = 8
 
@@ -120,6 +121,7 @@ class TestEachCase:
         assert decode_plainly(b"".join(cut(stream)), LIMIT) == outcomes
 
 
+@fault(14)
 @pytest.mark.parametrize("cut", [whole, byte_by_byte])
 @pytest.mark.parametrize("end", list("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"))
 def test_what_ends_a_line_for_str_ends_none_here(
@@ -228,6 +230,7 @@ def test_the_limit_that_holds_when_a_line_is_taken_is_the_one_applied() -> None:
     assert feed(decoder, [b"4\n123\n"]) == [b"123"]
 
 
+@fault(5)
 def test_a_line_end_that_never_comes_costs_no_memory() -> None:
     decoder = LineDecoder()
     piece = b"x" * 64 * 1024

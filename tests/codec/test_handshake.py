@@ -33,6 +33,7 @@ from codec.handshake import (
     parse_join,
 )
 from tests.codec.conftest import UNSAFE, refused
+from tests.support.faults import fault
 
 EMPTY = "Invalid username: it is empty"
 LETTERS = "Invalid username: only A-Z a-z 0-9 _ - . are allowed"
@@ -208,6 +209,7 @@ def test_one_to_eight_plain_characters_are_a_username(username: str) -> None:
     check_username(username)
 
 
+@fault(16)
 @pytest.mark.parametrize(
     ("username", "reason"),
     [

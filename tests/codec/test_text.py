@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from codec.commands import SAY, parse_command
 from codec.text import are_plain, decode_text, format_time, has_control_or_line_end, translate
 from tests.codec.conftest import UNSAFE, Clock
+from tests.support.faults import fault
 
 NOW = "Wed Sep 24 12:31:44 2025"
 IN_AN_HOUR = "Wed Sep 24 13:31:44 2025"
@@ -51,6 +52,7 @@ def decode_slowly(line: bytes) -> str:
 # Bytes to text.
 
 
+@fault(11)
 def test_each_unicode_character_passes_or_becomes_one_replacement_character() -> None:
     scalars = [*range(0xD800), *range(0xE000, 0x110000)]
     assert len(scalars) == 1_112_064
@@ -62,6 +64,7 @@ def test_each_unicode_character_passes_or_becomes_one_replacement_character() ->
     assert decode_text(everything) == "".join(expected.values())
 
 
+@fault(11, 15)
 def test_the_unsafe_are_65_controls_two_line_ends_and_twelve_bidi_controls() -> None:
     controls = {code for code in range(0x110000) if unicodedata.category(chr(code)) == "Cc"}
     line_ends = {code for code in UNSAFE if unicodedata.category(chr(code)) in {"Zl", "Zp"}}
@@ -70,6 +73,7 @@ def test_the_unsafe_are_65_controls_two_line_ends_and_twelve_bidi_controls() -> 
     assert (len(controls), len(line_ends), len(bidi)) == (65, 2, 12)
 
 
+@fault(9)
 @pytest.mark.parametrize(
     "invalid",
     [
@@ -114,6 +118,7 @@ def test_a_character_cut_in_two_lines_is_lost_in_both(character: str) -> None:
         assert decode_text(data[cut:] + b"b") == "\ufffd" * (len(data) - cut) + "b"
 
 
+@fault(15)
 @pytest.mark.parametrize(
     "text",
     [
@@ -135,6 +140,7 @@ def test_every_script_is_unharmed(text: str) -> None:
     assert decode_text(text.encode()) == text
 
 
+@fault(12)
 @pytest.mark.parametrize(
     ("line", "text"),
     [
@@ -172,6 +178,7 @@ LINES = st.lists(
 ).map(b"".join)
 
 
+@fault(9)
 @given(line=LINES)
 @settings(deadline=None, max_examples=500)
 def test_decoding_agrees_with_a_slow_decoder(line: bytes) -> None:
@@ -458,6 +465,7 @@ def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+@fault(62)
 @pytest.mark.usefixtures("new_york")
 @pytest.mark.parametrize(
     ("utc", "now", "in_an_hour"),

@@ -14,6 +14,7 @@ import pytest
 
 from cli.limits import format_limits
 from tests.end_to_end.processes import DEADLINE_SECONDS, ROOT, Room, Stage, free_port
+from tests.support.faults import fault
 
 SERVER_FLAGS = ["-start", "-port", "0", "-passcode", "abc12"]
 CLIENT_FLAGS = ["-join", "-host", "127.0.0.1", "-port", "1", "-username", "Alice"]
@@ -96,6 +97,7 @@ USAGE_ERRORS = [
 ]
 
 
+@fault(65)
 def test_a_usage_error_is_one_line_on_standard_error() -> None:
     with Stage() as stage:
         programs = [stage.start(*argv, name=" ".join(argv)) for argv, _ in USAGE_ERRORS]
@@ -139,6 +141,7 @@ def test_the_version_is_one_line(script: str) -> None:
             helper.exits(0)
 
 
+@fault(65, 66)
 def test_a_port_in_use_is_an_error() -> None:
     with Room() as room:
         second = room.start("server.py", "-start", "-port", str(room.port), "-passcode", "abc12")
@@ -216,6 +219,7 @@ def test_a_passcode_too_long_to_send_is_not_sent() -> None:
         client.exits(1)
 
 
+@fault(48)
 def test_a_refusal_can_be_told_to_the_operator() -> None:
     with Room("-verbose") as room:
         mallory = room.start_client(room.port, "Mallory", passcode="wrong")

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.processes import CLOSED, GOODBYE, PASSCODE, Room, Stage
+from tests.support.faults import fault
 
 in_both_modes = pytest.mark.parametrize("on_terminal", [False, True], ids=["pipes", "terminals"])
 
 
+@fault(58)
 @in_both_modes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_server_is_told_to_every_member(number: int, on_terminal: bool) -> None:
@@ -49,6 +51,7 @@ def test_a_signal_to_the_server_ends_strangers_without_a_goodbye() -> None:
         room.server.exits(0)
 
 
+@fault(58)
 def test_a_member_who_takes_nothing_does_not_keep_the_server() -> None:
     with Room() as room:
         (alice,) = room.join("Alice")
@@ -118,6 +121,7 @@ sys.meta_path.insert(0, Interrupt())
 """
 
 
+@fault(59)
 @pytest.mark.parametrize("script", ["server.py", "client.py"])
 def test_ctrl_c_while_a_program_starts_is_no_traceback(script: str, tmp_path: Path) -> None:
     # The longest part of a start is the reading of our own modules: it comes in the midst of it.
@@ -171,6 +175,7 @@ def test_the_last_words_of_who_leaves_are_all_heard() -> None:
         alice.exits(0)
 
 
+@fault(72)
 def test_what_follows_exit_is_not_obeyed() -> None:
     with Room() as room:
         (bob,) = room.join("Bob")

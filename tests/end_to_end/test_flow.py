@@ -29,6 +29,7 @@ from tests.end_to_end.processes import (
     Stage,
 )
 from tests.end_to_end.test_hostile_server import FakeServer
+from tests.support.faults import fault
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="the kernel does not tell what memory is used"
@@ -161,6 +162,7 @@ def fill(descriptor: int, data: bytes, program: Program) -> int:
 # The server.
 
 
+@fault(32)
 def test_one_pours_and_twenty_read_every_line_in_order() -> None:
     with Room() as room:
         talker = room.join_raw("Talker")
@@ -175,6 +177,7 @@ def test_one_pours_and_twenty_read_every_line_in_order() -> None:
         room.nothing_else()
 
 
+@fault(26)
 def test_a_member_that_is_stopped_is_cut_and_nobody_else_loses_a_line() -> None:
     lines = story(4)
     shown = said_by("Talker", lines)
@@ -216,6 +219,7 @@ def trickling(sock: socket.socket, max_bytes: int) -> Iterator[bytearray]:
         reader.join()
 
 
+@fault(28)
 @pytest.mark.parametrize("max_bytes", [4096, 3])
 def test_a_member_that_reads_at_a_trickle_is_cut_and_nobody_else_loses_a_line(
     max_bytes: int,
@@ -236,6 +240,7 @@ def test_a_member_that_reads_at_a_trickle_is_cut_and_nobody_else_loses_a_line(
         room.nothing_else()
 
 
+@fault(27)
 def test_forty_who_never_read_cost_no_more_memory_than_one() -> None:
     lines = story(4)
     shown = said_by("Talker", lines)
@@ -253,6 +258,7 @@ def test_forty_who_never_read_cost_no_more_memory_than_one() -> None:
         room.nothing_else()
 
 
+@fault(51)
 @pytest.mark.parametrize("on_terminal", [False, True], ids=["pipe", "terminal"])
 def test_of_what_a_paused_console_is_not_shown_little_is_kept_and_the_rest_counted(
     on_terminal: bool,

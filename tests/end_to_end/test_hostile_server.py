@@ -17,6 +17,7 @@ from tests.end_to_end.processes import (
     Stage,
     free_port,
 )
+from tests.support.faults import fault
 
 BAD = "\N{REPLACEMENT CHARACTER}"
 NO_ROOM = "is no chat room: the answer to JOIN was neither OK nor ERROR"
@@ -76,6 +77,7 @@ HARMFUL = [
 ]
 
 
+@fault(12, 56)
 @pytest.mark.parametrize("on_terminal", [False, True], ids=["pipe", "terminal"])
 def test_what_a_server_says_cannot_harm_the_screen(on_terminal: bool) -> None:
     with FakeServer(on_terminal=on_terminal) as fake:
@@ -95,6 +97,7 @@ def test_a_line_of_a_mebibyte_is_shown() -> None:
         fake.goes_away()
 
 
+@fault(56)
 @pytest.mark.parametrize("end", [b"", b"\nnext\n"])
 def test_a_longer_line_is_the_end(end: bytes) -> None:
     with FakeServer() as fake:
@@ -115,6 +118,7 @@ def test_an_answer_in_pieces_and_with_the_first_lines_behind_it_is_an_answer() -
         fake.goes_away()
 
 
+@fault(56)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -164,6 +168,7 @@ def test_any_other_refusal_is_an_error(reason: str, shown: str) -> None:
         fake.client.exits(1, f"error: {shown}")
 
 
+@fault(56)
 @pytest.mark.parametrize("has_answered", [False, True])
 @pytest.mark.parametrize("how", ["closed", "reset", "cut in a line"])
 def test_a_server_that_goes_is_an_error(has_answered: bool, how: str) -> None:

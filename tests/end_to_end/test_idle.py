@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.processes import DEADLINE_SECONDS, Program, Room
+from tests.support.faults import fault
 
 PROC = Path("/proc")
 
@@ -25,6 +26,7 @@ def switches_once_asleep(program: Program) -> list[str]:
     return [status["voluntary_ctxt_switches"], status["nonvoluntary_ctxt_switches"]]
 
 
+@fault(36)
 @pytest.mark.skipif(not (PROC / "self/status").exists(), reason="the kernel does not tell")
 @pytest.mark.parametrize("on_terminal", [False, True], ids=["pipes", "terminals"])
 def test_with_nothing_to_do_nobody_wakes_up(on_terminal: bool) -> None:

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from tests.end_to_end.processes import Room
+from tests.support.faults import fault
 
 VALID = ["A", "12345678", "a_b-c.d", "...", "_", "Exit"]
 
@@ -48,6 +49,7 @@ def test_a_name_is_1_to_8_of_the_allowed_characters() -> None:
         alice.shows(f"Active Users: {', '.join(['Alice', *VALID])}")
 
 
+@fault(16, 49)
 def test_any_other_name_is_invalid_and_seen_by_nobody_else() -> None:
     with Room() as room:
         room.join("Bob")
@@ -58,6 +60,7 @@ def test_any_other_name_is_invalid_and_seen_by_nobody_else() -> None:
         room.nothing_else()
 
 
+@fault(17)
 def test_a_name_in_the_room_is_in_use_whatever_its_letter_case() -> None:
     with Room() as room:
         alice, bob = room.join("Alice", "Bob")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.end_to_end.processes import PASSCODE, Room, numbered
+from tests.support.faults import fault
 
 COUNT = 10_000
 
@@ -17,6 +18,7 @@ SCRIPTS = {
 SHOWN = {**SCRIPTS, "shortcuts": "{} [feeling happy] :) and [feeling sad]"}
 
 
+@fault(31)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_ten_thousand_lines_reach_three_others_and_the_console(script: str) -> None:
     with Room() as room:

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from tests.end_to_end.processes import PASSCODE, Netcat, RawClient, Room
+from tests.support.faults import fault
 
 EXPECTED = "ERROR Expected: JOIN <username> <passcode>"
 CLIENTS = ["socket"] + (["nc"] if shutil.which("nc") else [])
@@ -83,6 +84,7 @@ REFUSED = {
 }
 
 
+@fault(45)
 def test_a_refusal_is_one_line_and_the_end() -> None:
     with Room() as room:
         room.join("Alice")
@@ -105,6 +107,7 @@ def test_a_stranger_who_never_ends_a_line_is_answered_all_the_same(garbage: byte
         room.nothing_else()
 
 
+@fault(33)
 def test_who_sends_byte_by_byte_is_understood() -> None:
     with Room() as room:
         (alice,) = room.join("Alice")
@@ -121,6 +124,7 @@ def test_who_sends_byte_by_byte_is_understood() -> None:
         room.nothing_else()
 
 
+@fault(10)
 def test_a_character_cut_between_two_packets_is_whole() -> None:
     with Room() as room:
         alice, bob = room.join("Alice", "Bob")
@@ -136,6 +140,7 @@ def test_a_character_cut_between_two_packets_is_whole() -> None:
         room.all_show("Bob: ?", but=bob)
 
 
+@fault(34)
 def test_who_half_closes_still_gets_all_answers() -> None:
     with Room() as room:
         (alice,) = room.join("Alice")
@@ -149,6 +154,7 @@ def test_who_half_closes_still_gets_all_answers() -> None:
         room.server.shows("Nick: searched up active users", "Nick left the chatroom")
 
 
+@fault(39)
 def test_the_last_words_of_who_closes_at_once_are_heard() -> None:
     with Room() as room:
         room.join("Alice")
@@ -192,6 +198,7 @@ def test_strangers_who_come_and_go_are_no_news() -> None:
         room.nothing_else()
 
 
+@fault(8)
 def test_an_urgent_byte_does_no_harm() -> None:
     with Room() as room:
         alice, _ = room.join("Alice", "Bob")

@@ -20,6 +20,7 @@ from tests.end_to_end.processes import (
     free_port,
     numbered,
 )
+from tests.support.faults import fault
 
 
 def say_much(speaker: Speaker, count: int) -> list[str]:
@@ -39,6 +40,7 @@ def parse_not_shown(line: str) -> int:
 # The client's input.
 
 
+@fault(54)
 @pytest.mark.parametrize("end", ["\n", ""])
 def test_lines_of_a_file_are_typed_and_then_the_client_leaves(tmp_path: Path, end: str) -> None:
     script = tmp_path / "script"
@@ -56,6 +58,7 @@ def test_lines_of_a_file_are_typed_and_then_the_client_leaves(tmp_path: Path, en
         alice.exits(0)
 
 
+@fault(54)
 def test_printf_users_into_the_client_shows_the_list() -> None:
     with Room() as room:
         room.join("Bob")
@@ -80,6 +83,7 @@ def test_an_empty_file_is_an_end_of_input(tmp_path: Path) -> None:
         alice.exits(0)
 
 
+@fault(54)
 @pytest.mark.parametrize("redirect", ["< /dev/null", "<&-"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, None])
 def test_where_nobody_can_type_the_client_stays_as_a_listener(
@@ -130,6 +134,7 @@ def test_a_client_with_nothing_open_is_a_member() -> None:
         alice.exits(128 + signal.SIGTERM)
 
 
+@fault(55)
 def test_a_client_whose_reader_goes_away_leaves_quietly() -> None:
     with Room() as room:
         alice, bob = room.join("Alice", "Bob")
@@ -140,6 +145,7 @@ def test_a_client_whose_reader_goes_away_leaves_quietly() -> None:
         alice.ends(128 + signal.SIGPIPE)
 
 
+@fault(55)
 def test_a_client_on_a_full_disk_says_so_and_leaves() -> None:
     with Room() as room:
         room.join("Bob")
@@ -148,6 +154,7 @@ def test_a_client_on_a_full_disk_says_so_and_leaves() -> None:
         alice.exits(1, "error: cannot write to standard output: No space left on device")
 
 
+@fault(55)
 @pytest.mark.parametrize("on_terminal", [False, True], ids=["pipe", "terminal"])
 def test_a_paused_screen_holds_nobody_up_and_loses_nothing(on_terminal: bool) -> None:
     with Room() as room:
@@ -165,6 +172,7 @@ def test_a_paused_screen_holds_nobody_up_and_loses_nothing(on_terminal: bool) ->
         room.nothing_else()
 
 
+@fault(55)
 def test_a_paused_screen_does_not_keep_who_leaves() -> None:
     with Room() as room:
         alice, bob = room.join("Alice", "Bob")
@@ -200,6 +208,7 @@ def test_what_is_typed_into_the_server_is_nobodys() -> None:
         room.nothing_else()
 
 
+@fault(53)
 @pytest.mark.parametrize("redirect", [">&-", "<&- >&-", "<&- >&- 2>&-", "> /dev/null 2> /dev/null"])
 def test_a_server_without_streams_serves(redirect: str) -> None:
     port = free_port()
@@ -218,6 +227,7 @@ def test_a_server_without_streams_serves(redirect: str) -> None:
         room.server.exits(0)
 
 
+@fault(53)
 def test_a_server_whose_reader_goes_away_serves_on() -> None:
     with Room() as room:
         room.server.stdout.close()
@@ -233,6 +243,7 @@ def test_a_server_whose_reader_goes_away_serves_on() -> None:
         room.server.ends(0)
 
 
+@fault(53)
 def test_a_server_on_a_full_disk_serves_on() -> None:
     with Room(port=free_port(), redirect="> /dev/full") as room:
         room.server.complains("warning: standard output: No space left on device")
@@ -247,6 +258,7 @@ def test_a_server_on_a_full_disk_serves_on() -> None:
         room.server.exits(0, "warning: standard output: 4 lines not shown")
 
 
+@fault(51)
 @pytest.mark.parametrize("on_terminal", [False, True], ids=["pipe", "terminal"])
 def test_a_console_nobody_reads_holds_nobody_up(on_terminal: bool) -> None:
     with Room(on_terminal=on_terminal) as room:
@@ -268,6 +280,7 @@ def test_a_console_nobody_reads_holds_nobody_up(on_terminal: bool) -> None:
         room.nothing_else()
 
 
+@fault(51)
 def test_a_console_nobody_reads_does_not_keep_the_server() -> None:
     with Room() as room:
         alice, bob = room.join("Alice", "Bob")

@@ -7,11 +7,13 @@ import signal
 import pytest
 
 from tests.end_to_end.processes import Room, numbered
+from tests.support.faults import fault
 
 LIMIT = 4096
 TOO_LONG = "Message too long (limit 4096 bytes); not sent"
 
 
+@fault(73)
 def test_a_line_of_4096_bytes_is_shown_and_a_longer_one_refused() -> None:
     with Room() as room:
         alice, _ = room.join("Alice", "Bob")
@@ -33,6 +35,7 @@ def test_4096_bytes_are_counted_as_bytes() -> None:
         room.nothing_else()
 
 
+@fault(73)
 def test_a_typed_line_of_4096_bytes_is_obeyed_and_a_longer_one_refused() -> None:
     with Room() as room:
         (alice,) = room.join("Alice")
@@ -61,6 +64,7 @@ def test_a_private_message_has_the_same_limit_as_it_is_shown() -> None:
         room.nothing_else()
 
 
+@fault(5)
 @pytest.mark.parametrize("size", [LIMIT + 1, 3 * LIMIT, 300_000, 2_000_000])
 def test_a_line_without_end_is_refused_once_and_its_member_stays(size: int) -> None:
     with Room() as room:
@@ -115,6 +119,7 @@ TEXTS = [
 ]
 
 
+@fault(9, 12, 15)
 @pytest.mark.parametrize("server_on_terminal", [False, True], ids=["console", "terminal"])
 def test_nothing_that_could_harm_a_screen_reaches_one(server_on_terminal: bool) -> None:
     with Room(on_terminal=server_on_terminal) as room:
@@ -134,6 +139,7 @@ def test_nothing_that_could_harm_a_screen_reaches_one(server_on_terminal: bool) 
         room.nothing_else()
 
 
+@fault(11)
 def test_every_control_character_of_a_line_becomes_one_replacement() -> None:
     with Room() as room:
         alice, _ = room.join("Alice", "Bob")

@@ -7,6 +7,7 @@ import pytest
 
 from tests.faults.injection import ERRORS, Fault, TracingForbiddenError
 from tests.faults.session import run_case
+from tests.support.faults import fault
 
 FAULTS = [
     Fault("accept4", "EMFILE", 3),
@@ -37,6 +38,7 @@ def check(fault: Fault) -> None:
     assert outcome.verdict == "passed", f"{fault} {outcome.verdict}: {report}"
 
 
+@fault(64)
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_system_call_that_fails_costs_one_connection_at_most(fault: Fault) -> None:
     check(fault)

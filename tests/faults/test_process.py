@@ -27,6 +27,7 @@ from tests.end_to_end.processes import (
     free_port,
     numbered,
 )
+from tests.support.faults import fault
 
 DESCRIPTORS = 40
 """Of the server: its own and some thirty."""
@@ -112,6 +113,7 @@ def test_where_members_have_every_descriptor_a_newcomer_is_told_and_may_come_lat
 # Memory.
 
 
+@fault(63)
 @on_linux
 def test_two_hundred_talk_in_64_mebibytes() -> None:
     with Room() as room:
@@ -127,6 +129,7 @@ def test_two_hundred_talk_in_64_mebibytes() -> None:
         room.nothing_else()
 
 
+@fault(63)
 @on_linux
 def test_without_memory_the_server_lives_and_recovers() -> None:
     with Room() as room:
@@ -194,6 +197,7 @@ def test_a_server_whose_complaints_nobody_reads_serves_on(
         be_refused_and_talk(room)
 
 
+@fault(53)
 def test_a_server_whose_reader_of_complaints_goes_away_serves_on() -> None:
     with Room("-verbose") as room:
         room.server.stderr.close()
@@ -226,6 +230,7 @@ def be_refused_and_talk(room: Room) -> None:
     room.nothing_else()
 
 
+@fault(52)
 def test_a_console_paused_by_control_s_keeps_neither_members_nor_the_server() -> None:
     with Room(on_terminal=True) as room:
         alice, bob = (room.join_raw(name) for name in ("Alice", "Bob"))
@@ -244,6 +249,7 @@ def test_a_console_paused_by_control_s_keeps_neither_members_nor_the_server() ->
 # A stop.
 
 
+@fault(61)
 def test_nobody_is_cut_because_the_server_was_stopped(tmp_path: Path) -> None:
     # One who is behind is cut after a little less than the stop takes, so that only a clock that
     # stands still meanwhile saves Bob.
@@ -275,6 +281,7 @@ def test_nobody_is_cut_because_the_server_was_stopped(tmp_path: Path) -> None:
 # An end.
 
 
+@fault(58)
 @pytest.mark.parametrize("seed", range(50))
 def test_whenever_the_signal_comes_members_are_told(seed: int) -> None:
     chance = random.Random(seed)
@@ -303,6 +310,7 @@ def test_whenever_the_signal_comes_members_are_told(seed: int) -> None:
         room.server.ends(0)
 
 
+@fault(66)
 def test_the_port_can_be_had_again_at_once_ten_times_under_load() -> None:
     port = free_port()
     for _ in range(10):

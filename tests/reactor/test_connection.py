@@ -19,6 +19,7 @@ from reactor import READ, WRITE, Buffer, Connection, SocketTransport
 from reactor.connection import LINGER_BYTES, LINGER_SECONDS, READ_BYTES
 from reactor.outbound import Bytes
 from tests.reactor.conftest import Loop, MakePair, Pair, Recorder, unix_pair
+from tests.support.faults import fault
 
 PATTERN = random.Random(0).randbytes(400_000)
 """Bytes that tell when one of them is lost, doubled or out of place: too many for one send."""
@@ -95,6 +96,7 @@ def test_what_is_written_while_the_connection_is_made_is_sent(
     assert recorder.calls == ["made", "flushed"]
 
 
+@fault(30)
 def test_partial_sends_go_on_at_the_exact_byte(loop: Loop, make_pair: MakePair) -> None:
     recorder, peer = connect(loop, make_pair())
     chance = random.Random(1)
@@ -125,6 +127,7 @@ def test_a_peer_that_never_reads_costs_write_interest_and_no_turns(
     assert loop.interest_in(recorder.connection.descriptor) == READ
 
 
+@fault(36)
 def test_write_readiness_is_asked_for_only_while_something_is_owed(
     loop: Loop, make_pair: MakePair
 ) -> None:
@@ -421,6 +424,7 @@ def test_when_both_halves_have_ended_nothing_is_watched_and_closing_takes_one_tu
 # Closing.
 
 
+@fault(38)
 @pytest.mark.parametrize("owed_bytes", [0, 200_000])
 @pytest.mark.parametrize("unread_bytes", [0, 1_000, 60_000, 200_000])
 def test_the_last_words_of_a_closed_connection_arrive_whatever_was_left_unread(
@@ -469,6 +473,7 @@ def test_closing_waits_for_the_peer_to_end_its_half_and_no_longer(
     assert loop.is_idle()
 
 
+@fault(38)
 @pytest.mark.parametrize("owed_bytes", [0, len(PATTERN)])
 def test_a_peer_that_lets_the_closing_wait_is_aborted_at_the_deadline(
     loop: Loop, make_tcp_pair: MakePair, owed_bytes: int
@@ -495,6 +500,7 @@ def test_closing_twice_does_not_give_the_peer_more_time(loop: Loop, make_pair: M
     assert recorder.lost == [None]
 
 
+@fault(38)
 def test_a_peer_that_goes_on_talking_is_heard_no_longer_than_so_many_bytes(
     loop: Loop, make_pair: MakePair
 ) -> None:
@@ -721,6 +727,7 @@ def test_a_direct_send_on_a_dead_connection_takes_nothing_and_tells_nothing(
     assert recorder.calls == calls
 
 
+@fault(37)
 def test_the_number_of_a_dead_connection_may_be_used_by_another(
     loop: Loop, make_pair: MakePair
 ) -> None:
@@ -764,6 +771,7 @@ def stay_idle(loop: Loop, recorder: Recorder) -> None:
     loop.turn()
 
 
+@fault(23)
 @pytest.mark.parametrize(
     "arrange", [stay_idle, owe_much, half_shut, close_owing, close_with_nothing_owed]
 )
@@ -834,6 +842,7 @@ def test_a_reset_after_the_end_of_the_peers_half_is_noticed_by_the_next_word_to_
     assert loop.is_idle()
 
 
+@fault(35)
 @pytest.mark.parametrize("vanish", [reset, socket.socket.close])
 def test_a_hang_up_with_only_write_interest_ends_in_one_wakeup(
     loop: Loop, make_pair: MakePair, vanish: Callable[[socket.socket], None]
@@ -854,6 +863,7 @@ def test_a_hang_up_with_only_write_interest_ends_in_one_wakeup(
     assert len(recorder.lost) == 1
 
 
+@fault(39)
 @pytest.mark.parametrize("vanish", [reset, socket.socket.close])
 def test_the_last_words_of_a_peer_are_read_even_when_a_send_to_it_failed_before(
     loop: Loop, make_pair: MakePair, vanish: Callable[[socket.socket], None]

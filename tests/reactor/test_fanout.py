@@ -17,6 +17,7 @@ from reactor.log import SMALL_PAGE_BYTES, Log
 from reactor.outbound import MAX_PIECES, Bytes
 from tests.reactor.conftest import Loop, MakePair, Recorder, unix_pair
 from tests.reactor.crowd import PATTERN, Crowd, Member, reset
+from tests.support.faults import fault
 
 # The log.
 
@@ -230,6 +231,7 @@ def test_everything_stands_in_its_place(sent: Sent) -> None:
     assert join(sent.cursor.pieces()) == sent.expected
 
 
+@fault(30)
 def test_wherever_the_kernel_stops_the_rest_follows(sent: Sent) -> None:
     speak_all_kinds(sent)
     size = len(sent.expected)
@@ -240,6 +242,7 @@ def test_wherever_the_kernel_stops_the_rest_follows(sent: Sent) -> None:
         assert join(sent.cursor.pieces()) == sent.expected
 
 
+@fault(30)
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 16_384])
 def test_however_little_the_kernel_takes_all_of_it_arrives(sent: Sent, step: int) -> None:
     speak_all_kinds(sent)
@@ -472,6 +475,7 @@ def test_one_who_does_not_read_holds_nobody_up_and_gets_everything_later(crowd: 
     assert crowd.is_at_rest()
 
 
+@fault(27)
 def test_pages_that_nobody_needs_any_more_are_dropped_as_the_slowest_reads(crowd: Crowd) -> None:
     deaf = crowd.join()
     for _ in range(20):
@@ -608,6 +612,7 @@ def test_one_may_subscribe_while_a_page_is_sent(crowd: Crowd) -> None:
     assert crowd.receives(crowd.members[1], b"welcomeafter")
 
 
+@fault(74)
 def test_others_may_leave_while_a_page_is_sent(crowd: Crowd) -> None:
     ann, bob, cid, dan = (crowd.join() for _ in range(4))
 

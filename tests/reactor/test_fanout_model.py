@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from reactor import WRITE, Connection, Cursor, Fanout, Reactor, SocketTransport, fanout, log
 from tests.reactor.conftest import MOST_TURNS, Loop, tcp_pair
+from tests.support.faults import fault
 
 MAX_PIECES = 3
 """What the simulated kernel takes at once, in place of 1,024: an example can reach that."""
@@ -401,6 +402,7 @@ def model_settings(max_examples: int) -> settings:
     )
 
 
+@fault(30)
 @model_settings(1500)
 @given(scripts(), tapes(ALL, *PARTIAL))
 def test_partial_sends_never_matter(script: list[Step], tape: list[Verdict]) -> None:
@@ -410,6 +412,7 @@ def test_partial_sends_never_matter(script: list[Step], tape: list[Verdict]) -> 
         simulation.check_rest()
 
 
+@fault(74)
 @model_settings(1500)
 @given(scripts(), tapes(ALL, ALL, *PARTIAL, *PARTIAL, *FAILURES))
 def test_a_failing_member_costs_the_others_nothing(script: list[Step], tape: list[Verdict]) -> None:

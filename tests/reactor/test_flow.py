@@ -24,6 +24,7 @@ from reactor.flow import (
 )
 from tests.reactor.conftest import Loop, MakePair, tcp_pair, unix_pair
 from tests.reactor.crowd import BUFFER_BYTES, PATTERN, Crowd, Member
+from tests.support.faults import fault
 
 BEHIND = SEND_QUEUE_BYTES + 1
 """The fewest unsent bytes of one who is behind."""
@@ -170,6 +171,7 @@ def test_one_who_is_never_behind_for_so_long_at_a_stretch_is_not_cut() -> None:
         assert not lag.holds_room
 
 
+@fault(28)
 def test_progress_of_a_few_bytes_saves_nobody_who_is_behind() -> None:
     lag = Lag(0)
     owed_bytes = BEHIND + 1000
@@ -384,6 +386,7 @@ def test_one_who_stops_reading_holds_the_room_for_a_pause_and_is_then_cut(crowd:
     assert crowd.is_at_rest()
 
 
+@fault(28)
 def test_one_who_reads_a_few_bytes_now_and_then_is_cut_as_well(crowd: Crowd) -> None:
     dribbling, ann = crowd.join(), crowd.join()
     owe(crowd, dribbling, 2 * SEND_QUEUE_BYTES)
@@ -452,6 +455,7 @@ def test_beyond_a_sum_of_private_bytes_those_who_are_owed_most_are_cut(
     assert not least.lost
 
 
+@fault(26, 41)
 def test_one_who_takes_nothing_is_cut_after_so_long_even_if_it_is_not_behind(crowd: Crowd) -> None:
     deaf, ann = crowd.join(), crowd.join()
     crowd.leave_owing(deaf)
@@ -468,6 +472,7 @@ def test_one_who_takes_nothing_is_cut_after_so_long_even_if_it_is_not_behind(cro
     assert crowd.is_at_rest()
 
 
+@fault(29, 41)
 def test_a_cut_is_a_reset() -> None:
     with crowd_on(tcp_pair) as crowd:
         deaf = crowd.join()

@@ -16,6 +16,7 @@ import pytest
 from reactor import READ, Connection, Listener, listen, raise_descriptor_limit
 from reactor.listener import ACCEPTS_PER_TURN, REST_SECONDS, SEND_BUFFER_BYTES
 from tests.reactor.conftest import Loop, Recorder
+from tests.support.faults import fault
 
 
 class FailingSocket(socket.socket):
@@ -146,6 +147,7 @@ def test_the_factory_is_given_the_address_of_the_peer(loop: Loop) -> None:
     listener.close()
 
 
+@fault(20)
 def test_no_more_than_so_many_are_accepted_in_one_turn(unix_house: House) -> None:
     unix_house.visit(ACCEPTS_PER_TURN + 2)
     unix_house.loop.turn()
@@ -166,6 +168,7 @@ def test_what_has_come_with_a_connection_is_read_in_the_same_turn(unix_house: Ho
     assert not silent.connection.is_closing
 
 
+@fault(22)
 def test_a_peer_that_was_gone_before_it_was_accepted_is_lost_like_any_other(
     unix_house: House,
 ) -> None:
@@ -190,6 +193,7 @@ def test_accepted_sockets_do_not_block(unix_house: House) -> None:
 # Out of resources.
 
 
+@fault(24)
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 def test_without_resources_it_rests_without_spinning_and_then_tries_again(
     loop: Loop, open_house: OpenHouse, number: int
@@ -250,6 +254,7 @@ def test_while_it_rests_those_who_are_in_are_served(loop: Loop, open_house: Open
     assert len(house.guests) == 1
 
 
+@fault(25)
 @pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPROTO, errno.EPERM])
 def test_a_peer_that_was_gone_before_costs_the_next_one_no_turn(
     loop: Loop, open_house: OpenHouse, number: int
@@ -478,6 +483,7 @@ def listen_on_a_low_port() -> socket.socket:
     raise AssertionError("no port is free")
 
 
+@fault(66)
 def test_a_server_starts_again_while_connections_of_the_last_one_wait_for_their_end() -> None:
     with listen_on_a_low_port() as first:
         address = first.getsockname()

@@ -12,6 +12,7 @@ import pytest
 
 from reactor import READ, WRITE, Reactor, format_exception
 from tests.reactor.conftest import Clock, Loop, MakePair, WatchedSelector
+from tests.support.faults import fault
 
 
 def nothing() -> None:
@@ -167,6 +168,7 @@ def test_a_descriptor_that_is_ready_for_both_is_told_so_in_one_call(
     assert len(handler.seen) <= len(loop.selector.waits)
 
 
+@fault(35)
 @pytest.mark.parametrize("interest", [READ, WRITE])
 def test_a_peer_that_hung_up_comes_as_whichever_was_asked_for(
     loop: Loop, make_pair: MakePair, interest: int
@@ -227,6 +229,7 @@ def test_a_handler_that_was_replaced_earlier_in_the_turn_is_not_told_nor_is_its_
     assert successor.seen == [READ]
 
 
+@fault(37)
 def test_the_number_of_a_descriptor_closed_in_the_turn_brings_nothing_to_its_next_owner(
     loop: Loop, make_pair: MakePair
 ) -> None:
@@ -326,6 +329,7 @@ class OversleepingSelector(WatchedSelector):
         return ready
 
 
+@fault(61)
 @pytest.mark.parametrize("extra_seconds", [2.0, 3600.0])
 def test_time_that_passes_while_the_process_is_stopped_counts_for_no_deadline(
     extra_seconds: float,
@@ -346,6 +350,7 @@ def test_time_that_passes_while_the_process_is_stopped_counts_for_no_deadline(
     assert selector.waits == [1.0, 1.0, 0.5, 1.5]
 
 
+@fault(61)
 def test_time_that_passes_in_a_turn_that_is_stopped_counts_for_no_deadline(loop: Loop) -> None:
     calls: list[float] = []
     loop.reactor.call_later(1.0, lambda: calls.append(loop.clock.now))

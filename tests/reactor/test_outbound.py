@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from reactor import Buffer
 from reactor.outbound import MAX_PIECES
+from tests.support.faults import fault
 
 
 def taken(buffer: Buffer, sizes: list[int]) -> bytes:
@@ -21,6 +22,7 @@ def taken(buffer: Buffer, sizes: list[int]) -> bytes:
     return bytes(out)
 
 
+@fault(30)
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.binary(max_size=8)), st.lists(st.integers(0, 20)))
 def test_however_sends_cut_them_the_bytes_come_out_as_they_went_in(

@@ -13,6 +13,7 @@ import pytest
 
 from reactor import Reactor, Signals, ending_signals
 from tests.reactor.conftest import SELECTORS, Loop
+from tests.support.faults import fault
 
 
 def send(number: int) -> None:
@@ -106,6 +107,7 @@ def test_a_signal_that_somebody_else_handles_is_not_told(
     assert (handled, seen) == ([signal.SIGUSR2], [signal.SIGUSR1])
 
 
+@fault(58)
 @pytest.mark.parametrize("selector_class", SELECTORS, ids=lambda kind: kind.__name__)
 def test_a_signal_wakes_a_loop_that_sleeps(selector_class: type[selectors.BaseSelector]) -> None:
     asleep = threading.Event()

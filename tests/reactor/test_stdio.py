@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from reactor import READ, WRITE, Sink, Source, drain, is_null_device
 from reactor.stdio import READ_BYTES
 from tests.reactor.conftest import Loop
+from tests.support.faults import fault
 
 TEXT = b"".join(b"%06d\n" % number for number in range(50_000))
 """Numbered lines, more than any pipe or terminal holds: 350,000 bytes."""
@@ -467,6 +468,7 @@ def test_a_descriptor_that_turns_out_to_be_full_after_all_is_waited_for(
 # Sink: its bound.
 
 
+@fault(51)
 def test_beyond_its_bound_whole_lines_are_dropped_and_told_once_when_it_flows_again(
     loop: Loop, descriptors: Descriptors
 ) -> None:
@@ -746,6 +748,7 @@ def test_a_terminal_shows_what_is_written(loop: Loop, terminal: tuple[int, int])
     screen.sink.close()
 
 
+@fault(52)
 def test_a_terminal_paused_with_control_s_never_blocks_and_gets_everything_afterwards(
     loop: Loop, terminal: tuple[int, int]
 ) -> None:
@@ -906,6 +909,7 @@ def test_the_null_device_takes_the_place_of_each_standard_stream_that_is_closed(
     assert report.read_text() == f"{closed} {closed} True\n"
 
 
+@fault(52)
 @pytest.mark.parametrize("make", [Screen, Ear])
 def test_nothing_is_done_to_a_descriptor_that_others_share(
     loop: Loop, descriptors: Descriptors, tmp_path: Path, make: Callable[[Loop, int], Screen | Ear]

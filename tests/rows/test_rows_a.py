@@ -30,6 +30,7 @@ from reactor.flow import STALL_SECONDS
 from reactor.listener import ACCEPTS_PER_TURN, BACKLOG
 from tests.codec.conftest import UNSAFE
 from tests.reactor.conftest import SELECTORS, Loop
+from tests.support.faults import fault
 from tests.test_room import (
     JOIN_EXPECTED,
     PASSCODE,
@@ -107,8 +108,9 @@ def go_idle(house: House) -> None:
 # Bytes that make no sense.
 
 
+@fault(1)
 def test_random_bytes_of_a_stranger_are_one_refusal_and_the_end(house: House) -> None:
-    """Fault 1: 200 bursts of 1 to 2,000 random bytes before JOIN."""
+    """200 bursts of 1 to 2,000 random bytes before JOIN."""
     chance = random.Random(1)
     ann = house.join("Ann")
     house.shown()
@@ -133,8 +135,9 @@ def test_random_bytes_of_a_stranger_are_one_refusal_and_the_end(house: House) ->
     assert house.roster.usernames == ["Ann"]
 
 
+@fault(2)
 def test_random_bytes_of_a_member_are_shown_as_safe_text_or_refused_to_it(house: House) -> None:
-    """Fault 2: 300 bursts of 1 to 3,000 random bytes after JOIN, in lines of 0 to 5,000."""
+    """300 bursts of 1 to 3,000 random bytes after JOIN, in lines of 0 to 5,000."""
     chance = random.Random(2)
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
@@ -166,8 +169,9 @@ def test_random_bytes_of_a_member_are_shown_as_safe_text_or_refused_to_it(house:
     bob.reads(b"Ann: still here\n")
 
 
+@fault(4)
 def test_16_mib_of_one_line_of_a_stranger_is_refused_when_it_is_too_long(house: House) -> None:
-    """Fault 4: 16 MiB without a line end before JOIN, the full size."""
+    """16 MiB without a line end before JOIN, the full size."""
     stranger = house.connect()
     data = memoryview(b"J" * (16 * MIB))
     tracemalloc.start()
@@ -189,8 +193,9 @@ def test_16_mib_of_one_line_of_a_stranger_is_refused_when_it_is_too_long(house: 
     assert left_bytes - idle_bytes < 2 * READ_BYTES
 
 
+@fault(5)
 def test_16_mib_of_one_line_of_a_member_are_refused_once_and_kept_nowhere(house: House) -> None:
-    """Fault 5: 16 MiB without a line end after JOIN, the full size."""
+    """16 MiB without a line end after JOIN, the full size."""
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
     data = b"x" * (16 * MIB) + b"\nafter\n"
@@ -211,8 +216,9 @@ def test_16_mib_of_one_line_of_a_member_are_refused_once_and_kept_nowhere(house:
     ann.reads(b"Bob: and on\n")
 
 
+@fault(6)
 def test_a_line_whose_end_does_not_come_wakes_nobody(house: House) -> None:
-    """Fault 6: 100 members and 100 strangers hold half a line."""
+    """100 members and 100 strangers hold half a line."""
     members = [house.join(f"m{number}") for number in range(100)]
     for member in members:
         member.send(b"x" * 1_000)
@@ -244,6 +250,7 @@ def client_hello() -> bytes:
     return outgoing.read()
 
 
+@fault(7)
 @pytest.mark.parametrize(
     ("greeting", "answer"),
     [
@@ -262,7 +269,7 @@ def client_hello() -> bytes:
 def test_the_first_words_of_another_protocol_are_refused(
     house: House, greeting: bytes, answer: bytes
 ) -> None:
-    """Fault 7: one greeting of each of ten protocols."""
+    """One greeting of each of ten protocols."""
     ann = house.join("Ann")
     stranger = house.connect()
     stranger.send(greeting)
@@ -275,8 +282,9 @@ def test_the_first_words_of_another_protocol_are_refused(
     ann.reads_nothing()
 
 
+@fault(8)
 def test_urgent_bytes_harm_no_line_and_keep_nobody_awake(house: House) -> None:
-    """Fault 8: an out-of-band byte before and inside JOIN, before, inside and after a line."""
+    """An out-of-band byte before and inside JOIN, before, inside and after a line."""
     ann = house.join("Ann")
     bob = house.connect()
     for piece in (b"", b"JOIN B"):
@@ -297,8 +305,9 @@ def test_urgent_bytes_harm_no_line_and_keep_nobody_awake(house: House) -> None:
 # Text that tries to look like something else.
 
 
+@fault(10)
 def test_a_line_is_shown_whole_wherever_it_is_split(house: House) -> None:
-    """Fault 10: every split point of a line of 1,040 bytes, in characters of 1 to 4."""
+    """Every split point of a line of 1,040 bytes, in characters of 1 to 4."""
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
     line = "aé€😀".encode() * 104 + b"\n"
@@ -308,9 +317,10 @@ def test_a_line_is_shown_whole_wherever_it_is_split(house: House) -> None:
     ann.reads((b"Bob: " + line) * (len(line) - 1))
 
 
+@fault(13, 14)
 @pytest.mark.parametrize("end", [*"\r\b\v\f\x1c\x1d\x1e\x85\u2028\u2029\n", "\r\r"])
 def test_one_typed_line_is_one_shown_line_of_its_true_sender(house: House, end: str) -> None:
-    """Faults 13 and 14: the separators that `str.splitlines` knows, and BS, in speech and secret,
+    """The separators that `str.splitlines` knows, and BS, in speech and secret,
     among plain lines and alone."""
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
@@ -332,8 +342,9 @@ def test_one_typed_line_is_one_shown_line_of_its_true_sender(house: House, end: 
     assert all(line.startswith(b"Bob: ") for line in shown.splitlines())
 
 
+@fault(17)
 def test_who_has_a_name_keeps_it_and_all_that_is_owed_to_it(house: House) -> None:
-    """Fault 17: 30 attempts to join under the name of one who is owed half a megabyte."""
+    """30 attempts to join under the name of one who is owed half a megabyte."""
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
     bob.is_deaf = True
@@ -362,8 +373,9 @@ def test_who_has_a_name_keeps_it_and_all_that_is_owed_to_it(house: House) -> Non
 # Strangers in numbers.
 
 
+@fault(18)
 def test_dribbled_handshakes_end_at_their_deadline_and_newcomers_are_served(house: House) -> None:
-    """Fault 18: 120 strangers send a byte of JOIN each 0.7 s, and somebody joins meanwhile."""
+    """120 strangers send a byte of JOIN each 0.7 s, and somebody joins meanwhile."""
     ann = house.join("Ann")
     slow = [house.connect() for _ in range(120)]
     start = house.loop.clock.now
@@ -384,8 +396,9 @@ def test_dribbled_handshakes_end_at_their_deadline_and_newcomers_are_served(hous
     assert house.loop.clock.now == start + HANDSHAKE_SECONDS
 
 
+@fault(19)
 def test_members_are_served_while_silent_strangers_come_in_a_storm(house: House) -> None:
-    """Fault 19: 500 silent connections at once, beside two members who talk."""
+    """500 silent connections at once, beside two members who talk."""
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
     storm = knock(house, 500)
@@ -416,9 +429,10 @@ def tcp_info(sock: socket.socket, offset: int) -> int:
     return int(struct.unpack_from("I", info, offset)[0])
 
 
+@fault(20)
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how often it sent a SYN")
 def test_the_kernel_keeps_all_who_come_between_two_turns(house: House) -> None:
-    """Fault 20: 500 connections made while the loop does not turn; none is asked to come again."""
+    """500 connections made while the loop does not turn; none is asked to come again."""
     somaxconn = int(Path("/proc/sys/net/core/somaxconn").read_text())
     listening = house._listener._socket
     assert tcp_info(listening, TCP_INFO_MAX_BACKLOG) == min(BACKLOG, somaxconn)
@@ -444,8 +458,9 @@ def come_and_go(house: House, number: int) -> None:
     house.spies.clear()
 
 
+@fault(21)
 def test_connections_that_come_and_go_leave_nothing_behind(house: House) -> None:
-    """Fault 21: 2,000 connections, closed or reset at four stages."""
+    """2,000 connections, closed or reset at four stages."""
     for number in range(24):
         come_and_go(house, number)
     count, descriptors = count_sessions_and_cursors(), os.listdir("/dev/fd")
@@ -469,8 +484,9 @@ def test_connections_that_come_and_go_leave_nothing_behind(house: House) -> None
     go_idle(house)
 
 
+@fault(22)
 def test_who_resets_before_it_is_accepted_costs_nobody_anything(house: House) -> None:
-    """Fault 22: 200 resets in the backlog, with and without a JOIN before it."""
+    """200 resets in the backlog, with and without a JOIN before it."""
     ann = house.join("Ann")
     house.shown()
     gone = knock(house, 200)
@@ -548,13 +564,14 @@ MEMBERS = [
 ]
 
 
+@fault(23)
 @pytest.mark.parametrize(
     ("stage", "times_left"), [(x, 0) for x in STRANGERS] + [(x, 1) for x in MEMBERS]
 )
 def test_a_reset_at_any_stage_is_one_departure_or_none(
     house: House, stage: Callable[[House, Person], None], times_left: int
 ) -> None:
-    """Fault 23: a reset at each of nine stages of a session."""
+    """A reset at each of nine stages of a session."""
     ann = house.join("Ann")
     bob = house.connect()
     stage(house, bob)
@@ -570,9 +587,10 @@ def test_a_reset_at_any_stage_is_one_departure_or_none(
     assert house.log == []
 
 
+@fault(29)
 @pytest.mark.skipif(not SOCKETS_OF_THE_KERNEL.exists(), reason="the kernel does not tell")
 def test_the_kernel_keeps_nothing_of_one_who_was_cut(house: House) -> None:
-    """Fault 29: one member, cut while it is owed a quarter of a megabyte."""
+    """One member, cut while it is owed a quarter of a megabyte."""
     ann = house.join("Ann")
     deaf = house.join("Deaf", ann)
     deaf.is_deaf = True
@@ -600,10 +618,11 @@ def test_the_kernel_keeps_nothing_of_one_who_was_cut(house: House) -> None:
 # Floods and trickles.
 
 
+@fault(31, 32)
 def test_ten_who_flood_take_turns_and_keep_nobody_else_waiting(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Faults 31 and 32: ten members pour 1,000 lines of 500 bytes each, another says a word now and
+    """Ten members pour 1,000 lines of 500 bytes each, another says a word now and
     then, and all read what comes. Pages are small, so that a kernel takes each at once: whoever is
     owed a page is not heard, and who that is would be chance."""
     monkeypatch.setattr("reactor.fanout.PAGE_BYTES", READ_BYTES)
@@ -635,8 +654,9 @@ def test_ten_who_flood_take_turns_and_keep_nobody_else_waiting(
     assert house.log == []
 
 
+@fault(33)
 def test_lines_that_come_byte_by_byte_are_whole(house: House) -> None:
-    """Fault 33: eight members write ten lines each, a byte at a time and all at once; every other
+    """Eight members write ten lines each, a byte at a time and all at once; every other
     line has a shortcut."""
     ear = house.join("Ear")
     names = [f"m{number}" for number in range(8)]
@@ -656,6 +676,7 @@ def test_lines_that_come_byte_by_byte_are_whole(house: House) -> None:
     assert len(heard) == 8 * 15
 
 
+@fault(34)
 @pytest.mark.parametrize(
     ("said", "is_member", "shown"),
     [
@@ -672,7 +693,7 @@ def test_lines_that_come_byte_by_byte_are_whole(house: House) -> None:
 def test_who_shuts_its_half_is_heard_to_the_last_line_end_and_gone(
     house: House, said: bytes, is_member: bool, shown: bytes, is_at_once: bool
 ) -> None:
-    """Fault 34: FIN at each of seven stages, by one who never closes its other half."""
+    """FIN at each of seven stages, by one who never closes its other half."""
     ann = house.join("Ann")
     bob = house.connect()
     house.shown()
@@ -690,10 +711,11 @@ def test_who_shuts_its_half_is_heard_to_the_last_line_end_and_gone(
     assert list(house.room._sessions) == [ann.spy.session]
 
 
+@fault(34)
 def test_one_who_shuts_its_half_and_does_not_read_what_it_is_owed_wakes_nobody(
     house: House,
 ) -> None:
-    """Fault 34: FIN of one who is owed a quarter of a megabyte, until it is aborted for it."""
+    """FIN of one who is owed a quarter of a megabyte, until it is aborted for it."""
     ann = house.join("Ann")
     deaf = house.join("Deaf", ann)
     deaf.is_deaf = True
@@ -716,8 +738,9 @@ def test_one_who_shuts_its_half_and_does_not_read_what_it_is_owed_wakes_nobody(
 # The loop.
 
 
+@fault(36)
 def test_nobody_who_is_owed_nothing_is_watched_for_writing(house: House) -> None:
-    """Fault 36: five members, each of whom was owed half a megabyte and has caught up."""
+    """Five members, each of whom was owed half a megabyte and has caught up."""
     ann = house.join("Ann")
     slow = [house.join(f"s{number}") for number in range(5)]
     for person in slow:
@@ -801,11 +824,12 @@ class Owners:
         return Owner(self, self._number)
 
 
+@fault(37)
 @pytest.mark.parametrize("selector", SELECTORS)
 def test_a_number_that_is_used_again_in_one_turn_brings_no_event_to_the_wrong_one(
     selector: type[selectors.BaseSelector],
 ) -> None:
-    """Fault 37: 150 seeded schedules of 8 turns on each selector."""
+    """150 seeded schedules of 8 turns on each selector."""
     told = reused = 0
     loop = Loop(selector())
     for seed in range(150):

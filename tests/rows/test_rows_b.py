@@ -43,6 +43,7 @@ from tests.end_to_end.processes import (
 )
 from tests.rows.packets import lose_all, lose_none, lose_some, needs_filters
 from tests.rows.wire import AWAY, HOME, Wire, needs_root
+from tests.support.faults import fault
 from tests.test_room import PASSCODE, House, Person, lines_since, local_time, numbered
 
 MOST_SECONDS_UNNOTICED = 60
@@ -63,9 +64,10 @@ def house_end(person: Person) -> socket.socket:
 # Endings.
 
 
+@fault(38)
 @pytest.mark.parametrize("line", [b"hello", b"JOIN ann abc12", b"JOIN Bob! abc12"])
 def test_a_refusal_reaches_a_stranger_whatever_it_said_besides(house: House, line: bytes) -> None:
-    """Fault 38: 40 strangers who have sent 200 KB that nobody reads."""
+    """40 strangers who have sent 200 KB that nobody reads."""
     house.join("Ann")
     for _ in range(40):
         stranger = house.connect()
@@ -78,8 +80,9 @@ def test_a_refusal_reaches_a_stranger_whatever_it_said_besides(house: House, lin
     house.loop.turn_until(house.loop.is_idle)
 
 
+@fault(39)
 def test_who_speaks_and_is_gone_at_once_is_heard_and_then_left(house: House) -> None:
-    """Fault 39: 40 of 40, each with unread lines, so that its end is a reset, and each at the
+    """40 of 40, each with unread lines, so that its end is a reset, and each at the
     moment at which it is written to."""
     ann = house.join("Ann")
     names = [b"m%d" % number for number in range(40)]
@@ -105,8 +108,9 @@ def test_who_speaks_and_is_gone_at_once_is_heard_and_then_left(house: House) -> 
         ]
 
 
+@fault(41)
 def test_one_whose_window_stays_shut_is_cut_though_nobody_speaks_any_more(house: House) -> None:
-    """Fault 41: owed less than makes it behind, and nothing else ever happens."""
+    """Owed less than makes it behind, and nothing else ever happens."""
     deaf = house.join("Deaf")
     ann = house.join("Ann", deaf)
     deaf.is_deaf = True
@@ -124,9 +128,10 @@ def test_one_whose_window_stays_shut_is_cut_though_nobody_speaks_any_more(house:
     house.busy(lambda: deaf.socket.fileno() < 0)  # a reset, and not the end of the stream
 
 
+@fault(72)
 @pytest.mark.parametrize("cut", range(len(b":Exit\n")))
 def test_an_exit_in_two_pieces_is_one(house: House, cut: int) -> None:
-    """Fault 72: cut between any two bytes, with another one behind it."""
+    """Cut between any two bytes, with another one behind it."""
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
     bob.send(b":Exit\n"[:cut])
@@ -138,11 +143,11 @@ def test_an_exit_in_two_pieces_is_one(house: House, cut: int) -> None:
     ann.reads_nothing()
 
 
+@fault(72)
 @pytest.mark.parametrize("go", [Person.ends, Person.resets])
 def test_half_an_exit_and_the_end_are_one_departure(
     house: House, go: Callable[[Person], None]
 ) -> None:
-    """Fault 72."""
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
     bob.send(b":Exi")
@@ -157,6 +162,7 @@ def room_for(command: bytes) -> bytes:
     return b"x" * (MAX_LINE_BYTES - len(command))
 
 
+@fault(73)
 @pytest.mark.parametrize(
     ("typed", "to_bob", "to_ann"),
     [
@@ -181,7 +187,7 @@ def room_for(command: bytes) -> bytes:
 def test_each_length_of_a_line_has_its_documented_answer(
     house: House, typed: bytes, to_bob: bytes, to_ann: bytes
 ) -> None:
-    """Fault 73: nothing, blanks, 100 and 101 characters, and the limit with one byte more."""
+    """Nothing, blanks, 100 and 101 characters, and the limit with one byte more."""
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
     ann.send(typed + b"\n:Msg Ann next\n")
@@ -197,9 +203,10 @@ LEAVINGS: list[Callable[[Person], object]] = [
 ]
 
 
+@fault(74)
 @pytest.mark.parametrize("seed", range(40))
 def test_who_leaves_within_a_broadcast_costs_nobody_a_line(house: House, seed: int) -> None:
-    """Fault 74: 40 seeds; in each, 8 of 16 leave in ways of their own while all are written to."""
+    """40 seeds; in each, 8 of 16 leave in ways of their own while all are written to."""
     chance = random.Random(seed)
     talker = house.join("Talker")
     others = [house.join(f"m{number}") for number in range(16)]
@@ -241,12 +248,13 @@ def impatient_house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     house.close()
 
 
+@fault(40)
 @needs_filters
 @pytest.mark.parametrize("is_busy", [False, True], ids=["idle", "busy"])
 def test_a_host_that_vanishes_without_a_word_has_left(
     impatient_house: House, is_busy: bool
 ) -> None:
-    """Fault 40: real seconds, two of them; the kernel's timers are set to one second each."""
+    """Real seconds, two of them; the kernel's timers are set to one second each."""
     house = impatient_house
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
@@ -271,11 +279,12 @@ def seconds_unnoticed(sock: socket.socket) -> tuple[float, float]:
     return idle + interval * probes, unanswered / 1000
 
 
+@fault(40, 56)
 @pytest.mark.skipif(
     not hasattr(socket, "TCP_USER_TIMEOUT"), reason="NOT TESTED: this system has no such options"
 )
 def test_a_host_that_vanishes_is_noticed_within_a_minute_on_either_side(house: House) -> None:
-    """Faults 40 and 56: the options as the kernel has them, for a member and for a client."""
+    """The options as the kernel has them, for a member and for a client."""
     with house_end(house.join("Ann")) as sock:
         assert max(seconds_unnoticed(sock)) <= MOST_SECONDS_UNNOTICED
     with (
@@ -285,10 +294,11 @@ def test_a_host_that_vanishes_is_noticed_within_a_minute_on_either_side(house: H
         assert max(seconds_unnoticed(sock)) <= MOST_SECONDS_UNNOTICED
 
 
+@fault(42)
 @needs_filters
 @pytest.mark.parametrize("percent", [5, 20])
 def test_lost_packets_cost_time_and_no_line(house: House, percent: int) -> None:
-    """Fault 42: one packet in 20, and in 5, is lost in every direction; 3 say 200 lines each."""
+    """One packet in 20, and in 5, is lost in every direction; 3 say 200 lines each."""
     names = (b"Ann", b"Bob", b"Cid")
     members = [house.join(name.decode()) for name in names]
     for member in members:
@@ -329,9 +339,10 @@ def house_at_home(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Iterator[House
     house.close()
 
 
+@fault(42)
 @needs_root
 def test_a_bad_wire_costs_time_and_no_line(house_at_home: House, wire: Wire) -> None:
-    """Fault 42: of 100 packets 5 are lost, 3 doubled, 10 swapped and 2 damaged; two at the far end
+    """Of 100 packets 5 are lost, 3 doubled, 10 swapped and 2 damaged; two at the far end
     of the wire and one at the near end say 400 lines each."""
     house = house_at_home
     with wire.at(HOME):
@@ -353,11 +364,12 @@ def test_a_bad_wire_costs_time_and_no_line(house_at_home: House, wire: Wire) -> 
     assert min(wire.faults.values()) > 0, "it was a bad wire"
 
 
+@fault(43)
 @needs_root
 def test_a_wire_that_was_unplugged_for_a_while_costs_nobody_the_seat(
     house_at_home: House, wire: Wire
 ) -> None:
-    """Fault 43: the device goes down at one end and comes up again, about a second later."""
+    """The device goes down at one end and comes up again, about a second later."""
     house = house_at_home
     with wire.at(HOME):
         ann = house.join("Ann")
@@ -382,9 +394,10 @@ def retransmissions(sock: socket.socket) -> int:
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[2]
 
 
+@fault(43)
 @needs_filters
 def test_a_link_that_was_down_for_a_while_costs_nobody_the_seat(house: House) -> None:
-    """Fault 43: down until the kernel has tried twice in vain, and five seconds of the clock."""
+    """Down until the kernel has tried twice in vain, and five seconds of the clock."""
     ann = house.join("Ann")
     bob = house.join("Bob", ann)
     with house_end(bob) as sock:
@@ -423,11 +436,12 @@ class Neighbourhood(House):
         return person
 
 
+@fault(44)
 @pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="NOT TESTED: 127.0.0.1 is all of loopback here"
 )
 def test_who_guesses_without_pause_is_answered_no_faster_and_others_join() -> None:
-    """Fault 44: 8 sources with 3 guesses each second for 30 seconds of the clock; every guess that
+    """8 sources with 3 guesses each second for 30 seconds of the clock; every guess that
     was judged is one whose answer came."""
     house = Neighbourhood()
     seconds = 30
@@ -452,12 +466,13 @@ def test_who_guesses_without_pause_is_answered_no_faster_and_others_join() -> No
     house.close()
 
 
+@fault(46)
 @pytest.mark.parametrize("username", ["Ann", "Bob", "", "not valid", "\u0410nn", "x" * 200])
 @pytest.mark.parametrize("passcode", [b"", b"abc1", b"abc12", b"bbc12", b"\xff", b"x" * 200])
 def test_each_request_costs_one_comparison_whatever_it_says(
     username: str, passcode: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault 46: the passcode is compared once and in whole for every name, valid, taken or not.
+    """The passcode is compared once and in whole for every name, valid, taken or not.
 
     That it takes the same time is for `hmac.compare_digest` to promise."""
     import hmac
@@ -490,6 +505,7 @@ FORGERIES = [
 ]
 
 
+@fault(49)
 @pytest.mark.parametrize(
     "break_",
     [b"", b"\r", b"\x0b", b"\x0c", b"\x1b[2K\r", b"\x08" * 9, b"\xc2\x85", b"\xe2\x80\xa8"],
@@ -497,7 +513,7 @@ FORGERIES = [
 def test_whatever_is_said_stands_behind_the_name_of_who_said_it(
     house: House, break_: bytes
 ) -> None:
-    """Fault 49: ten lines of other kinds, each behind eight ways to begin a line anew."""
+    """Ten lines of other kinds, each behind eight ways to begin a line anew."""
     ann = house.join("Ann")
     mal = house.join("Mal", ann)
     house.shown()
@@ -511,8 +527,9 @@ def test_whatever_is_said_stands_behind_the_name_of_who_said_it(
             assert len(shown.decode().splitlines()) == 1
 
 
+@fault(50)
 def test_a_flood_of_refusals_is_a_line_a_second() -> None:
-    """Fault 50: 300 strangers of two kinds at once, and 300 more who say nothing."""
+    """300 strangers of two kinds at once, and 300 more who say nothing."""
     house = House(is_verbose=True)
     for number in range(300):
         stranger = house.connect()
@@ -565,8 +582,9 @@ class Interrupter:
         return self._trace
 
 
+@fault(59)
 def test_an_interrupt_between_any_two_bytecodes_changes_nothing(house: House) -> None:
-    """Fault 59: some 2,000 SIGINTs within the joining, talking and leaving of three."""
+    """Some 2,000 SIGINTs within the joining, talking and leaving of three."""
     told = 0
 
     def note(number: int) -> None:
@@ -615,11 +633,12 @@ def descriptors_beyond(number: int) -> Iterator[None]:
             os.close(filler)
 
 
+@fault(67)
 @pytest.mark.parametrize("kind", ["DefaultSelector", "PollSelector"])
 def test_members_with_descriptors_beyond_1024_are_members_like_any_other(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault 67: 20 members with numbers above 1,100; `select` alone could not watch them."""
+    """20 members with numbers above 1,100; `select` alone could not watch them."""
     monkeypatch.setattr(selectors, "DefaultSelector", getattr(selectors, kind))
     house = House()
     with descriptors_beyond(1_100):
@@ -657,9 +676,10 @@ def client_flags(port: int, passcode: str = "abc12", host: str = "127.0.0.1") ->
     return [*flags, "-username", "Alice", "-passcode", passcode]
 
 
+@fault(40, 56)
 @needs_filters
 def test_a_client_notices_that_its_server_has_vanished() -> None:
-    """Faults 40 and 56: two real seconds, with the kernel's timers set to one."""
+    """Two real seconds, with the kernel's timers set to one."""
     patch = "import reactor.listener as l; l.KEEPALIVE_IDLE_SECONDS = l.UNANSWERED_SECONDS = 1"
     patch += "; l.KEEPALIVE_INTERVAL_SECONDS = 1"
     with Stage() as stage, socket.create_server(("127.0.0.1", 0)) as door:
@@ -683,8 +703,9 @@ hmac.compare_digest = compare_digest
 """
 
 
+@fault(48)
 def test_the_passcode_is_in_no_traceback_no_complaint_and_no_environment(tmp_path: Path) -> None:
-    """Fault 48. (That it is in no other output is seen wherever outputs are compared in whole, and
+    """(That it is in no other output is seen wherever outputs are compared in whole, and
     in tests/test_journal.py. It shows in `ps`, as README.md says, and in a core of the process.)"""
     secret = "S3cr3"
     (tmp_path / "sitecustomize.py").write_text(BROKEN_COMPARISON)
@@ -711,8 +732,9 @@ def test_the_passcode_is_in_no_traceback_no_complaint_and_no_environment(tmp_pat
             hasty.exits(2)
 
 
+@fault(54)
 def test_a_here_document_is_typed_and_then_the_client_leaves() -> None:
-    """Fault 54: the fifth kind; tests/end_to_end/test_streams.py has the other four."""
+    """The fifth kind; tests/end_to_end/test_streams.py has the other four."""
     with Room() as room:
         (bob,) = room.join("Bob")
         alice = room.start_member("Alice", redirect="<<EOF\nHello\n:Users\nlast\nEOF\n")
@@ -739,9 +761,10 @@ ENDS_OF_A_SERVER: dict[str, Callable[[socket.socket], object]] = {
 }
 
 
+@fault(56)
 @pytest.mark.parametrize("end", ENDS_OF_A_SERVER)
 def test_whatever_becomes_of_the_server_the_terminal_is_left_as_it_was(end: str) -> None:
-    """Fault 56: its modes, and that it does not block for whoever shares it."""
+    """Its modes, and that it does not block for whoever shares it."""
     ours, theirs = os.openpty()
     before = modes_of(theirs)
     with socket.create_server(("127.0.0.1", 0)) as door:
@@ -762,8 +785,9 @@ def test_whatever_becomes_of_the_server_the_terminal_is_left_as_it_was(end: str)
     os.close(theirs)
 
 
+@fault(58)
 def test_a_second_signal_ends_the_server_at_once() -> None:
-    """Fault 58: the first alone would let it wait for an hour for a member who does not go."""
+    """The first alone would let it wait for an hour for a member who does not go."""
     patch = "import reactor.connection as c; server.SHUTDOWN_SECONDS = c.LINGER_SECONDS = 3600.0"
     with Stage() as stage:
         server = start_patched(
@@ -782,11 +806,12 @@ def test_a_second_signal_ends_the_server_at_once() -> None:
         server.exits(0)
 
 
+@fault(60)
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="NOT TESTED: the kernel does not tell"
 )
 def test_no_program_can_be_ended_by_a_broken_pipe() -> None:
-    """Fault 60: SIGPIPE is ignored, says the kernel, though whoever starts them does not do so."""
+    """SIGPIPE is ignored, says the kernel, though whoever starts them does not do so."""
     with Room() as room:
         for program in (room.server, *room.join("Alice")):
             status = Path(f"/proc/{program.process.pid}/status").read_text()
@@ -805,8 +830,9 @@ time.time = read_clock
 """
 
 
+@fault(62)
 def test_no_timer_heeds_the_time_of_day(tmp_path: Path) -> None:
-    """Fault 62: the clock of both programs jumps by days, into 2038 and across a change of the
+    """The clock of both programs jumps by days, into 2038 and across a change of the
     hour, while a stranger has 20 seconds to join."""
     clock = tmp_path / "clock"
     (tmp_path / "sitecustomize.py").write_text(CLOCK_IN_A_FILE)
@@ -845,8 +871,9 @@ socket.socket.bind = bind
 """
 
 
+@fault(65)
 def test_a_port_that_may_not_be_had_is_one_line(tmp_path: Path) -> None:
-    """Fault 65: a privileged port. `bind` is made to fail: the user may have the privilege."""
+    """A privileged port. `bind` is made to fail: the user may have the privilege."""
     (tmp_path / "sitecustomize.py").write_text(NO_PERMISSION)
     with Stage() as stage:
         env = {"PYTHONPATH": str(tmp_path)}
@@ -869,8 +896,9 @@ socket.getaddrinfo = getaddrinfo
 """
 
 
+@fault(68)
 def test_a_client_can_be_interrupted_while_it_waits_for_the_name_service(tmp_path: Path) -> None:
-    """Fault 68: Ctrl-C, while no name server answers. tests/test_resolve.py has the rest."""
+    """Ctrl-C, while no name server answers. tests/test_resolve.py has the rest."""
     (tmp_path / "sitecustomize.py").write_text(SILENT_NAME_SERVICE)
     with Stage() as stage:
         flags = client_flags(1, host="room.example")

@@ -16,6 +16,7 @@ from tests.simulation.network import Faults
 from tests.simulation.script import Script, Setting, Step, make_script, make_script_cut_short
 from tests.simulation.shrink import failure_of, kind_of, shrink
 from tests.simulation.world import run
+from tests.support.faults import fault
 from tests.support.patches import Patch
 
 BLOCK = 10
@@ -41,6 +42,7 @@ def test_any_part_of_a_script_is_a_script(seed: int) -> None:
     run(script._replace(steps=steps))
 
 
+@fault(58)
 @pytest.mark.parametrize("seed", range(40))
 def test_the_server_may_be_told_to_end_at_any_moment(seed: int) -> None:
     """A thousand: `python -m tests.simulation --shutdowns 0-999`."""
