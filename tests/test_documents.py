@@ -100,7 +100,7 @@ def test_the_limits_are_those_of_the_source() -> None:
 def test_each_fault_has_a_test_or_says_later() -> None:
     rows = faults.in_table(RELIABILITY.read_text())
     assert list(rows) == list(range(1, 75))
-    assert set(faults.marked()) == {row for row, tests in rows.items() if tests != faults.LATER}
+    assert set(faults.marked()) == {row for row, deed in rows.items() if deed != faults.LATER}
 
 
 def test_table_of_faults_names_the_tests_that_are_marked() -> None:

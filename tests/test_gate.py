@@ -7,7 +7,6 @@ import errno
 import os
 import resource
 import selectors
-import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -498,26 +497,9 @@ def test_whatever_comes_each_is_judged_when_a_bucket_of_tokens_says_so(
 class Street(House):
     """A House on a street with several addresses."""
 
-    def knock(self, source: str = "127.0.0.1") -> Person:
-        """Somebody whom the kernel has let in and the room has not seen yet."""
-        sock = socket.socket()
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.bind((source, 0))
-        sock.connect(self._address)
-        sock.setblocking(False)
-        person = Person(self, sock)
-        self.people.append(person)
-        return person
-
-    def visit(self, source: str = "127.0.0.1") -> Person:
-        """Somebody at the door, from there."""
-        person = self.knock(source)
-        self.loop.turn_until(lambda: person.address in self.spies)
-        return person
-
-    def ask(self, line: bytes, source: str = "127.0.0.1") -> Person:
+    def ask(self, line: bytes, source: str = "") -> Person:
         """A stranger who has said this."""
-        person = self.visit(source)
+        person = self.connect(source)
         person.send(line)
         return person
 
@@ -663,7 +645,7 @@ def test_one_whose_time_is_up_while_it_waits_is_told_so_and_not_judged(street: S
     street.use_up_budget()
     waiting = [street.ask(b"JOIN Bob wrong\n") for _ in range(4)]
     right = street.ask(b"JOIN Bob abc12\n")
-    silent = street.visit()
+    silent = street.connect()
     for person in waiting[:3]:
         street.loop.pass_seconds(ATTEMPT_SECONDS)
         person.reads_to_end(error_line(INCORRECT))
@@ -723,7 +705,7 @@ def test_one_who_is_dropped_while_it_waits_is_not_judged(
     bob = street.ask(b"JOIN Bob abc12\n")
     cid = street.ask(b"JOIN Cid abc12\n")
     for _ in range(2):
-        street.visit("127.0.0.2")
+        street.connect("127.0.0.2")
     bob.reads_to_end(error_line(TOO_MANY_CONNECTIONS))
     street.loop.pass_seconds(ATTEMPT_SECONDS)
     cid.reads(b"OK\n")
@@ -795,12 +777,14 @@ def test_of_a_thousand_who_come_at_once_and_say_nothing_the_newest_stay(street: 
         most_descriptors = max(most_descriptors, count_descriptors())
         return crowd[-1].address in street.spies
 
+    ann.socket.send(b"hello\n")
+    street.loop.turn()
+    assert bob.read(len(b"Ann: hello\n")) == b"Ann: hello\n"
+    assert not are_all_in(), "she was not kept waiting by all of them"
     street.loop.turn_until(are_all_in)
     assert most_descriptors <= descriptors + len(crowd) + POOL_CONNECTIONS
     for person in crowd[:-POOL_CONNECTIONS]:
         person.reads_to_end(error_line(TOO_MANY_CONNECTIONS))
-    ann.send(b"hello\n")
-    bob.reads(b"Ann: hello\n")
     bob.reads_nothing()
     for number, person in enumerate(crowd[-POOL_CONNECTIONS:]):
         person.reads_nothing()
@@ -823,22 +807,22 @@ def test_members_and_those_who_are_gone_are_not_of_the_pool_and_the_refused_who_
     monkeypatch.setattr(gate, "POOL_CONNECTIONS", 3)
     ann = street.join("Ann")
     refused = street.ask(b"hello\n")
-    stranger = street.visit()
+    stranger = street.connect()
     bob = street.join("Bob", ann)
-    gone = street.visit()
+    gone = street.connect()
     gone.socket.close()
     street.loop.turn_until(lambda: gone.spy.connection.is_closing)
     street.loop.turn(2)
-    third = street.visit()
+    third = street.connect()
     refused.reads(error_line("Expected: JOIN <username> <passcode>"))
     assert street.loop.interest_in(refused.spy.connection.descriptor), "it lingers"
-    last = street.visit()
+    last = street.connect()
     street.loop.turn(2)
     assert not street.loop.interest_in(refused.spy.connection.descriptor)
     refused.reads_to_end(b"")
     for person in (stranger, third, last, ann, bob):
         person.reads_nothing()
-    street.visit()
+    street.connect()
     stranger.reads_to_end(error_line(TOO_MANY_CONNECTIONS))
     assert sum("expected" in line for line in street.log) == 1
 
@@ -870,8 +854,8 @@ def no_descriptor_left() -> Iterator[list[int]]:
 @fault(24)
 def test_without_a_descriptor_left_the_oldest_stranger_makes_room(street: Street) -> None:
     ann = street.join("Ann")
-    oldest = street.visit()
-    street.visit()
+    oldest = street.connect()
+    street.connect()
     bob = street.join("Bob", ann)
     newcomer = street.knock()
     with no_descriptor_left():
@@ -885,7 +869,7 @@ def test_without_a_descriptor_left_the_oldest_stranger_makes_room(street: Street
 
 
 def test_one_newcomer_costs_no_more_than_one_stranger(street: Street) -> None:
-    oldest, second = street.visit(), street.visit()
+    oldest, second = street.connect(), street.connect()
     newcomer = street.knock()
     with no_descriptor_left():
         street.loop.turn_until(lambda: newcomer.address in street.spies)

@@ -469,6 +469,7 @@ def test_event_of_a_line_has_its_kind(room: ScreenRoom, line: bytes, kind: Kind)
     assert event[:2] == (kind, "Alice")
 
 
+@fault(73)
 @pytest.mark.parametrize("line", [b"", b" ", b" \t  "])
 def test_blank_line_is_no_event(room: ScreenRoom, line: bytes) -> None:
     assert room.dispatcher.dispatch("Alice", line) is None

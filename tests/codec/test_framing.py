@@ -132,6 +132,7 @@ def test_what_ends_a_line_for_str_ends_none_here(
     assert feed(LineDecoder(), cut(encode_line(text))) == [text.encode()]
 
 
+@fault(73)
 @pytest.mark.parametrize("limit", [0, 1, 2, 255, MAX_LINE_BYTES])
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
 def test_a_line_at_the_limit_passes_and_one_byte_more_does_not(limit: int, line_end: bytes) -> None:
@@ -312,6 +313,7 @@ PIECES = st.lists(
 ).map(b"".join)
 
 
+@fault(10, 33)
 @given(
     steps=st.lists(
         st.tuples(PIECES | st.binary(max_size=12), st.integers(0, 4), st.integers(0, 12)),

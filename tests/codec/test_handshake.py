@@ -140,6 +140,7 @@ def test_formatting_gives_a_line_that_fits_or_refuses(username: str, passcode: b
     assert parse_join(line).passcode == passcode
 
 
+@fault(1)
 @given(line=LINES)
 @settings(deadline=None, max_examples=300)
 def test_garbage_is_a_join_or_a_protocol_error(line: bytes) -> None:

@@ -434,12 +434,17 @@ class Stage:
         with_echo: bool = False,
         redirect: str = "",
         env: Mapping[str, str] | None = None,
+        patch: str = "",
     ) -> Program:
-        """Run server.py or client.py."""
+        """Run server.py or client.py, after `patch`, a few statements."""
+        command = [script]
+        if patch:
+            module = script.removesuffix(".py")
+            command = ["-c", f"import sys, {module}; {patch}; sys.exit({module}.main())"]
         return self.run(
             Program,
             name or script,
-            [sys.executable, script, *flags],
+            [sys.executable, *command, *flags],
             on_terminal=on_terminal,
             with_echo=with_echo,
             redirect=redirect,
@@ -457,6 +462,7 @@ class Stage:
         with_echo: bool = False,
         redirect: str = "",
         env: Mapping[str, str] | None = None,
+        patch: str = "",
     ) -> Program:
         """Run the client; what comes of it is for the caller to see."""
         flags = ["-join", "-host", host, "-port", str(port)]
@@ -469,6 +475,7 @@ class Stage:
             with_echo=with_echo,
             redirect=redirect,
             env=env,
+            patch=patch,
         )
 
     def take_over(self, sock: socket.socket, name: str) -> RawClient:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -147,6 +148,26 @@ def test_a_port_in_use_is_an_error() -> None:
         second = room.start("server.py", "-start", "-port", str(room.port), "-passcode", "abc12")
         second.exits(1, f"error: port {room.port} is already in use")
         room.join("Alice")
+
+
+NO_PERMISSION = """
+import errno, os, socket
+
+def bind(sock, address):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+socket.socket.bind = bind
+"""
+
+
+@fault(65)
+def test_port_that_may_not_be_had_is_one_line(tmp_path: Path) -> None:
+    """A privileged one. `bind` is made to fail: the user may have the privilege."""
+    (tmp_path / "sitecustomize.py").write_text(NO_PERMISSION)
+    with Stage() as stage:
+        env = {"PYTHONPATH": str(tmp_path)}
+        server = stage.start("server.py", "-start", "-port=80", "-passcode=abc12", env=env)
+        server.exits(1, "error: cannot listen on port 80: Permission denied")
 
 
 def test_the_port_can_be_had_again_at_once() -> None:

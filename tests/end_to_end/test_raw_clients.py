@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 
 import pytest
 
@@ -195,21 +194,4 @@ def test_strangers_who_come_and_go_are_no_news() -> None:
                 stranger.reset()
             else:
                 stranger.close()
-        room.nothing_else()
-
-
-@fault(8)
-def test_an_urgent_byte_does_no_harm() -> None:
-    with Room() as room:
-        alice, _ = room.join("Alice", "Bob")
-        stranger = socket.create_connection(("127.0.0.1", room.port))
-        nick = room.take_over(stranger, "Nick")
-        nick.types(f"JOIN Nick {PASSCODE}")
-        nick.shows("OK")
-        room.welcomes(nick)
-        stranger.send(b"!", socket.MSG_OOB)
-        nick.types("Hello")
-        room.all_show("Nick: Hello", but=nick)
-        alice.types("Hi")
-        room.all_show("Alice: Hi", but=alice)
         room.nothing_else()

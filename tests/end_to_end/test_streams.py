@@ -41,13 +41,18 @@ def parse_not_shown(line: str) -> int:
 
 
 @fault(54)
-@pytest.mark.parametrize("end", ["\n", ""])
-def test_lines_of_a_file_are_typed_and_then_the_client_leaves(tmp_path: Path, end: str) -> None:
+@pytest.mark.parametrize(
+    ("end", "redirect"), [("\n", "< {path}"), ("", "< {path}"), ("\n", "<<EOF\n{text}EOF\n")]
+)
+def test_lines_of_a_file_are_typed_and_then_the_client_leaves(
+    tmp_path: Path, end: str, redirect: str
+) -> None:
     script = tmp_path / "script"
-    script.write_text(f"Hello\n:Msg Bob psst\n:Users\nunfinished{end}")
+    text = f"Hello\n:Msg Bob psst\n:Users\nunfinished{end}"
+    script.write_text(text)
     with Room() as room:
         (bob,) = room.join("Bob")
-        alice = room.start_member("Alice", redirect=f"< {script}")
+        alice = room.start_member("Alice", redirect=redirect.format(path=script, text=text))
         alice.shows(f"Connected to 127.0.0.1 on port {room.port}")
         room.welcomes(alice)
         room.server.shows("Alice: Hello", "Alice: send message to Bob")
@@ -134,7 +139,7 @@ def test_a_client_with_nothing_open_is_a_member() -> None:
         alice.exits(128 + signal.SIGTERM)
 
 
-@fault(55)
+@fault(55, 60)
 def test_a_client_whose_reader_goes_away_leaves_quietly() -> None:
     with Room() as room:
         alice, bob = room.join("Alice", "Bob")
@@ -227,7 +232,7 @@ def test_a_server_without_streams_serves(redirect: str) -> None:
         room.server.exits(0)
 
 
-@fault(53)
+@fault(53, 60)
 def test_a_server_whose_reader_goes_away_serves_on() -> None:
     with Room() as room:
         room.server.stdout.close()

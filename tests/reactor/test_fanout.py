@@ -459,6 +459,7 @@ def test_a_connection_that_closes_while_it_is_subscribed_ends_politely_too(
     assert crowd.loop.receive_to_end(ann.peer) in (b"one", b"")
 
 
+@fault(36)
 def test_one_who_does_not_read_holds_nobody_up_and_gets_everything_later(crowd: Crowd) -> None:
     deaf, ann = crowd.join(), crowd.join()
     spoken = b""
@@ -519,6 +520,7 @@ def test_more_pieces_than_one_send_takes_arrive_after_a_stall_too(crowd: Crowd) 
 # Members that are lost.
 
 
+@fault(74)
 def test_a_member_that_was_reset_costs_the_others_nothing(
     loop: Loop, make_tcp_pair: MakePair
 ) -> None:
