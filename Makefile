@@ -31,7 +31,7 @@ run-server:  ## start a room: PORT, PASSCODE
 run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
 	@exec $(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -passcode "$(PASSCODE)"
 
-test: $(TOOLS)  ## run the tests; ARGS is passed on to pytest
+test: $(TOOLS)  ## run the tests; ARGS is passed on to pytest, TEST_LONG=1 tries more examples
 	@$(BIN)/python -m pytest -q $(ARGS)
 
 test-all:  ## run the tests on each of PYTHONS that is found

@@ -1,4 +1,4 @@
-"""What the tests of the reactor share: a clock they move, every selector, real socket pairs."""
+"""What the tests of the reactor share: a clock they move, selectors, real socket pairs."""
 
 from __future__ import annotations
 
@@ -163,30 +163,37 @@ class Loop:
 
 
 class Recorder:
-    """A protocol that notes what it is told, in order."""
+    """A protocol that notes what it is told, in order, and then does the deed that a test has
+    given it for that call: made, data, eof, flushed or lost."""
 
-    def __init__(self) -> None:
+    def __init__(self, **deeds: Callable[[Any], object]) -> None:
         self.calls: list[str] = []
         self.received = bytearray()
         self.lost: list[Exception | None] = []
+        self.deeds = deeds
 
     def connection_made(self, connection: Connection) -> None:
         self.connection = connection
-        self.calls.append("made")
+        self._note("made")
 
     def data_received(self, data: bytes) -> None:
         self.received += data
-        self.calls.append("data")
+        self._note("data")
 
     def eof_received(self) -> None:
-        self.calls.append("eof")
+        self._note("eof")
 
     def flushed(self) -> None:
-        self.calls.append("flushed")
+        self._note("flushed")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost.append(error)
-        self.calls.append("lost")
+        self._note("lost")
+
+    def _note(self, call: str) -> None:
+        self.calls.append(call)
+        if deed := self.deeds.get(call):
+            deed(self)
 
 
 def tcp_pair() -> Pair:
@@ -225,18 +232,21 @@ def new_loop(selector: type[selectors.BaseSelector] = selectors.DefaultSelector)
     assert loop.take_errors() == []
 
 
-@pytest.fixture(params=SELECTORS, ids=lambda selector: selector.__name__)
+@pytest.fixture
 def loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
-    """A Loop on each kind of selector that this machine has."""
-    with new_loop(request.param) as loop:
+    """A Loop on the selector that a server has, or on each one under EACH_SELECTOR."""
+    with new_loop(getattr(request, "param", selectors.DefaultSelector)) as loop:
         yield loop
 
 
-def _closing(make_pair: MakePair) -> Iterator[MakePair]:
+@pytest.fixture
+def make_pair(request: pytest.FixtureRequest) -> Iterator[MakePair]:
+    """Makes connected pairs, and closes them in the end: of TCP, which alone knows resets, or of
+    both kinds under EACH_PAIR."""
     ends: list[socket.socket] = []
 
     def make() -> Pair:
-        pair = make_pair()
+        pair: Pair = getattr(request, "param", tcp_pair)()
         ends.extend(pair)
         return pair
 
@@ -245,13 +255,10 @@ def _closing(make_pair: MakePair) -> Iterator[MakePair]:
         end.close()
 
 
-@pytest.fixture(params=[tcp_pair, unix_pair], ids=["tcp", "unix"])
-def make_pair(request: pytest.FixtureRequest) -> Iterator[MakePair]:
-    """Makes connected pairs, of TCP and of AF_UNIX in turn, and closes them in the end."""
-    yield from _closing(request.param)
-
-
-@pytest.fixture
-def make_tcp_pair() -> Iterator[MakePair]:
-    """Makes connected pairs of TCP, which alone knows resets, and closes them in the end."""
-    yield from _closing(tcp_pair)
+# For those tests alone where the selector, or the kind of socket, can matter.
+EACH_SELECTOR = pytest.mark.parametrize(
+    "loop", SELECTORS, indirect=True, ids=lambda selector: selector.__name__
+)
+EACH_PAIR = pytest.mark.parametrize(
+    "make_pair", [tcp_pair, unix_pair], indirect=True, ids=["tcp", "unix"]
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import socket
-import struct
 from collections.abc import Callable
 
 from reactor import Connection, Fanout, SocketTransport
@@ -104,14 +103,14 @@ class Crowd:
         self.loop.turn_until(lambda: not self.loop.selector.real.select(0))
         assert member.cursor.owed_bytes
 
+    def close(self) -> None:
+        for member in self.members:
+            member.connection.abort()
+            member.peer.close()
+        self.loop.turn(2)
+
     def _after_turn(self) -> None:
         self.turns += 1
         deed, self.after_turn = self.after_turn, None
         if deed:
             deed()
-
-
-def reset(peer: socket.socket) -> None:
-    """Close at once, with RST in place of FIN."""
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    peer.close()

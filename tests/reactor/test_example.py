@@ -84,7 +84,7 @@ def session() -> Iterator[Session]:
     session.close()
 
 
-def test_it_is_complete_and_has_fewer_than_forty_lines() -> None:
+def test_example_is_complete_and_short() -> None:
     source = example()
     assert source.startswith("import socket\n")
     assert source.rstrip().endswith(".run()")
@@ -102,7 +102,7 @@ def test_people_hear_each_other_and_not_themselves(session: Session) -> None:
     assert session.hear(alice, 6) == b"three\n"
 
 
-def test_whoever_leaves_is_no_longer_told_and_the_others_go_on(session: Session) -> None:
+def test_leaver_is_told_no_more_and_others_go_on(session: Session) -> None:
     alice, bob, carol = session.enter(), session.enter(), session.enter()
     alice.send(b"goodbye\n")
     alice.shutdown(socket.SHUT_WR)

@@ -7,7 +7,6 @@ turn has no more lines: nearly every line may need memory.
 from __future__ import annotations
 
 import contextlib
-import selectors
 import sys
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
@@ -18,7 +17,7 @@ import pytest
 from reactor import connection, fanout, log, transport
 from reactor.fanout import RETRY_SECONDS, Fanout
 from reactor.log import Log
-from tests.reactor.conftest import Loop, unix_pair
+from tests.reactor.conftest import new_loop, unix_pair
 from tests.reactor.crowd import PATTERN, Crowd, Member
 
 FILES = {module.__file__ for module in (connection, fanout, log, transport)}
@@ -72,18 +71,14 @@ def _code_of(function: Callable[..., object]) -> CodeType:
 @contextlib.contextmanager
 def crowd_of_four() -> Iterator[Crowd]:
     """They have been sent something before."""
-    crowd = Crowd(Loop(selectors.DefaultSelector()), unix_pair)
-    try:
+    with new_loop() as loop:
+        crowd = Crowd(loop, unix_pair)
         for _ in range(4):
             crowd.join()
         crowd.say(b"first ")
         crowd.loop.turn()
         yield crowd
-    finally:
-        for member in crowd.members:
-            member.connection.abort()
-            member.peer.close()
-        crowd.loop.reactor.close()
+        crowd.close()
 
 
 def hear(member: Member) -> bytes:
@@ -97,7 +92,7 @@ def hear(member: Member) -> bytes:
     "is_one_behind", [False, True], ids=["all alike", "one has a private line"]
 )
 @pytest.mark.parametrize("said_next", [b"", b"next"], ids=["silence", "talk"])
-def test_whoever_was_not_served_in_a_turn_that_failed_is_served_in_the_next(
+def test_member_missed_by_failed_turn_is_served_in_next(
     is_one_behind: bool, said_next: bytes
 ) -> None:
     for number in range(MOST_LINES):

@@ -8,14 +8,18 @@ import random
 import resource
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, TypeAlias
 
 import pytest
 
-from reactor import READ, Connection, Listener, listen, raise_descriptor_limit
+from reactor import READ, Listener, listen, raise_descriptor_limit
 from reactor.listener import ACCEPTS_PER_TURN, REST_SECONDS, SEND_BUFFER_BYTES
 from tests.reactor.conftest import Loop, Recorder
+
+NO_DESCRIPTOR = [errno.EMFILE, errno.ENFILE]
+NO_MEMORY = [errno.ENOBUFS, errno.ENOMEM]
 
 
 class FailingSocket(socket.socket):
@@ -29,45 +33,68 @@ class FailingSocket(socket.socket):
         return super().accept()
 
 
-def failing(sock: socket.socket, *failures: Exception) -> FailingSocket:
-    """`sock`, but failing so often before it works."""
-    replaced = FailingSocket(sock.family, sock.type, sock.proto, sock.detach())
-    replaced.setblocking(False)
-    replaced.failures = list(failures)
-    return replaced
-
-
 class House:
-    """A Listener, its address, whoever has come in, and the peers that a test sends there."""
+    """A Listener, whoever has come in, and the peers that a test sends there.
 
-    def __init__(self, loop: Loop, sock: socket.socket, make_guest: Callable[[], Recorder]) -> None:
+    `accept` fails with `failures` first. Where `room` is a number, room is made so often; where
+    there are `last_words`, they are noted with whom they were for.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        *failures: Exception | int,
+        room: int = 0,
+        has_last_words: bool = False,
+        **deeds: Callable[[Any], object],
+    ) -> None:
         self.loop = loop
         self.guests: list[Recorder] = []
+        self.addresses: list[object] = []
+        self.addressees: list[object] = []
         self.peers: list[socket.socket] = []
+        self.room = room
+        self.asked = 0
+        self.deeds = deeds
         self.address = sock.getsockname()
-        self._family = sock.family
-        self._socket = sock
-        self._make_guest = make_guest
-        self.listener = Listener(loop.reactor, sock, self._make_protocol)
+        self.sock = FailingSocket(sock.family, sock.type, sock.proto, sock.detach())
+        self.sock.setblocking(False)
+        self.fail(*failures)
+        last_words = self._last_words if has_last_words else None
+        self.listener = Listener(
+            loop.reactor, self.sock, self._make_protocol, self._make_room, last_words
+        )
 
-    def _make_protocol(self, address: object) -> Recorder:
-        guest = self._make_guest()
-        self.guests.append(guest)
-        return guest
+    def fail(self, *failures: Exception | int) -> None:
+        """Let the next calls of `accept` fail so; a number is one of errno."""
+        self.sock.failures = [
+            OSError(failure, "none left") if isinstance(failure, int) else failure
+            for failure in failures
+        ]
 
     def visit(self, count: int = 1) -> socket.socket:
         """Connect so many peers, and return the last of them."""
         for _ in range(count):
-            peer = socket.socket(self._family)
+            peer = socket.socket(self.sock.family)
             peer.connect(self.address)
             peer.setblocking(False)
             self.peers.append(peer)
         return peer
 
+    def turn(self) -> None:
+        """One turn, once there is something to do in it."""
+        self.loop.turn_until(lambda: self.loop.selector.real.select(0))
+        self.loop.turn()
+
+    def is_told_off(self, peer: socket.socket) -> bool:
+        heard = self.loop.receive_to_end(peer)
+        return heard == b"no room\n" and self.addressees[-1] == peer.getsockname()
+
     @property
     def is_open(self) -> bool:
         """Whether newcomers are watched for."""
-        return self.loop.interest_in(self._socket.fileno()) == READ
+        return self.loop.interest_in(self.sock.fileno()) == READ
 
     def tear_down(self) -> None:
         self.listener.close()
@@ -76,51 +103,68 @@ class House:
                 guest.connection.abort()
         for peer in self.peers:
             peer.close()
-        self._socket.close()
+        self.sock.close()
+
+    def _make_protocol(self, address: object) -> Recorder:
+        self.addresses.append(address)
+        guest = Recorder(**self.deeds)
+        self.guests.append(guest)
+        return guest
+
+    def _make_room(self) -> bool:
+        self.asked += 1
+        self.room -= 1
+        return self.room >= 0
+
+    def _last_words(self, address: object) -> bytes:
+        self.addressees.append(address)
+        return b"no room\n"
 
 
-class OpenHouse(Protocol):
-    """Opens a House on a listening socket, with guests of some kind."""
-
-    def __call__(
-        self, sock: socket.socket, make_guest: Callable[[], Recorder] = Recorder
-    ) -> House: ...
+Open: TypeAlias = Callable[..., House]
 
 
 @pytest.fixture
-def open_house(loop: Loop) -> Iterator[OpenHouse]:
+def open_house(loop: Loop) -> Iterator[Open]:
+    """Opens a House on TCP."""
     houses: list[House] = []
 
-    def open_on(sock: socket.socket, make_guest: Callable[[], Recorder] = Recorder) -> House:
-        houses.append(House(loop, sock, make_guest))
+    def open_house(*failures: Exception | int, **options: Any) -> House:
+        houses.append(House(loop, listen("127.0.0.1", 0), *failures, **options))
         return houses[-1]
 
-    yield open_on
+    yield open_house
     for house in houses:
         house.tear_down()
 
 
 @pytest.fixture
-def house(open_house: OpenHouse) -> House:
-    return open_house(listen("127.0.0.1", 0))
+def house(open_house: Open) -> House:
+    return open_house()
 
 
 @pytest.fixture
-def unix_house(open_house: OpenHouse, tmp_path: Path) -> House:
+def unix_house(loop: Loop, tmp_path: Path) -> Iterator[House]:
     """On AF_UNIX what was done to a socket has arrived when the call returns."""
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(os.path.relpath(tmp_path / "door"))
     sock.listen(1024)
-    sock.setblocking(False)
-    return open_house(sock)
+    house = House(loop, sock)
+    yield house
+    house.tear_down()
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
 
 
 # Accepting.
 
 
-def test_each_peer_gets_a_connection_with_a_protocol_of_its_own(house: House) -> None:
+def test_each_peer_gets_protocol_of_its_own(house: House) -> None:
     peers = [house.visit(), house.visit()]
     house.loop.turn_until(lambda: len(house.guests) == 2)
+    assert house.addresses == [peer.getsockname() for peer in peers]
     for number, (guest, peer) in enumerate(zip(house.guests, peers, strict=True)):
         guest.connection.write(b"you are %d" % number)
         assert house.loop.receive(peer, 9) == b"you are %d" % number
@@ -129,75 +173,44 @@ def test_each_peer_gets_a_connection_with_a_protocol_of_its_own(house: House) ->
     assert [bytes(guest.received) for guest in house.guests] == [b"I am 0", b"I am 1"]
 
 
-def test_the_factory_is_given_the_address_of_the_peer(loop: Loop) -> None:
-    addresses: list[object] = []
-    recorder = Recorder()
-
-    def make_protocol(address: object) -> Recorder:
-        addresses.append(address)
-        return recorder
-
-    sock = listen("127.0.0.1", 0)
-    listener = Listener(loop.reactor, sock, make_protocol)
-    with socket.create_connection(sock.getsockname()) as peer:
-        loop.turn_until(lambda: addresses)
-        assert addresses == [peer.getsockname()]
-    recorder.connection.abort()
-    listener.close()
-
-
-def test_no_more_than_so_many_are_accepted_in_one_turn(unix_house: House) -> None:
+def test_so_many_are_accepted_in_one_turn(unix_house: House) -> None:
     unix_house.visit(ACCEPTS_PER_TURN + 2)
     unix_house.loop.turn()
     assert len(unix_house.guests) == ACCEPTS_PER_TURN
     unix_house.loop.turn()
     assert len(unix_house.guests) == ACCEPTS_PER_TURN + 2
     assert unix_house.loop.is_idle()
+    # None of them blocks.
+    connection = unix_house.guests[0].connection
+    while connection.send([bytes(1 << 16)]):
+        pass
+    assert not connection.is_closing
 
 
-def test_what_has_come_with_a_connection_is_read_in_the_same_turn(unix_house: House) -> None:
+def test_what_has_come_with_peer_is_read_in_same_turn(unix_house: House) -> None:
     unix_house.visit().send(b"hello")
     unix_house.visit()
+    unix_house.visit().close()
     unix_house.loop.turn()
-    spoken, silent = unix_house.guests
+    spoken, silent, gone = unix_house.guests
     assert spoken.calls == ["made", "data"]
     assert spoken.received == b"hello"
     assert silent.calls == ["made"]
     assert not silent.connection.is_closing
-
-
-def test_a_peer_that_was_gone_before_it_was_accepted_is_lost_like_any_other(
-    unix_house: House,
-) -> None:
-    unix_house.visit().close()
-    unix_house.loop.turn()
-    [guest] = unix_house.guests
-    assert guest.calls == ["made", "eof"]
-    guest.connection.close()
-    unix_house.loop.turn_until(lambda: guest.lost)
+    assert gone.calls == ["made", "eof"]
+    gone.connection.close()
+    unix_house.loop.turn_until(lambda: gone.lost)
     assert unix_house.loop.is_idle()
-
-
-def test_accepted_sockets_do_not_block(unix_house: House) -> None:
-    unix_house.visit()
-    unix_house.loop.turn()
-    [guest] = unix_house.guests
-    while guest.connection.send([bytes(1 << 16)]):
-        pass
-    assert not guest.connection.is_closing
 
 
 # Out of resources.
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
-def test_without_resources_it_rests_without_spinning_and_then_tries_again(
-    loop: Loop, open_house: OpenHouse, number: int
-) -> None:
-    failures = [OSError(number, "none left"), OSError(number, "none left yet")]
-    house = open_house(failing(listen("127.0.0.1", 0), *failures))
+@pytest.mark.parametrize("number", [*NO_DESCRIPTOR, *NO_MEMORY])
+def test_listener_without_resources_rests(loop: Loop, open_house: Open, number: int) -> None:
+    house = open_house(number, number)
     peer = house.visit()
-    for _ in failures:
+    for _ in range(2):
         loop.turn_until(lambda: not house.is_open)
         loop.reactor.run_once()  # sleeps: the peer that cannot be accepted is not ready
         assert loop.selector.waits[-1] == pytest.approx(REST_SECONDS)
@@ -209,7 +222,18 @@ def test_without_resources_it_rests_without_spinning_and_then_tries_again(
     assert loop.is_idle()
 
 
-def test_a_process_out_of_descriptors_accepts_again_when_one_comes_free(house: House) -> None:
+@contextmanager
+def few_descriptors() -> Iterator[int]:
+    """While it is entered the soft limit is 256 or less; the hard one is returned."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        yield hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_listener_accepts_again_when_descriptor_is_free(house: House) -> None:
     loop = house.loop
     house.visit()
     fillers: list[int] = []
@@ -218,31 +242,27 @@ def test_a_process_out_of_descriptors_accepts_again_when_one_comes_free(house: H
         while True:
             fillers.append(os.dup(house.peers[0].fileno()))
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
-    try:
-        with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
-            take_all_descriptors()
-        loop.turn_until(lambda: not house.is_open)
-        loop.pass_seconds(10 * REST_SECONDS)
-        assert house.guests == []
-        os.close(fillers.pop())
-        loop.pass_seconds(2 * REST_SECONDS)
-        assert len(house.guests) == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for filler in fillers:
-            os.close(filler)
+    with few_descriptors():
+        try:
+            with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+                take_all_descriptors()
+            loop.turn_until(lambda: not house.is_open)
+            loop.pass_seconds(10 * REST_SECONDS)
+            assert house.guests == []
+            os.close(fillers.pop())
+            loop.pass_seconds(2 * REST_SECONDS)
+            assert len(house.guests) == 1
+        finally:
+            for filler in fillers:
+                os.close(filler)
     assert house.is_open
     assert loop.is_idle()
 
 
-def test_while_it_rests_those_who_are_in_are_served(loop: Loop, open_house: OpenHouse) -> None:
-    sock = failing(listen("127.0.0.1", 0))
-    house = open_house(sock)
+def test_resting_listener_leaves_guests_served(loop: Loop, house: House) -> None:
     first = house.visit()
     loop.turn_until(lambda: house.guests)
-    sock.failures = [OSError(errno.EMFILE, "none left")]
+    house.fail(errno.EMFILE)
     house.visit()
     loop.turn_until(lambda: not house.is_open)
     first.send(b"hello")
@@ -251,20 +271,17 @@ def test_while_it_rests_those_who_are_in_are_served(loop: Loop, open_house: Open
 
 
 @pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPROTO, errno.EPERM])
-def test_a_peer_that_was_gone_before_costs_the_next_one_no_turn(
-    loop: Loop, open_house: OpenHouse, number: int
-) -> None:
-    failures = [OSError(number, "gone"), OSError(number, "gone too")]
-    house = open_house(failing(listen("127.0.0.1", 0), *failures))
+def test_peer_gone_before_accept_costs_next_no_turn(open_house: Open, number: int) -> None:
+    house = open_house(number, number, room=9)
     house.visit()
-    loop.turn_until(lambda: loop.selector.real.select(0))
-    loop.turn()
+    house.turn()
     assert len(house.guests) == 1
+    assert house.asked == 0
     assert house.is_open
 
 
-def test_a_bug_of_its_own_makes_it_rest_too(loop: Loop, open_house: OpenHouse) -> None:
-    house = open_house(failing(listen("127.0.0.1", 0), ValueError("a bug")))
+def test_bug_in_accept_makes_listener_rest(loop: Loop, open_house: Open) -> None:
+    house = open_house(ValueError("a bug"))
     house.visit()
     loop.turn_until(lambda: not house.is_open)
     assert [repr(error) for error in loop.take_errors()] == ["ValueError('a bug')"]
@@ -275,26 +292,22 @@ def test_a_bug_of_its_own_makes_it_rest_too(loop: Loop, open_house: OpenHouse) -
 # Protocols with bugs.
 
 
-class Surprise(Exception):  # noqa: N818
-    """What nobody expects."""
+def takes_one_bug(loop: Loop) -> bool:
+    return [type(error) for error in loop.take_errors()] == [ZeroDivisionError]
 
 
-def test_a_factory_that_raises_costs_that_peer_only(loop: Loop, open_house: OpenHouse) -> None:
-    calls: list[str] = []
-
-    def fail_at_first() -> Recorder:
-        calls.append("called")
-        if len(calls) == 1:
-            raise Surprise
-        return Recorder()
-
-    house = open_house(listen("127.0.0.1", 0), fail_at_first)
-    unlucky, lucky = house.visit(), house.visit()
+def test_factory_that_raises_costs_that_peer_only(
+    loop: Loop, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(house.listener, "_make_protocol", lambda address: 1 // 0)
+        unlucky = house.visit()
+        assert loop.receive_to_end(unlucky) == b""
+    lucky = house.visit()
     loop.turn_until(lambda: house.guests)
-    assert loop.receive_to_end(unlucky) == b""
     house.guests[0].connection.write(b"hello")
     assert loop.receive(lucky, 5) == b"hello"
-    assert [type(error) for error in loop.take_errors()] == [Surprise]
+    assert takes_one_bug(loop)
     assert loop.is_idle()
 
 
@@ -306,110 +319,68 @@ def received_to_end_or_reset(loop: Loop, peer: socket.socket) -> bytes:
         return b""
 
 
-def fail_silently(connection: Connection) -> None:
-    raise Surprise
-
-
-def fail_after_writing(connection: Connection) -> None:
-    connection.write(b"never seen")
-    raise Surprise
-
-
-def fail_after_pausing_and_going_on(connection: Connection) -> None:
-    connection.pause_reading()
-    connection.resume_reading()
-    raise Surprise
-
-
-def fail_after_closing(connection: Connection) -> None:
-    connection.close()
-    raise Surprise
-
-
-def fail_after_aborting(connection: Connection) -> None:
-    connection.abort()
-    raise Surprise
-
-
 @pytest.mark.parametrize(
-    "fail",
-    [
-        fail_silently,
-        fail_after_writing,
-        fail_after_pausing_and_going_on,
-        fail_after_closing,
-        fail_after_aborting,
-    ],
+    "deeds", [[], ["write"], ["pause_reading", "resume_reading"], ["close"], ["abort"]], ids=str
 )
-def test_a_bug_while_a_connection_is_made_costs_that_peer_only(
-    loop: Loop, open_house: OpenHouse, fail: Callable[[Connection], None]
+def test_bug_while_connection_is_made_costs_that_peer(
+    loop: Loop, house: House, deeds: list[str]
 ) -> None:
     """Not the next one either, which is likely to get the same descriptor number."""
 
-    class Buggy(Recorder):
-        def connection_made(self, connection: Connection) -> None:
-            super().connection_made(connection)
-            if len(opened.guests) == 1:
-                fail(connection)
+    def fail_at_first(guest: Recorder) -> None:
+        if len(house.guests) == 1:
+            for deed in deeds:
+                getattr(guest.connection, deed)(*[b"never seen"] * (deed == "write"))
+            raise ZeroDivisionError
 
-    opened = open_house(listen("127.0.0.1", 0), Buggy)
-    unlucky, lucky = opened.visit(), opened.visit()
-    loop.turn_until(lambda: len(opened.guests) == 2)
+    house.deeds["made"] = fail_at_first
+    unlucky, lucky = house.visit(), house.visit()
+    loop.turn_until(lambda: len(house.guests) == 2)
     loop.turn(2)
     lucky.send(b"hello")
-    loop.turn_until(lambda: opened.guests[1].received)
-    assert opened.guests[1].calls == ["made", "data"]
+    loop.turn_until(lambda: house.guests[1].received)
+    assert house.guests[1].calls == ["made", "data"]
     assert received_to_end_or_reset(loop, unlucky) == b""
     loop.turn(3)
-    assert loop.interest_in(opened.guests[1].connection.descriptor) == READ
-    assert [type(error) for error in loop.take_errors()] == [Surprise]
+    assert loop.interest_in(house.guests[1].connection.descriptor) == READ
+    assert takes_one_bug(loop)
 
 
-def test_a_bug_in_the_first_reading_costs_that_connection_only(
-    unix_house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(recorder: Recorder, data: bytes) -> None:
-        recorder.calls.append("data")
-        raise Surprise
-
-    monkeypatch.setattr(Recorder, "data_received", fail)
+def test_bug_in_first_reading_costs_that_connection(unix_house: House) -> None:
+    unix_house.deeds["data"] = lambda guest: 1 // 0
     unix_house.visit().send(b"hello")
     unix_house.visit()
     unix_house.loop.turn()
     first, second = unix_house.guests
     assert first.calls == ["made", "data", "lost"]
     assert second.calls == ["made"]
-    assert [type(error) for error in unix_house.loop.take_errors()] == [Surprise]
+    assert takes_one_bug(unix_house.loop)
     assert unix_house.is_open
 
 
 # Ending.
 
 
-def test_after_close_nobody_is_let_in_and_whoever_waited_is_turned_away(house: House) -> None:
+def test_closed_listener_turns_away_and_keeps_guests(loop: Loop, house: House) -> None:
     peer = house.visit()
+    loop.turn_until(lambda: house.guests)
+    late = house.visit()
     house.listener.close()
     house.listener.close()
-    assert not house.loop.selector.get_map()
+    assert len(loop.selector.get_map()) == 1
     with pytest.raises(ConnectionError):
-        house.loop.receive(peer, 1)
+        loop.receive(late, 1)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(house.address)
-    assert house.guests == []
-    assert house.loop.is_idle()
-
-
-def test_after_close_those_who_are_in_stay(house: House) -> None:
-    peer = house.visit()
-    house.loop.turn_until(lambda: house.guests)
-    house.listener.close()
     peer.send(b"hello")
-    house.loop.turn_until(lambda: house.guests[0].received)
-    assert house.guests[0].lost == []
+    [guest] = house.guests
+    loop.turn_until(lambda: guest.received)
+    assert guest.lost == []
+    assert loop.is_idle()
 
 
-def test_closing_while_it_rests_is_final(loop: Loop, open_house: OpenHouse) -> None:
-    house = open_house(failing(listen("127.0.0.1", 0), OSError(errno.EMFILE, "none left")))
+def test_closing_while_it_rests_is_final(loop: Loop, open_house: Open) -> None:
+    house = open_house(errno.EMFILE)
     house.visit()
     loop.turn_until(lambda: not house.is_open)
     house.listener.close()
@@ -418,37 +389,28 @@ def test_closing_while_it_rests_is_final(loop: Loop, open_house: OpenHouse) -> N
     assert house.guests == []
 
 
-def test_it_may_be_closed_from_within_while_others_wait(loop: Loop, open_house: OpenHouse) -> None:
-    class LastGuest(Recorder):
-        def connection_made(self, connection: Connection) -> None:
-            super().connection_made(connection)
-            opened.listener.close()
-
-    opened = open_house(listen("127.0.0.1", 0), LastGuest)
-    opened.visit(3)
-    loop.turn_until(lambda: opened.guests)
-    assert len(opened.guests) == 1
+def test_listener_may_be_closed_from_within(loop: Loop, house: House) -> None:
+    house.deeds["made"] = lambda guest: house.listener.close()
+    house.visit(3)
+    loop.turn_until(lambda: house.guests)
+    assert len(house.guests) == 1
     assert loop.is_idle()
 
 
 # The listening socket.
 
 
-def test_accepted_sockets_inherit_what_was_set_on_the_listening_one() -> None:
+def test_accepted_sockets_inherit_options() -> None:
     with listen("127.0.0.1", 0) as sock, socket.create_connection(sock.getsockname()):
-        while True:
-            try:
-                accepted, _ = sock.accept()
-                break
-            except BlockingIOError:
-                pass
+        sock.setblocking(True)
+        accepted, _ = sock.accept()
         with accepted:
             size = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
             assert SEND_BUFFER_BYTES <= size <= 2 * SEND_BUFFER_BYTES  # Linux doubles it
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_it_listens_on_the_host_and_port_it_was_told_and_on_ipv4_only() -> None:
+def test_it_listens_where_it_was_told_on_ipv4_only() -> None:
     with listen("127.0.0.1", 0) as sock:
         host, port = sock.getsockname()
         assert host == "127.0.0.1"
@@ -459,13 +421,13 @@ def test_it_listens_on_the_host_and_port_it_was_told_and_on_ipv4_only() -> None:
             socket.create_connection(("127.0.0.2", port))
 
 
-def test_a_port_in_use_is_an_error_that_says_so() -> None:
+def test_port_in_use_is_an_error_that_says_so() -> None:
     with listen("127.0.0.1", 0) as sock:
-        before = os.listdir("/dev/fd")
+        before = open_descriptors()
         with pytest.raises(OSError, match="in use") as raised:
             listen(*sock.getsockname())
         assert raised.value.errno == errno.EADDRINUSE
-        assert os.listdir("/dev/fd") == before  # nothing was left open
+        assert open_descriptors() == before  # nothing was left open
 
 
 def listen_on_a_low_port() -> socket.socket:
@@ -478,7 +440,7 @@ def listen_on_a_low_port() -> socket.socket:
     raise AssertionError("no port is free")
 
 
-def test_a_server_starts_again_while_connections_of_the_last_one_wait_for_their_end() -> None:
+def test_server_starts_again_while_old_connections_end() -> None:
     with listen_on_a_low_port() as first:
         address = first.getsockname()
         first.setblocking(True)
@@ -490,253 +452,149 @@ def test_a_server_starts_again_while_connections_of_the_last_one_wait_for_their_
         assert second.getsockname() == address
 
 
-def test_the_descriptor_limit_is_raised_as_far_as_it_goes() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
-    try:
-        assert raise_descriptor_limit() == hard
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def test_a_descriptor_limit_that_may_not_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_descriptor_limit_is_raised_as_far_as_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(what: int, limits: tuple[int, int]) -> None:
         raise ValueError("not allowed to raise maximum limit")
 
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert raise_descriptor_limit() == soft
+    with few_descriptors() as hard:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with monkeypatch.context() as patch:
+            patch.setattr(resource, "setrlimit", refuse)
+            assert raise_descriptor_limit() == soft
+        assert raise_descriptor_limit() == hard
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
 
 
 # Room for a newcomer.
 
 
-class Inn:
-    """A Listener that can make room, so often; and what it was asked."""
-
-    def __init__(self, loop: Loop, room: int, *numbers: int, has_last_words: bool = True) -> None:
-        self.loop = loop
-        self.guests: list[Recorder] = []
-        self.addressees: list[object] = []
-        self.room = room
-        self.asked = 0
-        sock = listen("127.0.0.1", 0)
-        self._address = sock.getsockname()
-        self.sock = failing(sock, *[OSError(number, "none left") for number in numbers])
-        self.listener = Listener(
-            loop.reactor,
-            self.sock,
-            self._make_protocol,
-            self._make_room,
-            self._last_words if has_last_words else None,
-        )
-
-    def visit(self) -> socket.socket:
-        peer = socket.create_connection(self._address)
-        peer.setblocking(False)
-        return peer
-
-    def turn(self) -> None:
-        """One turn, once there is something to do in it."""
-        self.loop.turn_until(lambda: self.loop.selector.real.select(0))
-        self.loop.turn()
-
-    @property
-    def is_open(self) -> bool:
-        return self.loop.interest_in(self.sock.fileno()) == READ
-
-    def close(self) -> None:
-        self.listener.close()
-        for guest in self.guests:
-            guest.connection.abort()
-
-    def _make_protocol(self, address: object) -> Recorder:
-        self.guests.append(Recorder())
-        return self.guests[-1]
-
-    def _make_room(self) -> bool:
-        self.asked += 1
-        self.room -= 1
-        return self.room >= 0
-
-    def _last_words(self, address: object) -> bytes:
-        self.addressees.append(address)
-        return b"no room\n"
-
-
-NO_DESCRIPTOR = [errno.EMFILE, errno.ENFILE]
-NO_MEMORY = [errno.ENOBUFS, errno.ENOMEM]
-
-
 @pytest.mark.parametrize("number", [*NO_DESCRIPTOR, *NO_MEMORY])
 @pytest.mark.parametrize("has_last_words", [True, False])
-def test_where_room_can_be_made_the_newcomer_comes_in_in_the_same_turn(
-    loop: Loop, number: int, has_last_words: bool
+def test_newcomer_that_room_is_made_for_comes_in_at_once(
+    open_house: Open, number: int, has_last_words: bool
 ) -> None:
-    inn = Inn(loop, 2, number, number, has_last_words=has_last_words)
-    with inn.visit():
-        inn.turn()
-        assert len(inn.guests) == 1
-        assert inn.asked == 2
-        assert inn.addressees == []
-        assert inn.is_open
-        inn.close()
+    house = open_house(number, number, room=2, has_last_words=has_last_words)
+    house.visit()
+    house.turn()
+    assert len(house.guests) == 1
+    assert house.asked == 2
+    assert house.addressees == []
+    assert house.is_open
 
 
-def test_to_make_room_for_ever_takes_no_more_than_a_turn(loop: Loop) -> None:
+def test_making_room_for_ever_takes_one_turn(loop: Loop, open_house: Open) -> None:
     failures = [errno.EMFILE] * (ACCEPTS_PER_TURN + 1)
-    inn = Inn(loop, 1_000_000, *failures)
-    with inn.visit():
-        inn.turn()
-        assert inn.asked == ACCEPTS_PER_TURN
-        assert inn.guests == []
-        assert inn.is_open
-        loop.turn()
-        assert len(inn.guests) == 1
-        inn.close()
+    house = open_house(*failures, room=1_000_000)
+    house.visit()
+    house.turn()
+    assert house.asked == ACCEPTS_PER_TURN
+    assert house.guests == []
+    assert house.is_open
+    loop.turn()
+    assert len(house.guests) == 1
 
 
 @pytest.mark.parametrize("number", NO_DESCRIPTOR)
-def test_where_no_room_can_be_made_the_newcomer_is_told_and_the_next_comes_in(
-    loop: Loop, number: int
-) -> None:
-    inn = Inn(loop, 0, number)
-    with inn.visit() as unlucky, inn.visit():
-        unlucky.send(b"hello")
-        loop.turn_until(lambda: inn.guests)
-        assert loop.receive_to_end(unlucky) == b"no room\n"
-        unlucky.send(b"that is a pity")  # which fails where a reset has come
-        assert inn.addressees == [unlucky.getsockname()]
-        assert inn.asked == 1
-        assert inn.is_open
-        inn.close()
-
-
-def test_each_whom_there_is_no_room_for_is_told(loop: Loop) -> None:
-    inn = Inn(loop, 0)
+def test_newcomer_without_room_is_told(loop: Loop, open_house: Open, number: int) -> None:
+    house = open_house(has_last_words=True)
     for count in range(1, 4):
-        inn.sock.failures = [OSError(errno.EMFILE, "none left")]
-        with inn.visit() as peer:
-            assert loop.receive_to_end(peer) == b"no room\n"
-            assert inn.addressees[count - 1 :] == [peer.getsockname()]
-    inn.close()
+        house.fail(number)
+        unlucky = house.visit()
+        unlucky.send(b"hello")
+        assert house.is_told_off(unlucky)
+        unlucky.send(b"that is a pity")  # which fails where a reset has come
+        assert house.asked == len(house.addressees) == count
+        assert house.is_open
+    house.visit()
+    loop.turn_until(lambda: house.guests)
 
 
 @pytest.mark.parametrize("number", NO_MEMORY)
-def test_where_memory_is_missing_it_rests_and_turns_nobody_away(loop: Loop, number: int) -> None:
-    inn = Inn(loop, 0, number)
-    with inn.visit() as peer:
-        inn.turn()
-        assert not inn.is_open
-        assert inn.addressees == []
-        loop.pass_seconds(REST_SECONDS)
-        loop.turn_until(lambda: inn.guests)
-        with pytest.raises(BlockingIOError):
-            peer.recv(1)
-        inn.close()
-
-
-def test_a_peer_that_was_gone_before_needs_no_room(loop: Loop) -> None:
-    inn = Inn(loop, 9, errno.ECONNABORTED)
-    with inn.visit():
-        inn.turn()
-        assert inn.asked == 0
-        assert len(inn.guests) == 1
-        inn.close()
-
-
-def test_when_nobody_waits_after_all_nobody_is_told_and_the_reserve_is_kept(loop: Loop) -> None:
-    inn = Inn(loop, 0, errno.EMFILE, errno.EMFILE)
-    before = len(os.listdir("/dev/fd"))
-    inn.listener.handle_events(READ)
-    assert inn.addressees == []
-    assert len(os.listdir("/dev/fd")) == before
+def test_without_memory_none_is_turned_away(loop: Loop, open_house: Open, number: int) -> None:
+    house = open_house(number, has_last_words=True)
+    peer = house.visit()
+    house.turn()
+    assert not house.is_open
+    assert house.addressees == []
     loop.pass_seconds(REST_SECONDS)
-    assert inn.is_open
-    inn.sock.failures = [OSError(errno.EMFILE, "none left")]
-    with inn.visit() as peer:
-        assert loop.receive_to_end(peer) == b"no room\n"
-    inn.close()
+    loop.turn_until(lambda: house.guests)
+    with pytest.raises(BlockingIOError):
+        peer.recv(1)
 
 
-def test_a_reserve_is_kept_by_those_alone_who_have_last_words(loop: Loop) -> None:
-    before = len(os.listdir("/dev/fd"))
-    inn = Inn(loop, 0)
-    assert len(os.listdir("/dev/fd")) == before + 2
-    inn.close()
-    inn.close()
-    assert len(os.listdir("/dev/fd")) == before
-    inn = Inn(loop, 0, errno.EMFILE, has_last_words=False)
-    assert len(os.listdir("/dev/fd")) == before + 1
-    with inn.visit() as peer:
-        inn.turn()
-        assert not inn.is_open
-        with pytest.raises(BlockingIOError):
-            peer.recv(1)
-        inn.close()
-    assert len(os.listdir("/dev/fd")) == before
+def test_reserve_is_kept_when_none_waits_after_all(loop: Loop, open_house: Open) -> None:
+    house = open_house(errno.EMFILE, errno.EMFILE, has_last_words=True)
+    before = open_descriptors()
+    house.listener.handle_events(READ)
+    assert house.addressees == []
+    assert open_descriptors() == before
+    loop.pass_seconds(REST_SECONDS)
+    assert house.is_open
+    house.fail(errno.EMFILE)
+    assert house.is_told_off(house.visit())
 
 
-def test_without_its_reserve_it_rests_and_turns_nobody_away(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch
+def test_reserve_is_kept_for_last_words_alone(open_house: Open) -> None:
+    before = open_descriptors()
+    for has_last_words in (True, False):
+        house = open_house(errno.EMFILE, has_last_words=has_last_words)
+        assert open_descriptors() == before + 1 + has_last_words
+        peer = house.visit()
+        house.turn()
+        assert house.is_open == has_last_words
+        if not has_last_words:
+            with pytest.raises(BlockingIOError):
+                peer.recv(1)
+        house.tear_down()
+        house.tear_down()
+        assert open_descriptors() == before
+
+
+NO_DEVICE = "/nonexistent/null"
+
+
+def test_listener_without_reserve_rests(
+    loop: Loop, open_house: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "devnull", "/nonexistent/null")
-    inn = Inn(loop, 0, errno.ENFILE)
-    with inn.visit():
-        inn.turn()
-        assert not inn.is_open
-        assert inn.addressees == []
-        loop.pass_seconds(REST_SECONDS)
-        loop.turn_until(lambda: inn.guests)
-        inn.close()
+    monkeypatch.setattr(os, "devnull", NO_DEVICE)
+    house = open_house(errno.ENFILE, has_last_words=True)
+    house.visit()
+    house.turn()
+    assert not house.is_open
+    assert house.addressees == []
+    loop.pass_seconds(REST_SECONDS)
+    loop.turn_until(lambda: house.guests)
 
 
-def test_a_reserve_that_could_not_be_kept_is_not_closed_twice(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch
+def test_lost_reserve_is_not_closed_twice_and_kept_later(
+    loop: Loop, open_house: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inn = Inn(loop, 0, errno.ENFILE)
-    with inn.visit() as unlucky:
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "devnull", "/nonexistent/null")
-            assert loop.receive_to_end(unlucky) == b"no room\n"
-        others = [os.dup(0) for _ in range(4)]  # one of them has the number of the reserve
-        inn.sock.failures = [OSError(errno.ENFILE, "none left")]
-        with inn.visit():
-            loop.turn_until(lambda: not inn.sock.failures)
-        inn.close()
-    for descriptor in others:
-        os.close(descriptor)
-
-
-def test_a_reserve_that_could_not_be_kept_is_kept_later(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inn = Inn(loop, 0, errno.ENFILE)
+    house = open_house(errno.ENFILE, has_last_words=True)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "devnull", "/nonexistent/null")
-        with inn.visit() as peer:
-            assert loop.receive_to_end(peer) == b"no room\n"
+        patch.setattr(os, "devnull", NO_DEVICE)
+        assert house.is_told_off(house.visit())
         loop.turn(2)
+    others = [os.dup(0) for _ in range(4)]  # one of them has the number of the reserve
     for _ in range(2):
-        inn.sock.failures = [OSError(errno.ENFILE, "none left")]
-        with inn.visit():
-            loop.turn_until(lambda: not inn.sock.failures)
-            loop.pass_seconds(2 * REST_SECONDS)
-    inn.close()
-    assert len(inn.addressees) > 1
+        house.fail(errno.ENFILE)
+        house.visit()
+        loop.turn_until(lambda: not house.sock.failures)
+        loop.pass_seconds(2 * REST_SECONDS)
+    assert len(house.addressees) > 1
+    house.listener.close()
+    for descriptor in others:
+        os.close(descriptor)  # which fails where the listener has closed it
 
 
-def test_a_bug_in_the_last_words_makes_it_rest_and_loses_no_descriptor(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch
+def test_bug_in_last_words_loses_no_descriptor(
+    loop: Loop, open_house: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inn = Inn(loop, 0, errno.EMFILE)
-    before = len(os.listdir("/dev/fd"))
-    monkeypatch.setattr(inn.listener, "_last_words", lambda address: 1 // 0)
-    with inn.visit() as peer:
-        inn.turn()
-        assert [type(error) for error in loop.take_errors()] == [ZeroDivisionError]
-        assert not inn.is_open
-        assert loop.receive_to_end(peer) == b""
-    assert len(os.listdir("/dev/fd")) == before
-    inn.close()
+    house = open_house(errno.EMFILE, has_last_words=True)
+    monkeypatch.setattr(house.listener, "_last_words", lambda address: 1 // 0)
+    before = open_descriptors()
+    peer = house.visit()
+    house.turn()
+    assert takes_one_bug(loop)
+    assert not house.is_open
+    assert loop.receive_to_end(peer) == b""
+    assert open_descriptors() == before + 1

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import selectors
-from collections.abc import Iterator
-
-import pytest
-
 from reactor import READ, WRITE, Connection
 from tests.reactor.conftest import Loop, MakePair, Recorder, unix_pair
 from tests.reactor.crowd import Crowd, Member
@@ -16,15 +11,6 @@ PAYLOAD = bytes(range(1, 24))
 FRAME_BYTES = 10
 WIRE_BYTES = len(PAYLOAD) + 2 * 3 + len(END)  # three frames, and the one that ends the stream
 ALL = 1000
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    """On the selector that a server has: that all are alike is said in test_connection.py."""
-    loop = Loop(selectors.DefaultSelector())
-    yield loop
-    loop.reactor.close()
-    assert loop.take_errors() == []
 
 
 def test_partial_send_at_every_byte_loses_none(loop: Loop) -> None:
@@ -110,8 +96,8 @@ def test_shared_log_reaches_framed_member_whole(loop: Loop) -> None:
             one.peer.close()
 
 
-def test_lost_peer_ends_connection_that_has_output(loop: Loop, make_tcp_pair: MakePair) -> None:
-    near, peer = make_tcp_pair()
+def test_lost_peer_ends_connection_that_has_output(loop: Loop, make_pair: MakePair) -> None:
+    near, peer = make_pair()
     transport, recorder = Framed(near, FRAME_BYTES), Recorder()
     connection = Connection(loop.reactor, transport, recorder)
     transport.budget = 1
