@@ -134,9 +134,9 @@ def house_at_home(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Iterator[House
 
 def all_talk(house: House, members: Mapping[bytes, Person], lines: list[bytes]) -> None:
     """Each says these lines, and hears those of the others: all, whole, once and in order."""
-    for number in range(0, len(lines), 10):
+    for number in range(0, len(lines), 20):
         for member in members.values():
-            member.types(b"".join(lines[number : number + 10]))
+            member.types(b"".join(lines[number : number + 20]))
         house.busy(lambda: not any(member.unsent for member in members.values()))
     count = (len(members) - 1) * len(lines)
     house.busy(lambda: all(member.heard.count(b"x\n") == count for member in members.values()))

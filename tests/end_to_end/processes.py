@@ -254,7 +254,11 @@ class Program(Speaker):
         self.process.send_signal(number)
 
     def stop(self) -> None:
-        """SIGSTOP, and it has stopped."""
+        """SIGSTOP, once it has nothing to do; and it has stopped. What it is ready for afterwards
+        it finds in the order in which it came (epoll(7))."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
+            os.sched_yield()
         self.signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
