@@ -35,7 +35,7 @@ test: $(TOOLS)  ## run the tests, at a small size; ARGS is passed on to pytest
 	@$(BIN)/python -m pytest -q -n auto $(ARGS)
 
 test-long: $(TOOLS)  ## the same at full size: all seeds, many examples
-	@TEST_LONG=1 $(BIN)/python -m pytest -q -n auto $(ARGS)
+	@TEST_LONG=1 $(BIN)/python -m pytest -q -n auto -o timeout=600 $(ARGS)
 
 test-all:  ## run the tests on each of PYTHONS that is found
 	@PYTHONS="$(PYTHONS)" MAKE="$(MAKE)" ./tools/test-all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codec.framing import LineTooLongError
@@ -21,6 +21,7 @@ from tests.support.protocol import (
     left,
     meaning_of,
 )
+from tests.support.size import examples
 
 LIMIT = 50
 """Bytes of the longest line, few enough that it is often met."""
@@ -101,7 +102,7 @@ STEPS = st.one_of(
 
 @fault(2, 3, 49)
 @given(count=st.integers(0, 3), script=st.lists(STEPS, min_size=10, max_size=30))
-@settings(deadline=None, max_examples=400)
+@examples(100, 400)
 def test_any_script_comes_to_what_the_plain_model_says(
     count: int, script: list[tuple[Any, ...]]
 ) -> None:
