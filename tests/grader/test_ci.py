@@ -12,7 +12,7 @@ import pytest
 from tests.grader.grading import grade
 from tests.grader.mutants.mutant import all_mutants, copy_programs
 
-MUTANTS = {mutant.name: mutant for _, mutant in all_mutants()}
+MUTANTS = {mutant.name: mutant for mutant in all_mutants()}
 
 MISTAKES = {
     "one-at-a-time": ("start,second-connected", {"second-served", "second-connected"}),
