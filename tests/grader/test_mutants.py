@@ -10,7 +10,7 @@ import pytest
 from grader import rubric
 from tests.grader.mutants import table
 from tests.grader.mutants.mutant import FREE, ROOT, Mutant, all_mutants
-from tests.support.patches import Patch, product_files
+from tests.support.patches import product_files
 
 RUBRIC = rubric.load(rubric.find(rubric.DEFAULT))
 CASES = {case.id: case for case in RUBRIC.cases}
@@ -50,8 +50,8 @@ def test_mutant_fits_the_programs_and_all_but_one_are_python(mutant: Mutant) -> 
 
 
 def test_what_needs_a_case_that_fails_fails_too() -> None:
-    patch = Patch("n", "f", "", "", "here")
-    failing = Mutant("g", "n", "m", patch, "second-served", ("banner",), ()).failing(RUBRIC)
+    mutant = MUTANTS[0]._replace(meant="second-served", also=("banner",))
+    failing = mutant.failing(RUBRIC)
     assert {"second-served", "banner", "conversation", "twenty-clients"} <= failing
     assert not failing & {"server-listens", "connected", "refused"}
 

@@ -149,7 +149,7 @@ def read_table(path: Path) -> list[Entry]:
             case ["in" | "fails" | "also" | "flags" as word, words] if (
                 entry and word not in entry.facts
             ):
-                entry.facts[word] = _expand(words, sets)
+                entry.facts[word] = _expand(words, sets if word == "also" else {})
             case _:
                 raise ValueError(f"{where}: not a line of a table, or not here: {line}")
     for entry in entries.values():

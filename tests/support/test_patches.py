@@ -25,7 +25,8 @@ def main(): pass
 ROOM = "class Room:\n    size: int = 3\n"
 CLIENT = "def main():\n    return 1\n"
 
-EXAMPLES = read_table(Path(__file__).with_name("example.txt"))
+EXAMPLE = Path(__file__).with_name("example.txt")
+EXAMPLES = read_table(EXAMPLE)
 APPLIED = [entry for entry in EXAMPLES if entry.group == "applied"]
 REFUSED = [entry for entry in EXAMPLES if entry.group == "refused"]
 
@@ -64,28 +65,14 @@ def test_patch_that_fits_no_place_or_several_is_refused(root: Path, entry: Entry
         entry.patch.apply(root)
 
 
-TABLE = """// All that may be written in a table.
-let EARLY = a b
-let ALL = EARLY c
-
-# group
-## it: a mistake: this one
-in Door.open
-- if key in self.keys:
--
--     return 1
-fails d
-also ALL e
-"""
-
-
-def test_table_is_read(tmp_path: Path) -> None:
-    (tmp_path / "bugs.txt").write_text(TABLE)
-    (it,) = read_table(tmp_path / "bugs.txt")
-    old, where = "if key in self.keys:\n\n    return 1", f"{tmp_path}/bugs.txt:6"
-    assert it.patch == Patch("it", "Door.open", old, "", where)
-    assert (it.group, it.more) == ("group", "a mistake: this one")
-    assert (it.facts["fails"], it.facts["also"]) == (["d"], ["a", "b", "c", "e"])
+def test_table_is_read() -> None:
+    first = EXAMPLES[0]
+    old = "if key in self.keys:\n\n    self.turn(key)"
+    new = "ready: bool = key in self.keys\nif ready:\n    self.turn(key)"
+    assert first.where == f"{EXAMPLE}:8"
+    assert first.patch == Patch("all that a table may say", "Door.open", old, new, first.where)
+    assert (first.group, first.more) == ("applied", "if ready: self.turn(key)")
+    assert (first.facts["also"], first.facts["flags"]) == (["a", "b", "c", "e"], ["--strict"])
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pathlib import Path
 from grader import rubric, run
 from grader.rubric import Rubric
 from tests.grader.mutants import table
-from tests.grader.mutants.mutant import Mutant, all_mutants
+from tests.grader.mutants.mutant import Mutant, all_mutants, failing_cases
 from tests.grader.mutants.table import Verdict
 
 
@@ -59,11 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _grade(mutant: Mutant, graded_by: Rubric, jobs: int) -> Verdict:
     began = time.monotonic()
-    options = run.Options(jobs, sys.executable, is_strict="--strict" in mutant.flags)
     with tempfile.TemporaryDirectory(prefix="mutant-") as scratch:
         solution = mutant.write(Path(scratch) / mutant.name)
-        outcomes = run.grade(graded_by, solution, options, graded_by.cases, lambda outcome: None)
-    failed = {outcome.case for outcome in outcomes if not outcome.has_passed}
+        failed = failing_cases(solution, graded_by, jobs, "--strict" in mutant.flags)
     expected = mutant.failing(graded_by)
     return Verdict(mutant, expected, failed, time.monotonic() - began)
 

@@ -7,9 +7,11 @@ the programs have changed so that a mutant does not fit them any more.
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from grader import run
 from grader.rubric import Rubric
 from tests.support.patches import Patch, product_files, read_table
 
@@ -57,20 +59,22 @@ def copy_programs(folder: Path) -> None:
         shutil.copy(ROOT / path, folder / path)
 
 
+def failing_cases(
+    solution: Path, graded_by: Rubric, jobs: int, is_strict: bool = False
+) -> set[str]:
+    """Grade the solution with all cases: those that it fails."""
+    options = run.Options(jobs, sys.executable, is_strict)
+    outcomes = run.grade(graded_by, solution, options, graded_by.cases, lambda outcome: None)
+    return {outcome.case for outcome in outcomes if not outcome.has_passed}
+
+
 def all_mutants() -> list[Mutant]:
     """In the order of the table, which is the rubric's."""
     mutants = []
     for entry in read_table(TABLE):
-        meant, also, flags = (entry.facts.get(word, []) for word in ("fails", "also", "flags"))
-        mutants.append(
-            Mutant(
-                entry.group,
-                entry.name,
-                entry.more,
-                entry.patch,
-                " ".join(meant),
-                tuple(also),
-                tuple(flags),
-            )
+        meant, also, flags = (
+            tuple(entry.facts.get(word, ())) for word in ("fails", "also", "flags")
         )
+        told = (entry.group, entry.name, entry.more, entry.patch)
+        mutants.append(Mutant(*told, " ".join(meant), also, flags))
     return mutants
