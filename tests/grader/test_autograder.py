@@ -27,7 +27,7 @@ from tests.grader.mutants.mutant import copy_programs
 from tools.autograder import build
 from tools.autograder.run_autograder import USERS
 
-LIMIT_SECONDS = 280
+pytestmark = grading.graded_whole
 
 needs_python = pytest.mark.skipif(not PYTHON, reason="root needs a Python that all users may run")
 
@@ -131,7 +131,7 @@ def run_autograder(site: Path, *more: str) -> tuple[dict[str, Any], str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=LIMIT_SECONDS,
+        timeout=grading.LIMIT_SECONDS,
         check=False,
     )
     assert run.returncode == 0, run.stdout
@@ -145,7 +145,6 @@ def run_autograder(site: Path, *more: str) -> tuple[dict[str, Any], str]:
 
 
 @needs_python
-@pytest.mark.timeout(300)
 def test_own_programs_in_a_folder_have_the_full_score(site: Path) -> None:
     copy_programs(site / "submission" / "chat")
     results, printed = run_autograder(site)
@@ -196,7 +195,6 @@ def test_grader_that_fails_says_so(broken: str, site: Path) -> None:
 
 
 @needs_python
-@pytest.mark.timeout(120)
 def test_what_was_played_counts_when_time_is_up(site: Path) -> None:
     write_solution(site / "submission", SERVER, CLIENT)
     results, printed = run_autograder(site, "8")

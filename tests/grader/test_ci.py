@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from grader import rubric
-from tests.grader.grading import grade
+from tests.grader.grading import grade, graded_whole
 from tests.grader.mutants.mutant import all_mutants, copy_programs
+
+pytestmark = graded_whole
 
 RUBRIC = rubric.load(rubric.find(rubric.DEFAULT))
 MUTANTS = {mutant.name: mutant for mutant in all_mutants()}
@@ -32,7 +34,6 @@ GRADED = {
 ON_A_TERMINAL = "connection,passcode,conversation,exit-*,end-of-input,interrupt"
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "flags", [("--strict",), ("--pty", "--only", ON_A_TERMINAL)], ids=["pipes", "terminal"]
 )
@@ -42,7 +43,6 @@ def test_own_programs_have_no_mistake(flags: tuple[str, ...], tmp_path: Path) ->
     assert (graded.failed, graded.status) == (set(), 0), graded.output
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", GRADED)
 def test_mistake_is_found_and_no_other(name: str, tmp_path: Path) -> None:
     mutant = MUTANTS[name]
@@ -51,7 +51,6 @@ def test_mistake_is_found_and_no_other(name: str, tmp_path: Path) -> None:
     assert graded.failed == mutant.failing(RUBRIC) & graded.stories.keys(), graded.output
 
 
-@pytest.mark.timeout(120)
 def test_score_is_the_same_again(tmp_path: Path) -> None:
     solution = MUTANTS["echo"].write(tmp_path / "echo")
     flags = ("--only", "start,broadcast,feelings-not-to-sender", "--jobs", "3")

@@ -21,6 +21,8 @@ from tests.grader import grading
 from tests.grader.grading import CLIENT, ROOT, SERVER, SOLUTIONS, grade, needs_root, run_grader
 from tools.autograder.run_autograder import USERS
 
+pytestmark = grading.graded_whole
+
 FLOOD = "import os\nwhile True:\n    os.write(1, b'spam' * 1000)\n"
 DEAF = "import signal\nfor n in (1, 2, 15):\n    signal.signal(n, signal.SIG_IGN)\n"
 BREED = "import os, time\nfor _ in range(200):\n    if os.fork() == 0:\n        time.sleep(1000)\n"
@@ -120,7 +122,6 @@ def test_solution_of_another_user_reaches_nothing_of_root(
 
 
 @needs_root
-@pytest.mark.timeout(120)
 def test_own_programs_as_another_user_on_a_terminal(tmp_path: Path) -> None:
     only = ("--only", "connection,users,exit-ends,interrupt")
     graded = grade(ROOT, tmp_path, *AS_ANOTHER_USER, "--pty", *only)
@@ -203,7 +204,6 @@ def find_at_home_in(scratch: Path) -> set[int]:
     return found
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.skipif(not kernel.IS_HERE, reason="needs /proc")
 def test_folder_of_solutions_of_all_kinds(tmp_path: Path) -> None:
     write_folder(tmp_path / "all")

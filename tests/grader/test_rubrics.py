@@ -15,7 +15,7 @@ from grader.language import parse_step
 from grader.patterns import Clock, Expectation, format_time
 from grader.rubric import RUBRICS, RubricError
 from grader.schema import complaints
-from tests.grader.grading import ROOT, SOLUTIONS, run_grader
+from tests.grader.grading import ROOT, SOLUTIONS, graded_whole, run_grader
 
 CASE = {"id": "c", "group": "g", "title": "c", "points": 1, "steps": ["given the server"]}
 MINIMAL: dict[str, Any] = {
@@ -40,6 +40,7 @@ def test_rubric_of_ours_has_a_hundred_points(name: str) -> None:
     assert rubric.load(rubric.find(name)).points == 100
 
 
+@graded_whole
 def test_another_term_needs_no_code(tmp_path: Path) -> None:
     """Every text in which the two rubrics differ is put into programs that are right for ours."""
     ours, other = (
