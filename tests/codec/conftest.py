@@ -55,9 +55,10 @@ class ScreenRoom:
         self.roster.claim(username)
         return self._show(username, self.dispatcher.join(username), Kind.JOINED)
 
-    def type(self, username: str, line: bytes) -> Screens:
+    def type(self, username: str, line: bytes, kind: Kind | None = None) -> Screens:
+        """`kind` is the event's, where it matters."""
         event = self.dispatcher.dispatch(username, line)
-        return {} if event is None else self._show(username, event)
+        return {} if event is None else self._show(username, event, kind)
 
     def type_plain(self, username: str, lines: bytes) -> Screens | None:
         event = self.dispatcher.dispatch_plain(username, lines)
@@ -69,7 +70,7 @@ class ScreenRoom:
     def leave(self, username: str) -> Screens:
         return self._show(username, self.dispatcher.leave(username), Kind.LEFT)
 
-    def _show(self, origin: str, event: Event, kind: Kind | None = None) -> Screens:
+    def _show(self, origin: str, event: Event, kind: Kind | None) -> Screens:
         assert event.origin == origin
         assert event.kind is (kind or event.kind)
         self.roster.apply(event)

@@ -75,9 +75,9 @@ def test_line_of_blanks_is_nothing(line: str) -> None:
         # More than the command on its line, or a blank in front of it.
         *[":Users now", ":Users :Users", ":Exit now", " :Users", "\t:Exit", " :Msg Bob secret"],
         # Another word.
-        *[":Users\u00a0", ":Exit.", ":Exit\ufffd", ":Msgs Bob hi", ":MsgBob hi", ":Msg:Bob hi"],
-        *[":Msg\u00a0Bob hi", ":Help", ":List users", ": Users", "Users", "x :Exit", ":\\Users"],
-        *["\\:Users", "\\:Exit", "\\:Msg Bob x"],
+        *[":Users\u00a0", ":Exit.", ":Exit\ufffd", ":Exit\0", ":Msgs Bob hi", ":MsgBob hi"],
+        *[":Msg\u00a0Bob hi", ":Msg:Bob hi", ":Help", ":List users", ": Users", "Users", "x :Exit"],
+        *[":\\Users", "\\:Users", "\\:Exit", "\\:Msg Bob x"],
         # A long s and a dotless i, whose upper case is S and I; a dotted I; a full width colon.
         *[":u\u017fers", ":ex\u0131t", ":ex\u0130t", "\uff1aUsers"],
         # No blanks here.
@@ -89,6 +89,5 @@ def test_every_other_line_is_said_as_typed(text: str) -> None:
     assert not is_exit(text.encode())
 
 
-@pytest.mark.parametrize("line", [b":Exit\r", b":Exit\0", b":Exit\xff", b"\xff:Exit"])
-def test_line_with_an_unsafe_byte_does_not_ask_to_leave(line: bytes) -> None:
-    assert not is_exit(line)
+def test_line_that_is_no_utf_8_does_not_ask_to_leave() -> None:
+    assert not is_exit(b":Exit\xff")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import example, given
@@ -49,17 +49,13 @@ def feed(decoder: LineDecoder, pieces: Iterable[bytes]) -> list[Line]:
     return outcomes
 
 
-def whole(stream: bytes) -> list[bytes]:
-    return [stream]
-
-
-def byte_by_byte(stream: bytes) -> list[bytes]:
-    """Each byte alone, and nothing before each."""
-    return [piece for byte in stream for piece in (b"", bytes([byte]))]
+def cut(stream: bytes, size: int) -> list[bytes]:
+    """`stream` in pieces of `size` bytes."""
+    return [stream[start : start + size] for start in range(0, len(stream), size)]
 
 
 @fault(73)
-@pytest.mark.parametrize("cut", [whole, byte_by_byte])
+@pytest.mark.parametrize("size", [1, 2, 99])
 @pytest.mark.parametrize(
     ("stream", "outcomes"),
     [
@@ -70,7 +66,6 @@ def byte_by_byte(stream: bytes) -> list[bytes]:
         pytest.param(b"hello\r\r\n", [b"hello\r"], id="only one CR is dropped"),
         pytest.param(b"\ra\rb\n\rc\n", [b"\ra\rb", b"\rc"], id="CR elsewhere"),
         pytest.param(b"\0\xff\xc3\n\xa9\n", [b"\0\xff\xc3", b"\xa9"], id="any bytes"),
-        pytest.param(b" a\t \n", [b" a\t "], id="blanks are kept"),
         pytest.param(b"12345678\n", [b"12345678"], id="at the limit"),
         pytest.param(b"12345678\r\n", [b"12345678"], id="at the limit, with CR"),
         pytest.param(b"1234567\r\r\n", [b"1234567\r"], id="at the limit, a CR of its own"),
@@ -84,11 +79,11 @@ def byte_by_byte(stream: bytes) -> list[bytes]:
     ],
 )
 def test_stream_is_its_lines_with_any_cuts_and_leftovers(
-    stream: bytes, outcomes: list[Line], cut: Callable[[bytes], list[bytes]]
+    stream: bytes, outcomes: list[Line], size: int
 ) -> None:
     decoder = LineDecoder(LIMIT)
-    assert feed(decoder, cut(stream + b"lef")) == outcomes
-    assert feed(decoder, cut(b"t\n" + stream)) == [b"left", *outcomes]
+    assert feed(decoder, cut(stream + b"lef", size)) == outcomes
+    assert feed(decoder, cut(b"t\n" + stream, size)) == [b"left", *outcomes]
     assert lines_of(stream, LIMIT) == outcomes
 
 
@@ -129,17 +124,6 @@ def test_rest_of_a_refused_line_is_skipped_without_another_word() -> None:
     assert feed(decoder, [b"x" * 9]) == [TOO_LONG]
     assert feed(decoder, [b"x" * 100, b"", b"\r", b"x\r", b"short", b"\n"]) == []
     assert feed(decoder, [b"next\n"]) == [b"next"]
-
-
-def test_lines_wait_in_the_decoder_until_they_are_taken() -> None:
-    decoder = LineDecoder(LIMIT)
-    decoder.feed_data(b"one\ntw")
-    decoder.feed_data(b"o\n" + b"x" * 9)
-    decoder.feed_data(b"x\nthree\nfour")
-    assert take(decoder, 1) == [b"one"]
-    decoder.feed_data(b"\n")
-    assert take(decoder, 9) == [b"two", TOO_LONG, b"three", b"four"]
-    assert decoder.next_line() is decoder.next_line() is None
 
 
 def test_limit_is_the_one_that_holds_when_a_line_is_taken() -> None:
@@ -205,15 +189,6 @@ def test_lines_that_were_looked_at_can_be_taken_together_or_each() -> None:
     assert feed(decoder, [b"\n"]) == [b"four"]
 
 
-def test_no_lines_can_be_looked_at_while_one_is_skipped() -> None:
-    decoder = LineDecoder(LIMIT)
-    assert feed(decoder, [b"x" * 20]) == [TOO_LONG]
-    decoder.feed_data(b"x\nnext\nbut one\n")
-    assert decoder.peek_lines(99) == b""
-    assert take(decoder, 1) == [b"next"]
-    assert decoder.peek_lines(99) == b"but one\n"
-
-
 @given(sizes=st.lists(st.integers(0, 9), min_size=1, max_size=8), limit=st.integers(-9, 9))
 @example(sizes=[4, 5, 4], limit=5)
 @example(sizes=[4, 5, 6], limit=5)
@@ -242,7 +217,10 @@ PIECES = st.lists(
     limit=st.integers(0, 7),
 )
 @example(steps=[(b"\nx\r\n", 9, 0)], limit=0)
-@examples(60, 600)
+@example(steps=[(b"one\ntw", 0, 0), (b"o\n" + b"x" * 6, 0, 0), (b"\nthree", 1, 0)], limit=5)
+# Until its end comes, the rest of a refused line is skipped, not looked at.
+@example(steps=[(b"x" * 9, 1, 9), (b"x\nnext\nlast\n", 0, 99), (b"", 1, 99)], limit=7)
+@examples(40, 600)
 def test_neither_the_cuts_nor_the_moments_of_taking_matter(
     steps: list[tuple[bytes, int, int]], limit: int
 ) -> None:
