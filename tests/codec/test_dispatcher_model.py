@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from codec.framing import LineTooLongError
 from tests.codec.conftest import CONSOLE, ScreenRoom, Screens, refused
 from tests.support.faults import fault
-from tests.support.lines import COMMANDS, LINES, TEXTS, encoded
+from tests.support.lines import COMMANDS, LINES
 from tests.support.protocol import (
     PASSCODE,
     TOO_LONG,
@@ -84,7 +84,6 @@ STEPS = st.one_of(
         st.sampled_from([*[PASSCODE] * 3, b""]),
     ),
     st.tuples(st.just("type"), WHO, COMMANDS),
-    st.tuples(st.just("type"), WHO, TEXTS.map(encoded)),
     st.tuples(st.just("type"), WHO, LINES),
     st.tuples(st.just("burst"), WHO, st.lists(PLAIN, min_size=1)),
     st.tuples(st.just("burst"), WHO, st.lists(PLAIN | LINES, min_size=1)),

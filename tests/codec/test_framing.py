@@ -128,16 +128,29 @@ def test_rest_of_a_refused_line_is_skipped_without_another_word() -> None:
 
 def test_limit_is_the_one_that_holds_when_a_line_is_taken() -> None:
     decoder = LineDecoder(4)
-    decoder.feed_data(b"join\n12345678\n12345678\n123")
+    decoder.feed_data(b"join\n12345678\n12345678\n")
     assert take(decoder, 1) == [b"join"]
     decoder.max_line_bytes = 8
     assert take(decoder, 1) == [b"12345678"]
     decoder.max_line_bytes = 7
-    assert take(decoder, 2) == [TOO_LONG]
-    decoder.max_line_bytes = 2
-    assert take(decoder, 2) == [TOO_LONG]
-    decoder.max_line_bytes = 3
-    assert feed(decoder, [b"4\n123\n"]) == [b"123"]
+    assert take(decoder, 1) == [TOO_LONG]
+
+
+class CountingBuffer(bytearray):
+    """Counts the bytes that are looked at."""
+
+    searched_bytes = 0
+
+    def find(self, sub: bytes, start: int = 0) -> int:  # type: ignore[override]
+        self.searched_bytes += len(self) - start
+        return super().find(sub, start)
+
+
+def test_line_that_comes_byte_by_byte_is_searched_once() -> None:
+    decoder = LineDecoder()
+    decoder._buffer = buffer = CountingBuffer()  # no outcome shows how often a byte was looked at
+    assert feed(decoder, cut(b"x" * 50 + b"\n", size=1)) == [b"x" * 50]
+    assert buffer.searched_bytes == 51
 
 
 @fault(5)
@@ -162,7 +175,7 @@ def test_line_end_that_never_comes_costs_no_memory() -> None:
     ("fed", "max_bytes", "lines"),
     [
         (b"", 99, b""),
-        (b"unfinished", 99, b""),
+        (b"\nunfinished", 99, b"\n"),
         (b"one\r\n\ntwo\nunfin", 99, b"one\r\n\ntwo\n"),
         (b"one\ntwo\nthree\n", 8, b"one\ntwo\n"),
         (b"one\ntwo\nthree\n", 7, b"one\n"),

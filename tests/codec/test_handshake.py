@@ -206,7 +206,6 @@ def test_ok_lets_in() -> None:
         (ProtocolError(f"{USERNAME_IN_USE} by me"), "Username already in use by me", False),
         (ProtocolError("See: Incorrect passcode"), "See: Incorrect passcode", False),
         (ProtocolError(EXPECTED), EXPECTED, False),
-        (ProtocolError("Server full"), "Server full", False),
         (ProtocolError(""), "", False),
     ],
 )
