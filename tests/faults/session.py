@@ -28,8 +28,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.end_to_end.processes import DEADLINE_SECONDS, GOODBYE, PASSCODE, ROOT
 from tests.faults.injection import Fault, Trace, attach
+from tests.support.programs import DEADLINE_SECONDS, GOODBYE, PASSCODE, ROOT
 
 COMMAND = [sys.executable, "server.py", "-start", "-port", "0", "-passcode", PASSCODE, "-verbose"]
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import (
+from tests.support.faults import fault
+from tests.support.programs import (
     DEADLINE_SECONDS,
     GOODBYE,
     PASSCODE,
@@ -27,7 +28,6 @@ from tests.end_to_end.processes import (
     free_port,
     numbered,
 )
-from tests.support.faults import fault
 
 DESCRIPTORS = 40
 """Of the server: its own and some thirty."""
