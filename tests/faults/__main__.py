@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.faults.injection import Fault, TracingForbiddenError, all_faults
-from tests.faults.session import COMMAND, Outcome, run_case
+from tests.faults.session import Outcome, run_case
 
 CANNOT_TRY = 3
 
@@ -75,7 +74,6 @@ def _print_failure(outcome: Outcome) -> None:
     for complaint in outcome.complaints:
         print(f"    {complaint}")
     print(f"    again: python -m tests.faults --only {outcome.fault}")
-    print(f"    server: {shlex.join(COMMAND)}")
     print("".join(f"    | {line}\n" for line in outcome.details.splitlines()))
 
 

@@ -1,11 +1,11 @@
 """Faults that the kernel could answer with, and strace(1), which makes it do so.
 
-In: a Fault, and the number of a process. Out: an strace that is attached to it, and a Trace, which
-follows what that writes. Attached, and not started with the process: occurrences are counted from
-here on, so that no call of the process's start is hit.
+In: a Fault, and a program that runs. Out: a Trace, which follows what an strace that is attached to
+the program tells of it. Attached, and not started with it: occurrences are counted from here on, so
+that no call of the program's start is hit.
 
-A call that strace lets fail is not made at all. So one that "takes 3 bytes" has taken them from
-the sender and given them to nobody; `Trace.lost` tells where in the stream they are missing.
+A call that strace lets fail is not made at all. So one that "takes 3 bytes" has taken them from the
+sender, and they reach no one; `Trace.loss` tells where in the stream they are missing.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 import ast
 import re
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
+
+from tests.support.programs import Program, Stage
 
 CALLS = {
     "accept4": 14,
@@ -70,7 +70,7 @@ _SHOWN_BYTES = 64
 _ACCEPTED = re.compile(r"accept4\(.*sin_port=htons\((\d+)\).* = (\d+)$")
 _SENT = re.compile(r"(sendto|sendmsg)\((\d+), (.*) = (\d+)( \(INJECTED\))?$")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_CALL = re.compile(r"^(?:\d+ +)?([a-z0-9_]+)\(")
+_CALL = re.compile(r"([a-z0-9_]+)\(")
 _WAKEUP = re.compile(r"write\(\d+, \"\\\d+\", 1\)|recvfrom\(\d+, .*, 256, ")
 
 
@@ -115,24 +115,17 @@ def all_faults() -> Iterator[Fault]:
                 yield Fault(call, error, occurrence)
 
 
-def attach(pid: int, log: Path, fault: Fault | None) -> subprocess.Popen[bytes]:
-    """An strace that has taken hold of the process, and writes what it does to `log`. It ends with
-    the process. Raises TracingForbiddenError."""
+def attach(stage: Stage, program: Program, fault: Fault | None) -> Trace:
+    """Take hold of `program`, until it ends. Raises TracingForbiddenError."""
     if not shutil.which("strace"):
         raise TracingForbiddenError("strace is not installed (apt-get install strace)")
-    command = ["strace", "-f", "-s", str(_SHOWN_BYTES), "-o", str(log), "-p", str(pid)]
-    command += ["-e", f"trace={','.join(CALLS)}"]
-    if fault:
-        command += ["-e", fault.option]
-    strace = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    assert strace.stderr
-    said = strace.stderr.readline()
-    if b" attached" in said:
-        return strace
-    said += strace.communicate()[0] or b""
-    raise TracingForbiddenError(f"strace may not trace: {said.decode().strip()}")
+    command = ["strace", "-f", "-s", str(_SHOWN_BYTES), "-p", str(program.pid)]
+    command += ["-e", f"trace={','.join(CALLS)}", *(["-e", fault.option] if fault else [])]
+    strace = stage.run(Program, "strace", command)
+    answer = strace.stderr.take_line()
+    if not answer.endswith(" attached"):
+        raise TracingForbiddenError(f"strace may not trace: {answer}")
+    return Trace(strace)
 
 
 class Loss(NamedTuple):
@@ -144,24 +137,23 @@ class Loss(NamedTuple):
 
 
 class Trace:
-    """What an strace has written so far: read on by each `update`."""
+    """What an strace has told so far: read on by each `update`."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, strace: Program) -> None:
+        self.strace = strace
         self.calls: Counter[str] = Counter()
         """call -> how often it was made."""
         self.lines: list[str] = []
         self.injected = ""
         """The line of the fault; empty while it has not come."""
         self.loss: Loss | None = None
-        self._log = log
-        self._read_bytes = 0
         self._ports: dict[int, int] = {}  # descriptor -> port of its peer
         self._sent_bytes: Counter[int] = Counter()  # by port
 
     @property
     def is_of_no_peer(self) -> bool:
-        """Whether the fault hit the pair of sockets by which a signal wakes the server: nobody but
-        the server itself is on either end of it."""
+        """Whether the fault hit the pair of sockets by which a signal wakes the server: the
+        server itself is on either end of it."""
         return bool(_WAKEUP.search(self.injected))
 
     @property
@@ -171,12 +163,9 @@ class Trace:
         return match is not None and int(match[4]) > len(_sent_data(match[3]))
 
     def update(self) -> None:
-        with self._log.open("rb") as log:
-            log.seek(self._read_bytes)
-            complete, end, _ = log.read().rpartition(b"\n")
-        self._read_bytes += len(complete + end)
-        for line in complete.decode("utf-8", "replace").splitlines():
-            self._take(line)
+        """Read what has come, and wait for nothing."""
+        while b"\n" in self.strace.stderr.unread:
+            self._take(self.strace.stderr.take_line())
 
     def _take(self, line: str) -> None:
         self.lines.append(line)
