@@ -18,7 +18,7 @@ HANDFUL = [
     Fault("epoll_ctl", "ENOSPC", 2),
     Fault("write", "ENOSPC", 5),
 ]
-"""A newcomer, what a member says and hears, an answer that is taken in part, the loop, the console."""
+"""At the door, in what a member says and hears, in the loop, on the console."""
 
 FAULTS = [
     *HANDFUL,
