@@ -513,13 +513,18 @@ class Room(Stage):
     are still there, before which nothing unexpected may stand."""
 
     def __init__(
-        self, *flags: str, passcode: str = PASSCODE, port: int = 0, **options: Unpack[Options]
+        self,
+        *flags: str,
+        passcode: str = PASSCODE,
+        port: int = 0,
+        patch: str = "",
+        **options: Unpack[Options],
     ) -> None:
         super().__init__()
         self.members: list[Speaker] = []
         self.passcode = passcode
         start = ["-start", "-port", str(port), "-passcode", passcode]
-        self.server = self.start("server.py", *start, *flags, **options)
+        self.server = self.start("server.py", *start, *flags, patch=patch, **options)
         self.port = port
 
     def open(self) -> None:
