@@ -13,57 +13,41 @@ from __future__ import annotations
 import ast
 import re
 import shutil
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.support.programs import Program, Stage
 
+_SENDING = "EPIPE ECONNRESET ENOBUFS ETIMEDOUT EAGAIN "
+_SENDING += " ".join(f"retval={count}" for count in range(1, 8))
+
 CALLS = {
-    "accept4": 14,
-    "recvfrom": 33,
-    "sendto": 40,
-    "sendmsg": 4,
-    "epoll_wait": 28,
-    "epoll_ctl": 15,
-    "setsockopt": 3,
-    "getsockname": 9,
-    "ioctl": 7,
-    "poll": 24,
-    "shutdown": 7,
-    "close": 12,
-    "write": 26,
+    "accept4": (14, "EMFILE ENFILE ENOBUFS ENOMEM ECONNABORTED EPROTO EPERM EINTR"),
+    "recvfrom": (33, "ECONNRESET ETIMEDOUT EHOSTUNREACH ENOBUFS ENOMEM EINTR EAGAIN"),
+    "sendto": (40, _SENDING),
+    "sendmsg": (4, _SENDING),
+    "epoll_wait": (28, "EINTR"),
+    "epoll_ctl": (15, "ENOSPC ENOMEM ENOENT EBADF"),
+    "setsockopt": (3, "EINVAL ENOPROTOOPT ENOTCONN"),
+    "getsockname": (9, "ENOBUFS"),
+    "ioctl": (7, "ENOMEM"),
+    "poll": (24, "EINTR ENOMEM"),
+    "shutdown": (7, "ENOTCONN"),
+    "close": (12, "EIO EINTR"),
+    "write": (26, "EAGAIN EPIPE ENOSPC EIO"),
 }
-"""The calls of a server that serves, and how often one session makes each, its end included.
-`send` is sendto there, `recv` recvfrom, `accept` accept4, and `select` poll."""
+"""The calls of a server that serves: how often one session makes each, its end included, and how
+it may fail. `send` is sendto there, `recv` recvfrom, `accept` accept4, and `select` poll."""
 
-_SENDING = ["EPIPE", "ECONNRESET", "ENOBUFS", "ETIMEDOUT", "EAGAIN"]
+HARMLESS = ("EAGAIN", "EINTR", "retval")
+"""What is no failure of anything: to be tried again, or a part."""
 
-ERRORS = {
-    "accept4": (
-        ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "EPROTO", "EPERM", "EINTR"]
-    ),
-    "recvfrom": (
-        ["ECONNRESET", "ETIMEDOUT", "EHOSTUNREACH", "ENOBUFS", "ENOMEM", "EINTR", "EAGAIN"]
-    ),
-    "sendto": [*_SENDING, *(f"retval={count}" for count in range(1, 8))],
-    "sendmsg": [*_SENDING, *(f"retval={count}" for count in range(1, 8))],
-    "epoll_wait": ["EINTR"],
-    "epoll_ctl": ["ENOSPC", "ENOMEM", "ENOENT", "EBADF"],
-    "setsockopt": ["EINVAL", "ENOPROTOOPT", "ENOTCONN"],
-    "getsockname": ["ENOBUFS"],
-    "ioctl": ["ENOMEM"],
-    "poll": ["EINTR", "ENOMEM"],
-    "shutdown": ["ENOTCONN"],
-    "close": ["EIO", "EINTR"],
-    "write": ["EAGAIN", "EPIPE", "ENOSPC", "EIO"],
-}
-
-HARMLESS = frozenset({"EAGAIN", "EINTR"})
-"""What is no failure of anything: to be tried again."""
-
-HARMLESS_CALLS = frozenset({"epoll_wait", "setsockopt", "write"})
+HARMLESS_CALLS = ("epoll_wait", "setsockopt", "write")
 """Calls that belong to no connection, or to one that is over."""
+
+TAIL_LINES = 25
+"""Of the trace, and of complaints, that are kept to explain a failure."""
 
 _SHOWN_BYTES = 64
 
@@ -89,28 +73,21 @@ class Fault(NamedTuple):
         return f"{self.call}:{self.error}:{self.occurrence}"
 
     @property
-    def taken_bytes(self) -> int | None:
-        """How many bytes a send says that it took; None for a call that fails."""
-        name, _, value = self.error.partition("=")
-        return int(value) if name == "retval" else None
-
-    @property
     def may_cost(self) -> int:
         """How many connections may be lost."""
-        is_harmless = self.error in HARMLESS or self.taken_bytes is not None
-        return 0 if is_harmless or self.call in HARMLESS_CALLS else 1
+        return int(not self.error.startswith(HARMLESS) and self.call not in HARMLESS_CALLS)
 
     @property
     def option(self) -> str:
         """What strace is told."""
-        error = self.error if self.taken_bytes is not None else f"error={self.error}"
+        error = self.error if "=" in self.error else f"error={self.error}"
         return f"inject={self.call}:{error}:when={self.occurrence}"
 
 
 def all_faults() -> Iterator[Fault]:
     """Every error of every call, at each of its occurrences."""
-    for call, count in CALLS.items():
-        for error in ERRORS[call]:
+    for call, (count, errors) in CALLS.items():
+        for error in errors.split():
             for occurrence in range(1, count + 1):
                 yield Fault(call, error, occurrence)
 
@@ -143,7 +120,7 @@ class Trace:
         self.strace = strace
         self.calls: Counter[str] = Counter()
         """call -> how often it was made."""
-        self.lines: list[str] = []
+        self.lines: deque[str] = deque(maxlen=TAIL_LINES)
         self.injected = ""
         """The line of the fault; empty while it has not come."""
         self.loss: Loss | None = None
@@ -151,16 +128,12 @@ class Trace:
         self._sent_bytes: Counter[int] = Counter()  # by port
 
     @property
-    def is_of_no_peer(self) -> bool:
-        """Whether the fault hit the pair of sockets by which a signal wakes the server: the
-        server itself is on either end of it."""
-        return bool(_WAKEUP.search(self.injected))
-
-    @property
-    def is_impossible(self) -> bool:
-        """Whether it took more bytes than there were: no kernel does."""
-        match = _SENT.search(self.injected)
-        return match is not None and int(match[4]) > len(_sent_data(match[3]))
+    def is_void(self) -> bool:
+        """Whether the fault hit the pair of sockets by which a signal wakes the server, or took
+        more bytes than there were: no peer can notice the one, and no kernel does the other."""
+        sent = _SENT.search(self.injected)
+        is_impossible = sent is not None and int(sent[4]) > len(_sent_data(sent[3]))
+        return is_impossible or bool(_WAKEUP.search(self.injected))
 
     def update(self) -> None:
         """Read what has come, and wait for nothing."""

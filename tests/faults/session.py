@@ -18,10 +18,10 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import dropwhile, takewhile
-from typing import NamedTuple
 
-from tests.faults.injection import Fault, Trace, attach
+from tests.faults.injection import TAIL_LINES, Fault, Trace, attach
 from tests.support.programs import DEADLINE_SECONDS, GOODBYE, PASSCODE, RawClient, Room
 from tests.support.protocol import INCORRECT_PASSCODE
 
@@ -34,8 +34,6 @@ MOST_IDLE_WAITS = 12
 LINGERERS = 3
 """Strangers who are refused and do not hang up. Only those make the server reset a connection."""
 
-TAIL_LINES = 25
-
 _EXPECTED_ON_STDERR = re.compile(
     r"room for \d+ members|refused .*|total (refused|gone) .*|warning: standard output: .*"
 )
@@ -46,32 +44,24 @@ _FOR_SOME = re.compile(
 """Lines that one alone reads, or the console alone, or all but the console."""
 
 
-class Outcome(NamedTuple):
-    """How it went: `verdict` is "passed", "failed" or "not reached". `row` names the call for the
-    table; `details` is all that helps to understand a failure."""
-
-    fault: Fault | None
-    verdict: str
-    row: str
-    complaints: list[str]
-    details: str
-
-
+@dataclass(eq=False)
 class Peer:
     """One who has connected."""
 
-    def __init__(self, port: int, client: RawClient) -> None:
-        self.port = port
-        self.client = client
-        self.name = client.name
-        self.has_joined = False
-        self.said: list[str] = []
-        self.lingers = False
-        """Whether it stays when the server has ended its half."""
-        self.is_leaving = False
-        """Whether its connection is to end, or has done so as it should."""
-        self.is_robbed = False
-        """Whether it was not told what it had to be told before its end."""
+    client: RawClient
+    port: int
+    has_joined: bool = False
+    said: list[str] = field(default_factory=list)
+    lingers: bool = False
+    """Whether it stays when the server has ended its half."""
+    is_leaving: bool = False
+    """Whether its connection is to end, or has done so as it should."""
+    is_robbed: bool = False
+    """Whether it was not told what it had to be told before its end."""
+
+    @property
+    def name(self) -> str:
+        return self.client.name
 
     @property
     def end(self) -> str:
@@ -111,9 +101,26 @@ class Case:
         """All that is to be heard, in order; of those that were lost, less may be."""
 
     @property
-    def stderr(self) -> list[str]:
-        """What the server has complained of."""
+    def verdict(self) -> str:
+        """Once it has run: "passed", "failed" or "not reached"."""
+        if self.fault and (self.trace.is_void or not (self.trace.injected or self.complaints)):
+            return "not reached"
+        return "failed" if self.complaints else "passed"
+
+    @property
+    def details(self) -> str:
+        """All that helps to understand a failure."""
+        complaints = [*self.complaints, f"injected: {self.trace.injected}"]
+        complaints += ["standard error of the server:", *self._complaints[-TAIL_LINES:]]
+        return "\n".join([*complaints, "the end of the trace:", *self.trace.lines])
+
+    @property
+    def _complaints(self) -> list[str]:
         return _lines(self._room.server.stderr.unread)
+
+    @property
+    def _console(self) -> list[str]:
+        return _lines(self._room.server.stdout.unread)
 
     def run(self) -> None:
         """The whole session. Raises TracingForbiddenError."""
@@ -125,7 +132,9 @@ class Case:
             self.complaints += self._wrong_among_lines()
         except AssertionError as complaint:
             self.complaints.append(str(complaint))
-        self.complaints += self._wrong_on_stderr()
+        told = [line for line in self._complaints if not _EXPECTED_ON_STDERR.fullmatch(line)]
+        if told:
+            self.complaints.append(f"on standard error: {told[0]}, and at last {told[-1]}")
         lost = [f"{peer.name} ({peer.end})" for peer in self._peers if peer.is_lost]
         if len(lost) > (self.fault.may_cost if self.fault else 0):
             self.complaints.append(f"connections lost: {', '.join(lost)}")
@@ -152,8 +161,7 @@ class Case:
         self._say(passer_by, "one")
         self._hang_up(passer_by, last_words)
         if passer_by.has_joined:
-            self._wait_until_heard(self._members, [passer_by.farewell])
-            self._news.append(passer_by.farewell)
+            self._wait_until_heard(passer_by, [passer_by.farewell])
 
     def _be_refused(self) -> None:
         is_to_linger = bool(self.fault and self.fault.call == "setsockopt")
@@ -198,8 +206,7 @@ class Case:
         self._wait("the end", lambda: self._has_ended)
         self._room.pump.wait(lambda: bool(self.trace.strace.stderr.end))
         self.trace.update()
-        status = server.process.wait(DEADLINE_SECONDS)
-        if status != 0:
+        if status := server.process.wait(DEADLINE_SECONDS):
             self.complaints.append(f"exit status {status}")
 
     # What peers do.
@@ -210,12 +217,11 @@ class Case:
 
     def _connect(self, name: str) -> Peer:
         sock = socket.create_connection(("127.0.0.1", self._room.port), DEADLINE_SECONDS)
-        peer = Peer(sock.getsockname()[1], self._room.take_over(sock, name))
+        peer = Peer(self._room.take_over(sock, name), sock.getsockname()[1])
         self._peers.append(peer)
         return peer
 
     def _join(self, name: str) -> Peer:
-        others = self._members
         peer = self._connect(name)
         peer.say(f"JOIN {name} {PASSCODE}\n".encode())
         self._wait(f"an answer to {name}", lambda: bool(peer.end or self._heard(peer)))
@@ -223,21 +229,17 @@ class Case:
             self._wait_for_end(peer)
             return peer
         peer.has_joined = True
-        self._wait_until_heard(others, peer.news, peer)
-        self._news += peer.news
+        self._wait_until_heard(peer, peer.news)
         return peer
 
     def _say(self, speaker: Peer, *texts: str, between: str = "") -> None:
         """`speaker` says all of it in one burst, and everyone else hears the texts. What is said
         `between` the first and the others is for one alone."""
-        if speaker.end:
-            return
-        others = [member for member in self._members if member is not speaker]
-        speaker.said += texts
-        speaker.say("".join(f"{line}\n" for line in (*texts[:1], between, *texts[1:])).encode())
-        lines = [f"{speaker.name}: {text}" for text in texts]
-        self._wait_until_heard(others, lines, speaker)
-        self._news += lines
+        if not speaker.end:
+            lines = [*texts[:1], between, *texts[1:]]
+            speaker.said += texts
+            speaker.say("".join(f"{line}\n" for line in lines).encode())
+            self._wait_until_heard(speaker, [f"{speaker.name}: {text}" for text in texts])
 
     def _hang_up(self, peer: Peer, last_words: bytes) -> None:
         if not peer.end:
@@ -268,22 +270,21 @@ class Case:
     def _wait_for_end(self, peer: Peer) -> None:
         self._wait(f"the end of {peer.name}", lambda: bool(peer.end))
 
-    def _wait_until_heard(
-        self, listeners: list[Peer], lines: list[str], speaker: Peer | None = None
-    ) -> None:
-        """Until each of `listeners` has heard all of `lines`, or is gone, or `speaker` is. Where
-        there is no listener the console is one."""
-
-        def has_heard(listener: Peer) -> bool:
-            return bool(listener.end) or set(lines) <= set(self._heard(listener))
+    def _wait_until_heard(self, speaker: Peer, lines: list[str]) -> None:
+        """Until all others have heard these lines of `speaker`, or it is lost. Where there are no
+        others the console has shown them."""
+        listeners = [member for member in self._members if member is not speaker]
 
         def is_heard() -> bool:
+            heard = [self._heard(listener) for listener in listeners if not listener.end]
             if not listeners and self._owes_console:
-                return set(lines) <= set(_lines(self._room.server.stdout.unread))
-            return all(map(has_heard, listeners))
+                heard = [self._console]
+            is_over = bool(speaker.end) and not speaker.is_leaving
+            return is_over or all(set(lines) <= set(of_one) for of_one in heard)
 
         names = " and ".join(listener.name for listener in listeners)
-        self._wait(f"{lines} to {names}", lambda: bool(speaker and speaker.end) or is_heard())
+        self._wait(f"{lines} to {names}", is_heard)
+        self._news += lines
 
     def _heard(self, peer: Peer) -> list[str]:
         """The whole lines that it has read, with the bytes in place that strace took away."""
@@ -295,30 +296,19 @@ class Case:
 
     # Judging.
 
-    def _wrong_on_stderr(self) -> Iterator[str]:
-        unexpected = [line for line in self.stderr if not _EXPECTED_ON_STDERR.fullmatch(line)]
-        if any(line.startswith("Traceback") for line in unexpected):
-            yield f"a traceback on standard error, the last of it: {unexpected[-1]}"
-        elif unexpected:
-            yield f"on standard error: {unexpected[0]}"
-
     def _wrong_among_lines(self) -> Iterator[str]:
         """The console shows all in the order of the session. Each member hears what was shown
         from its joining to its end, which may have come too soon, but for its own lines."""
+        shown = _public(self._console) if self._owes_console else self._news
         lost = [peer for peer in self._peers if peer.is_lost]
         uncertain = {line for peer in lost for line in (*peer.news, peer.farewell)}
-        shown = self._news
-        if self._owes_console:
-            shown = _public(_lines(self._room.server.stdout.unread))
-            certain, due = (
-                [x for x in lines if x not in uncertain] for lines in (shown, self._news)
-            )
-            if certain != due:
-                yield f"the console has shown {certain}, and not {due}"
+        certain = [line for line in shown if line not in uncertain]
+        if certain != [line for line in self._news if line not in uncertain]:
+            yield f"the console has shown {certain}, and said was {self._news}"
         for peer in lost:
             told = [line for line in shown if line in (*peer.news, peer.farewell)]
-            is_left = told[-1:] == [peer.farewell] or peer.is_leaving
-            if told and not (is_left and told[:-1] == peer.news[: len(told) - 1]):
+            begun = peer.news[: len(told) - 1]
+            if told not in ([], [*begun, peer.farewell], peer.news if peer.is_leaving else []):
                 yield f"of {peer.name} was shown {told}"
         for peer in self._peers:
             if peer.has_joined:
@@ -336,7 +326,7 @@ class Case:
     def _owes_console(self) -> bool:
         """Whether all has to be shown there: but for what it says that it has not shown, and all
         that follows an error which is not that the disk is full."""
-        warnings = [line for line in self.stderr if "standard output" in line]
+        warnings = [line for line in self._complaints if "standard output" in line]
         is_full = bool(self.fault and self.fault.error == "ENOSPC")
         return not warnings or (is_full and not any("not shown" in line for line in warnings))
 
@@ -350,7 +340,7 @@ def _public(lines: list[str]) -> list[str]:
     return [line for line in lines if line and not _FOR_SOME.fullmatch(line)]
 
 
-def run_case(fault: Fault | None) -> Outcome:
+def run_case(fault: Fault | None) -> Case:
     """Raises TracingForbiddenError."""
     with contextlib.closing(Room("-verbose")) as room:
         room.open()
@@ -361,23 +351,4 @@ def run_case(fault: Fault | None) -> Outcome:
         scout.close()
         case = Case(fault, room, attach(room, room.server, fault))
         case.run()
-    return _outcome(case)
-
-
-def _outcome(case: Case) -> Outcome:
-    fault, trace = case.fault, case.trace
-    row = fault.call if fault else "none"
-    if match := re.search(r"write\((\d+), ", trace.injected):
-        row += f" to {match[1]}"
-    is_void = trace.is_of_no_peer or trace.is_impossible
-    if fault and (is_void or not (trace.injected or case.complaints)):
-        return Outcome(fault, "not reached", row, [], trace.injected)
-    details = [
-        f"injected: {trace.injected}",
-        "standard error of the server:",
-        *case.stderr[-TAIL_LINES:],
-        "the end of the trace:",
-        *trace.lines[-TAIL_LINES:],
-    ]
-    verdict = "failed" if case.complaints else "passed"
-    return Outcome(fault, verdict, row, case.complaints, "\n".join(details))
+    return case
