@@ -18,7 +18,6 @@ import statistics
 import struct
 import sys
 import tempfile
-import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -164,9 +163,8 @@ class Soak:
         await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.lost_lines() and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)
+        for _ in range(10 * PATIENCE_SECONDS):
+            await asyncio.sleep(0.1 if self.lost_lines() else 0)
         await asyncio.sleep(25)  # strangers are held for 20 seconds at most, and linger for two
         ticks = -cpu_ticks(self.pid)
         await asyncio.sleep(QUIET_SECONDS)
