@@ -220,7 +220,7 @@ class Soak:
         reader, writer = await asyncio.open_connection(sock=sock)
         if name:
             writer.write(f"JOIN {name} {PASSCODE}\n".encode())
-            await asyncio.wait_for(reader.readuntil(b"OK\n"), PATIENCE_SECONDS)
+            await reader.readuntil(b"OK\n")
         return reader, writer
 
 

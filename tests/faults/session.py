@@ -110,12 +110,12 @@ class Case:
     @property
     def details(self) -> str:
         """All that helps to understand a failure."""
-        complaints = [*self.complaints, f"injected: {self.trace.injected}"]
-        complaints += ["standard error of the server:", *self._complaints[-TAIL_LINES:]]
-        return "\n".join([*complaints, "the end of the trace:", *self.trace.lines])
+        told = [*self.complaints, f"injected: {self.trace.injected}"]
+        told += ["standard error of the server:", *self._stderr[-TAIL_LINES:]]
+        return "\n".join([*told, "the end of the trace:", *self.trace.lines])
 
     @property
-    def _complaints(self) -> list[str]:
+    def _stderr(self) -> list[str]:
         return _lines(self._room.server.stderr.unread)
 
     @property
@@ -132,7 +132,7 @@ class Case:
             self.complaints += self._wrong_among_lines()
         except AssertionError as complaint:
             self.complaints.append(str(complaint))
-        told = [line for line in self._complaints if not _EXPECTED_ON_STDERR.fullmatch(line)]
+        told = [line for line in self._stderr if not _EXPECTED_ON_STDERR.fullmatch(line)]
         if told:
             self.complaints.append(f"on standard error: {told[0]}, and at last {told[-1]}")
         lost = [f"{peer.name} ({peer.end})" for peer in self._peers if peer.is_lost]
@@ -166,8 +166,7 @@ class Case:
     def _be_refused(self) -> None:
         is_to_linger = bool(self.fault and self.fault.call == "setsockopt")
         for _ in range(LINGERERS if is_to_linger else 1):
-            mallory = self._connect("Mallory")
-            mallory.lingers = is_to_linger
+            mallory = self._connect("Mallory", lingers=is_to_linger)
             mallory.is_leaving = True
             mallory.say(b"JOIN Mallory wrong\n")
             self._wait_for_end(mallory)
@@ -215,9 +214,9 @@ class Case:
     def _members(self) -> list[Peer]:
         return [peer for peer in self._peers if peer.has_joined and not peer.end]
 
-    def _connect(self, name: str) -> Peer:
+    def _connect(self, name: str, *, lingers: bool = False) -> Peer:
         sock = socket.create_connection(("127.0.0.1", self._room.port), DEADLINE_SECONDS)
-        peer = Peer(self._room.take_over(sock, name), sock.getsockname()[1])
+        peer = Peer(self._room.take_over(sock, name), sock.getsockname()[1], lingers=lingers)
         self._peers.append(peer)
         return peer
 
@@ -282,8 +281,7 @@ class Case:
             is_over = bool(speaker.end) and not speaker.is_leaving
             return is_over or all(set(lines) <= set(of_one) for of_one in heard)
 
-        names = " and ".join(listener.name for listener in listeners)
-        self._wait(f"{lines} to {names}", is_heard)
+        self._wait(f"{lines} to all others", is_heard)
         self._news += lines
 
     def _heard(self, peer: Peer) -> list[str]:
@@ -326,7 +324,7 @@ class Case:
     def _owes_console(self) -> bool:
         """Whether all has to be shown there: but for what it says that it has not shown, and all
         that follows an error which is not that the disk is full."""
-        warnings = [line for line in self._complaints if "standard output" in line]
+        warnings = [line for line in self._stderr if "standard output" in line]
         is_full = bool(self.fault and self.fault.error == "ENOSPC")
         return not warnings or (is_full and not any("not shown" in line for line in warnings))
 
