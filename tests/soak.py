@@ -45,7 +45,7 @@ SAMPLE_SECONDS = 2
 QUIET_SECONDS = 10
 PATIENCE_SECONDS = 30
 
-ENDINGS = (OSError, EOFError, asyncio.TimeoutError)
+ENDINGS = (OSError, EOFError)
 """What may become of a stranger, or of one who has a name that was taken."""
 
 _RST = struct.pack("ii", 1, 0)
@@ -152,6 +152,8 @@ class Soak:
         """Everything at once for so long; then let the members who stay hear all of it, and leave.
         Gives the server's CPU ticks in QUIET_SECONDS before they leave."""
         self.members = [Member(*await self._connect(f"s{number}")) for number in range(STAYING)]
+        for member in self.members:
+            await member.reader.readuntil(b"OK\n")
         listening = [asyncio.create_task(member.listen()) for member in self.members]
         actors: list[Act] = [self._talk, self._burst, self._sample]
         actors += [partial(self._visit, passer_by)] * PASSING
@@ -211,7 +213,7 @@ class Soak:
         await asyncio.sleep(self.chance.random() / 2)
 
     async def _connect(self, name: str) -> tuple[StreamReader, StreamWriter]:
-        """Join as `name`; a stranger has none, and comes from an address that others have no
+        """Ask to join as `name`; a stranger has none, and comes from an address that others have no
         quarrel with, mostly. Those who do not stay to read take little."""
         source = "127.0.0.1" if name else f"127.0.0.{self.chance.randrange(2, 200)}"
         sock = socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS, (source, 0))
@@ -220,7 +222,6 @@ class Soak:
         reader, writer = await asyncio.open_connection(sock=sock)
         if name:
             writer.write(f"JOIN {name} {PASSCODE}\n".encode())
-            await reader.readuntil(b"OK\n")
         return reader, writer
 
 

@@ -114,6 +114,10 @@ class Output:
         pump.outputs.append(self)
         self.resume()
 
+    def fileno(self) -> int:
+        """The descriptor, for one that reads it instead, after `pause`."""
+        return self._descriptor
+
     def pause(self) -> None:
         """Leave all that comes from here on where it is, until `resume`."""
         self._pump.forget(self._descriptor)
@@ -254,6 +258,11 @@ class Program(Speaker):
     def feed(self, data: bytes) -> None:
         """Exactly these bytes. On a terminal, control characters do what they do there."""
         self._pump.write(self._stdin, data)
+
+    def take_stdin(self) -> int:
+        """The descriptor of its input, non-blocking. It is the caller's from here on."""
+        descriptor, self._stdin = self._stdin, -1
+        return descriptor
 
     def end_input(self) -> None:
         """Ctrl-D, or the pipe is closed."""
