@@ -11,7 +11,6 @@ import os
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -56,9 +55,8 @@ def talkers(system: System, size: Size) -> Figures:
 
 def read_console(system: System, size: Size) -> Figures:
     """(a) once more, with the server's standard output a pipe that is read."""
-    process = Process(system, stdout=subprocess.PIPE)
-    threading.Thread(target=process.read_stdout, daemon=True).start()
-    with process:
+    with Process(system, redirect="2> /dev/null") as process:
+        process.read_console()
         return _measure_blast(process, system, size, 101, 1)
 
 

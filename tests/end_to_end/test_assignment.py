@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.end_to_end.processes import Room, free_port
+from tests.support.programs import Room, free_port
 
 TIME = r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d\d "
 TIME += r"\d\d:\d\d:\d\d \d{4}"

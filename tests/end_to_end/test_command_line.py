@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from cli.limits import format_limits
-from tests.end_to_end.processes import DEADLINE_SECONDS, ROOT, Room, Stage, free_port
 from tests.support.faults import fault
+from tests.support.programs import DEADLINE_SECONDS, ROOT, Room, Stage, free_port
 
 SERVER_FLAGS = ["-start", "-port", "0", "-passcode", "abc12"]
 CLIENT_FLAGS = ["-join", "-host", "127.0.0.1", "-port", "1", "-username", "Alice"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import CLOSED, GOODBYE, PASSCODE, Room, Stage
 from tests.support.faults import fault
+from tests.support.programs import CLOSED, GOODBYE, PASSCODE, Room, Stage
 
 in_both_modes = pytest.mark.parametrize("on_terminal", [False, True], ids=["pipes", "terminals"])
 

@@ -19,7 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import (
+from tests.end_to_end.test_hostile_server import FakeServer
+from tests.support.faults import fault
+from tests.support.programs import (
     CLOSED,
     DEADLINE_SECONDS,
     Program,
@@ -28,8 +30,6 @@ from tests.end_to_end.processes import (
     Speaker,
     Stage,
 )
-from tests.end_to_end.test_hostile_server import FakeServer
-from tests.support.faults import fault
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="the kernel does not tell what memory is used"

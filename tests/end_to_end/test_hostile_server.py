@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import (
+from tests.support.faults import fault
+from tests.support.programs import (
     CLOSED,
     DEADLINE_SECONDS,
     Program,
@@ -17,7 +18,6 @@ from tests.end_to_end.processes import (
     Stage,
     free_port,
 )
-from tests.support.faults import fault
 
 BAD = "\N{REPLACEMENT CHARACTER}"
 NO_ROOM = "is no chat room: the answer to JOIN was neither OK nor ERROR"
@@ -202,7 +202,7 @@ def test_loss_while_leaving_is_an_error_unless_all_was_sent(events: str, status:
     """All of it happens while the client is stopped, so that it finds all of it in one turn."""
     with FakeServer() as fake:
         fake.lets_in()
-        fake.client.stop()
+        fake.client.suspend()
         for event in events.split():
             match event:
                 case "ends":

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import DEADLINE_SECONDS, Program, Room
 from tests.support.faults import fault
+from tests.support.programs import DEADLINE_SECONDS, Program, Room
 
 PROC = Path("/proc")
 

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from tests.end_to_end.processes import Room
 from tests.support.faults import fault
+from tests.support.programs import Room
 
 VALID = ["A", "12345678", "a_b-c.d", "...", "_", "Exit"]
 

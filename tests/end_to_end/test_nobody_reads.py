@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.processes import DEADLINE_SECONDS, Room, free_port
+from tests.support.programs import DEADLINE_SECONDS, Room, free_port
 from tools.session import ROOT
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.end_to_end.processes import PASSCODE, Room, numbered
 from tests.support.faults import fault
+from tests.support.programs import PASSCODE, Room, numbered
 
 COUNT = 10_000
 

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from tests.end_to_end.processes import PASSCODE, Netcat, RawClient, Room
 from tests.support.faults import fault
+from tests.support.programs import PASSCODE, Netcat, RawClient, Room
 
 EXPECTED = "ERROR Expected: JOIN <username> <passcode>"
 CLIENTS = ["socket"] + (["nc"] if shutil.which("nc") else [])

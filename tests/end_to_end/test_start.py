@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import PASSCODE, ROOT, Stage
+from tests.support.programs import PASSCODE, ROOT, Stage
 
 PROGRAMS = ["server.py", "client.py"]
 

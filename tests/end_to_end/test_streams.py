@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import (
+from tests.support.faults import fault
+from tests.support.programs import (
     CLOSED,
     DEADLINE_SECONDS,
     GOODBYE,
@@ -20,7 +21,6 @@ from tests.end_to_end.processes import (
     free_port,
     numbered,
 )
-from tests.support.faults import fault
 
 
 def say_much(speaker: Speaker, count: int) -> list[str]:

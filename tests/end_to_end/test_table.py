@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.end_to_end.processes import Program, Room
+from tests.support.programs import Program, Room
 
 Mode = tuple[bool, bool]
 """Whether the server is on a terminal, and whether the members are."""

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from tests.end_to_end.processes import Room, numbered
 from tests.support.faults import fault
+from tests.support.programs import Room, numbered
 
 LIMIT = 4096
 TOO_LONG = "Message too long (limit 4096 bytes); not sent"

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import PASSCODE, ROOT, Room
 from tests.fuzz.wire import fuzzer
 from tests.fuzz.wire.fuzzer import Fuzzer, Schedule, Target
 from tests.fuzz.wire.sessions import Attackers, session_of, sessions_in
@@ -30,6 +29,7 @@ from tests.fuzz.wire.steps import (
     parse_steps,
 )
 from tests.fuzz.wire.witness import FindingError
+from tests.support.programs import PASSCODE, ROOT, Room
 from tests.support.protocol import (
     DOCUMENTED_LIMITS,
     INCORRECT_PASSCODE,
