@@ -80,7 +80,7 @@ def paced_to(members: int) -> Callable[[System, Size], Figures]:
 
 
 def idle(system: System, size: Size) -> Figures:
-    """(f): nobody talks."""
+    """(f): no one talks."""
     with Process(system) as process:
         empty_bytes = process.resident_bytes()
         crowd = Crowd(system, process.port, size.idle_members)
@@ -159,7 +159,7 @@ class Work(NamedTuple):
     """One row of what is measured.
 
     `members`: where it stands in the plot. `ours_only`: the others have nothing to compare.
-    `is_quiet`: nobody uses the CPU while it is measured, so that all systems may do it at once.
+    `is_quiet`: the CPU is idle while it is measured, so that all systems may do it at once.
     """
 
     letter: str
