@@ -10,7 +10,6 @@ import pytest
 from codec.dispatcher import Dispatcher
 from codec.errors import ProtocolError
 from codec.events import Event, Kind
-from codec.framing import MAX_LINE_BYTES
 from codec.handshake import Join
 from codec.roster import Roster
 from tests.support import protocol
@@ -43,7 +42,7 @@ class ScreenRoom:
     Wednesday, and `seconds_later` after that.
     """
 
-    def __init__(self, *usernames: str, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+    def __init__(self, *usernames: str, max_line_bytes: int | None = None) -> None:
         self.seconds_later = 0
         self.roster = Roster()
         self.dispatcher = Dispatcher(PASSCODE, self._local_time, self.roster, max_line_bytes)

@@ -230,8 +230,8 @@ def test_time_is_in_english_with_two_digits_each(time_parts: Sequence[int], text
 
 
 def test_every_day_and_month_has_its_english_name() -> None:
-    days = [format_time((2025, 1, 1, 0, 0, 0, weekday))[:3] for weekday in range(7)]
-    months = [format_time((2025, month, 1, 0, 0, 0, 0))[4:7] for month in range(1, 13)]
+    days = [format_time((2025, 1, 1, 0, 0, 0, weekday)).split()[0] for weekday in range(7)]
+    months = [format_time((2025, month, 1, 0, 0, 0, 0)).split()[1] for month in range(1, 13)]
     assert " ".join(days) == "Mon Tue Wed Thu Fri Sat Sun"
     assert " ".join(months) == "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"
 
