@@ -45,6 +45,8 @@ DEADLINE_SECONDS = 20.0
 
 READ_BYTES = 64 * 1024
 
+HAS_PROC = Path("/proc/self/status").exists()
+
 PASSCODE = "abc12"
 GOODBYE = "Server is shutting down"
 CLOSED = "error: connection closed by the server"
@@ -279,15 +281,32 @@ class Program(Speaker):
     def pid(self) -> int:
         return self.process.pid
 
+    def status(self, field: str) -> str:
+        """A line of proc(5), status, where HAS_PROC."""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return dict(line.split(":\t", maxsplit=1) for line in text.splitlines())[field]
+
+    def counts_not_shown(self) -> int:
+        """It complains next that it has not shown so many lines on standard output."""
+        line = self.stderr.take_line()
+        match = re.fullmatch(r"warning: standard output: (\d+) lines not shown", line)
+        assert match, line
+        return int(match[1])
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
+
+    def rest(self) -> None:
+        """Until it has nothing to do, where the kernel tells."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while HAS_PROC and not self.status("State").startswith("S"):
+            assert time.monotonic() < deadline, f"{self.name} never sleeps"
+            os.sched_yield()
 
     def suspend(self) -> None:
         """SIGSTOP, once it has nothing to do; and it has stopped. What it is ready for afterwards
         it finds in the order in which it came (epoll(7))."""
-        stat = Path(f"/proc/{self.pid}/stat")
-        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
-            os.sched_yield()
+        self.rest()
         self.signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
@@ -355,11 +374,10 @@ class RawClient(Speaker):
         self._pump = pump
 
     def feed(self, data: bytes) -> None:
-        self._pump.write(self._socket.fileno(), data)
+        self._pump.write(self.fileno(), data)
 
-    def end_input(self) -> None:
-        """FIN: we shall say no more, and go on listening."""
-        self._socket.shutdown(socket.SHUT_WR)
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def reset(self) -> None:
         """RST: gone, without a goodbye."""
@@ -371,7 +389,7 @@ class RawClient(Speaker):
         self.close()
 
     def close(self) -> None:
-        if self._socket.fileno() >= 0:
+        if self.fileno() >= 0:
             self.stdout.close()
             self._socket.close()
 
@@ -561,10 +579,15 @@ class Room(Stage):
 
     def join_raw(self, username: str) -> RawClient:
         """A member joins with nothing but a socket, and everyone sees it."""
+        raw_client = self.enter(username)
+        self.welcomes(raw_client)
+        return raw_client
+
+    def enter(self, username: str) -> RawClient:
+        """A member joins with nothing but a socket. Who sees it is for the caller to look at."""
         raw_client = self.connect(username)
         raw_client.types(f"JOIN {username} {self.passcode}")
         raw_client.shows("OK")
-        self.welcomes(raw_client)
         return raw_client
 
     def connect(self, name: str = "a socket") -> RawClient:
@@ -607,6 +630,39 @@ class Room(Stage):
         program.shows(f"Connected to 127.0.0.1 on port {self.port}")
         self.welcomes(program)
         return program
+
+
+class FakeServer(Stage):
+    """Accepts one client, and is what the test makes of it."""
+
+    def __init__(self, **options: Unpack[Options]) -> None:
+        """With these options for the client."""
+        super().__init__()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._options = options
+        self.port: int = self._listener.getsockname()[1]
+        self.client: Program
+        self.peer: RawClient
+
+    def open(self) -> None:
+        """The client has connected, and has said no more than that it wants to join."""
+        self.client = self.start_client(self.port, **self._options)
+        self._listener.settimeout(DEADLINE_SECONDS)
+        sock, _ = self._listener.accept()
+        self.peer = self.take_over(sock, "the server's end")
+        self.peer.shows(f"JOIN Alice {PASSCODE}")
+
+    def close(self) -> None:
+        self._listener.close()
+        super().close()
+
+    def lets_in(self) -> None:
+        self.peer.types("OK")
+        self.client.shows(f"Connected to 127.0.0.1 on port {self.port}")
+
+    def goes_away(self) -> None:
+        self.peer.close()
+        self.client.exits(1, CLOSED)
 
 
 def free_port() -> int:
