@@ -204,16 +204,13 @@ def test_after_write_eof_peer_gets_all_and_is_heard(loop: Loop, connect: Connect
     recorder, peer = connect()
     recorder.connection.write(PATTERN)
     recorder.connection.write_eof()
-    recorder.connection.write_eof()
     assert loop.receive_to_end(peer) == PATTERN
     recorder.connection.write(b"too late")
-    loop.turn(2)
+    recorder.connection.write_eof()
     peer.send(b"I have it")
-    loop.turn_until(lambda: recorder.received == b"I have it")
+    hear_end(loop, recorder, peer)
+    assert recorder.received == b"I have it"
     assert recorder.connection.outbound.owed_bytes == 0
-    peer.close()
-    loop.turn_until(lambda: "eof" in recorder.calls)
-    assert recorder.lost == []
     recorder.connection.close()
     assert has_lost(loop, recorder)
 
@@ -290,17 +287,6 @@ def test_closing_peer_may_say_so_many_bytes_more(loop: Loop, connect: Connect) -
     assert recorder.received == b""
 
 
-def test_peer_that_ends_first_still_gets_all(loop: Loop, connect: Connect) -> None:
-    recorder, peer = connect()
-    owe_much(loop, recorder)
-    recorder.connection.close()
-    peer.shutdown(socket.SHUT_WR)
-    loop.turn(5)
-    assert recorder.lost == []
-    assert loop.receive_to_end(peer) == PATTERN
-    assert has_lost(loop, recorder)
-
-
 # Aborting.
 
 
@@ -319,15 +305,6 @@ def test_abort_is_told_a_step_later_once_with_reason(loop: Loop, connect: Connec
     assert has_lost(loop, recorder, reason)
     with pytest.raises(ConnectionResetError):
         loop.receive_to_end(peer)
-
-
-def test_abort_when_flushed_is_told_once(loop: Loop, connect: Connect) -> None:
-    recorder, peer = connect(flushed=lambda it: it.connection.abort())
-    hear_end(loop, recorder, peer)
-    recorder.connection.write(b"last words")
-    recorder.connection.write_eof()
-    loop.turn(3)
-    assert recorder.calls == ["made", "eof", "flushed", "lost"]
 
 
 @EACH_SELECTOR
@@ -406,17 +383,6 @@ def test_reset_is_told_once_in_every_state(loop: Loop, connect: Connect, deeds: 
     assert "eof" not in recorder.calls
     assert recorder.connection.is_closing
     assert recorder.connection.outbound.owed_bytes == 0
-
-
-def test_loss_while_paused_is_told_on_resuming(loop: Loop, connect: Connect) -> None:
-    recorder, peer = connect()
-    recorder.connection.pause_reading()
-    reset(peer)
-    loop.turn_until(loop.is_idle)
-    assert recorder.calls == ["made"]
-    recorder.connection.resume_reading()
-    loop.turn_until(lambda: recorder.lost)
-    assert recorder.calls == ["made", "lost"]
 
 
 def test_paused_connection_can_be_asked_for_loss(loop: Loop, connect: Connect) -> None:

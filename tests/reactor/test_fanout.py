@@ -154,18 +154,6 @@ def test_all_hear_what_is_theirs_when_turn_ends(crowd: Crowd) -> None:
     assert crowd.is_at_rest()
 
 
-def test_member_may_subscribe_again(crowd: Crowd) -> None:
-    ann = crowd.join()
-    crowd.say(b"1")
-    crowd.fanout.unsubscribe(ann.cursor)
-    crowd.say(b"2")
-    crowd.loop.turn(2)
-    ann.cursor = crowd.fanout.subscribe(ann.connection)
-    crowd.say(b"3")
-    assert crowd.receives(ann, b"13")
-    assert crowd.is_at_rest()
-
-
 @fault(27)
 def test_pages_are_dropped_as_slowest_member_reads(crowd: Crowd) -> None:
     deaf = crowd.join()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -21,7 +20,7 @@ from reactor.flow import (
     STALL_SECONDS,
     Lag,
 )
-from tests.reactor.conftest import PATTERN, MakePair, new_loop, tcp_pair, unix_pair
+from tests.reactor.conftest import PATTERN, Loop, tcp_pair, unix_pair
 from tests.reactor.crowd import Crowd, Member
 from tests.support.faults import fault
 from tests.support.size import examples
@@ -142,14 +141,6 @@ def test_reader_is_judged_by_what_it_takes_and_when(
         assert ("cut" if is_cut else "held" if lag.holds_room else "free") == verdict, now
 
 
-def test_reason_tells_the_numbers() -> None:
-    lag = Lag(0)
-    assert lag.judge(77, STALL_SECONDS + 2) == "77 bytes unsent, none taken for 12.0 s"
-    lag = Lag(0)
-    lag.judge(BEHIND, 4)
-    assert lag.judge(BEHIND + 5, 5.25) == "1048582 bytes unsent, behind for 1.2 s"
-
-
 def test_reader_is_looked_at_when_verdict_may_change() -> None:
     lag = Lag(0)
     lag.judge(1, 0)
@@ -189,19 +180,12 @@ def test_one_look_at_each_deadline_is_enough(
 # A room of readers on real sockets, and a clock that the test moves.
 
 
-@contextmanager
-def crowd_on(make_pair: MakePair) -> Iterator[Crowd]:
-    with new_loop() as loop:
-        crowd = Crowd(loop, make_pair)
-        yield crowd
-        crowd.close()
-
-
 @pytest.fixture
-def crowd() -> Iterator[Crowd]:
+def crowd(loop: Loop, request: pytest.FixtureRequest) -> Iterator[Crowd]:
     # Not on TCP: there the kernel may find room for some more bytes at any later time.
-    with crowd_on(unix_pair) as crowd:
-        yield crowd
+    crowd = Crowd(loop, getattr(request, "param", unix_pair))
+    yield crowd
+    crowd.close()
 
 
 def owe(crowd: Crowd, member: Member, owed_bytes: int) -> None:
@@ -358,13 +342,13 @@ def test_member_that_takes_nothing_is_cut_though_not_behind(crowd: Crowd) -> Non
 
 
 @fault(29, 41)
-def test_cut_is_a_reset() -> None:
-    with crowd_on(tcp_pair) as crowd:
-        deaf = crowd.join()
-        crowd.leave_owing(deaf)
-        crowd.loop.pass_seconds(2 * STALL_SECONDS)
-        with pytest.raises(ConnectionResetError):
-            crowd.loop.receive_to_end(deaf.peer)
+@pytest.mark.parametrize("crowd", [tcp_pair], indirect=True, ids=["tcp"])
+def test_cut_is_a_reset(crowd: Crowd) -> None:
+    deaf = crowd.join()
+    crowd.leave_owing(deaf)
+    crowd.loop.pass_seconds(2 * STALL_SECONDS)
+    with pytest.raises(ConnectionResetError):
+        crowd.loop.receive_to_end(deaf.peer)
 
 
 def test_deadline_lasts_only_while_a_member_owes(crowd: Crowd) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reactor import READ, WRITE, Connection
+from reactor import WRITE, Connection
 from tests.reactor.conftest import Loop, MakePair, Recorder, unix_pair
 from tests.reactor.crowd import Crowd, Member
 from tests.reactor.framed import END, Framed, frame, unframed
@@ -26,30 +26,13 @@ def test_partial_send_at_every_byte_loses_none(loop: Loop) -> None:
         assert recorder.calls == ["made"] + ["flushed"] * is_flushed, first
         is_waiting = bool(loop.interest_in(connection.descriptor) & WRITE)
         assert is_waiting == (first < WIRE_BYTES), first
-        transport.budget = ALL
-        assert unframed(loop.receive_to_end(peer)) == (PAYLOAD, True), first
-        assert recorder.calls == ["made", "flushed"], first
-        assert loop.interest_in(connection.descriptor) == READ, first
-        connection.abort()
-        peer.close()
-
-
-def test_close_sends_end_of_stream_before_it_dies(loop: Loop) -> None:
-    for first in range(WIRE_BYTES + 1):
-        near, peer = unix_pair()
-        transport, recorder = Framed(near, FRAME_BYTES), Recorder()
-        connection = Connection(loop.reactor, transport, recorder)
         peer.send(END)
-        loop.turn()
-        transport.budget = first
-        connection.write(PAYLOAD)
         connection.close()
         loop.turn(2)
+        assert bool(recorder.lost) == (first == WIRE_BYTES), "it dies before all is sent"
         transport.budget = ALL
         assert unframed(loop.receive_to_end(peer)) == (PAYLOAD, True), first
-        loop.turn()
-        assert recorder.calls[-1] == "lost"
-        assert recorder.lost == [None]
+        loop.turn_until(lambda recorder=recorder: recorder.lost)  # type: ignore[misc]
         peer.close()
 
 
