@@ -44,22 +44,29 @@ from tests.support.size import examples
     ),
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=8),
 )
-def test_log_agrees_with_plain_bytes(
+def test_log_agrees_with_plain_bytes_and_sizes_of_pages(
     steps: list[tuple[str, int]], ranges: list[tuple[float, float]]
 ) -> None:
-    log, everything, sealed_end, dropped_end = Log(), b"", 0, 0
+    log, everything, sizes, sealed_end, dropped_end = Log(), b"", [0], 0, 0
     for verb, number in steps:
         if verb == "append":
             log.append(PATTERN[len(everything) : len(everything) + number])
             everything = PATTERN[: len(everything) + number]
         elif verb == "seal":
             assert log.seal() == everything[sealed_end:]
+            # A small page is joined with the next.
+            if not sizes or sizes[-1] >= SMALL_PAGE_BYTES:
+                sizes.append(0)
+            sizes[-1] += len(everything) - sealed_end
             sealed_end = len(everything)
         else:
             log.drop_before(min(number, sealed_end))
             dropped_end = max(dropped_end, min(number, sealed_end))
+            while sizes and sealed_end - sum(sizes[1:]) <= dropped_end:
+                del sizes[0]
         assert (log.end, log.sealed_end) == (len(everything), sealed_end)
-        assert sealed_end - log.kept_bytes <= dropped_end
+        kept_pages = log.between(sealed_end - log.kept_bytes, sealed_end)
+        assert [len(page) for page in kept_pages] == [size for size in sizes if size]
         for first, second in ranges:
             start, end = sorted(
                 dropped_end + int(share * (sealed_end - dropped_end)) for share in (first, second)
@@ -84,44 +91,6 @@ def test_page_is_sealed_once_and_its_pieces_are_not_copied() -> None:
     assert first.obj is page
     assert first == page[4:]
     assert second == b"ne"
-
-
-@pytest.mark.parametrize(
-    ("sizes", "pages"),
-    [
-        ([1] * 1000, 1),
-        ([SMALL_PAGE_BYTES - 1, 1, 1], 2),
-        ([SMALL_PAGE_BYTES, 1, 1], 2),
-        ([SMALL_PAGE_BYTES - 1, SMALL_PAGE_BYTES, SMALL_PAGE_BYTES], 2),
-        ([1, SMALL_PAGE_BYTES, 1, 1, SMALL_PAGE_BYTES, 1], 3),
-    ],
-)
-def test_small_page_is_joined_with_next(sizes: list[int], pages: int) -> None:
-    log = Log()
-    for size in sizes:
-        log.append(PATTERN[log.end : log.end + size])
-        log.seal()
-    kept = log.between(0, log.end)
-    assert b"".join(kept) == PATTERN[: sum(sizes)]
-    assert len(kept) == pages
-
-
-@pytest.mark.parametrize(
-    ("position", "kept_pages"),
-    [
-        *[(0, 3), (1, 3), (SMALL_PAGE_BYTES - 1, 3), (SMALL_PAGE_BYTES, 2)],
-        *[(2 * SMALL_PAGE_BYTES + 1, 1), (3 * SMALL_PAGE_BYTES, 0), (3 * SMALL_PAGE_BYTES + 1, 0)],
-    ],
-)
-def test_page_is_forgotten_once_it_ends_at_position(position: int, kept_pages: int) -> None:
-    log = Log()
-    for _ in range(3):
-        log.append(PATTERN[log.end : log.end + SMALL_PAGE_BYTES])
-        log.seal()
-    log.drop_before(position)
-    log.drop_before(0)  # which is forgotten already, or nothing ends there
-    assert log.kept_bytes == kept_pages * SMALL_PAGE_BYTES
-    assert b"".join(log.between(position, log.end)) == PATTERN[position : log.end]
 
 
 # Many members on real sockets.
@@ -275,22 +244,6 @@ def test_after_turn_comes_once_when_something_was_done(crowd: Crowd) -> None:
     crowd.fanout.unsubscribe(ann.cursor)
     crowd.loop.turn(3)
     assert crowd.turns == 3
-
-
-def test_private_line_is_sent_and_judged_in_one_turn(crowd: Crowd) -> None:
-    ann, bob = crowd.join(), crowd.join()
-    crowd.loop.turn(3)
-    turns = crowd.turns
-    ann.connection.write(b"private")
-    crowd.loop.turn(3)
-    assert crowd.turns == turns + 1
-    crowd.say(b"said")
-    bob.connection.write(b"private")
-    crowd.loop.turn(3)
-    assert crowd.turns == turns + 2
-    assert crowd.receives(ann, b"privatesaid")
-    assert crowd.receives(bob, b"saidprivate")
-    assert ann.calls.count("flushed") == 1
 
 
 @pytest.fixture

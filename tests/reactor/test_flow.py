@@ -243,9 +243,11 @@ def test_room_is_held_while_member_behind_drains_well(crowd: Crowd) -> None:
     pauses = 0
     while crowd.fanout.is_held:
         assert slow.cursor.owed_bytes > SEND_QUEUE_BYTES
-        crowd.read(slow, 8 * DRAIN_BYTES)
         crowd.loop.pass_seconds(PAUSE_SECONDS * 0.9)
+        turns = crowd.turns
+        crowd.read(slow, 8 * DRAIN_BYTES)
         pauses += 1
+    assert crowd.turns > turns, "the talkers are resumed"
     assert pauses * PAUSE_SECONDS * 0.9 > BEHIND_SECONDS
     assert slow.lost == []
     assert slow.cursor.owed_bytes <= SEND_QUEUE_BYTES
@@ -253,18 +255,6 @@ def test_room_is_held_while_member_behind_drains_well(crowd: Crowd) -> None:
     read_all(crowd, ann)
     read_all(crowd, slow)
     assert crowd.is_at_rest()
-
-
-def test_after_turn_comes_when_room_is_held_no_longer(crowd: Crowd) -> None:
-    slow = crowd.join()
-    owe(crowd, slow, BEHIND)
-    crowd.loop.turn(3)
-    turns = crowd.turns
-    crowd.loop.turn(3)
-    assert crowd.turns == turns, "nothing happens while it takes nothing"
-    crowd.read(slow, 8 * DRAIN_BYTES)
-    assert not crowd.fanout.is_held
-    assert crowd.turns > turns
 
 
 def test_member_that_stops_holds_room_for_a_pause_then_is_cut(crowd: Crowd) -> None:
@@ -349,19 +339,6 @@ def test_cut_is_a_reset(crowd: Crowd) -> None:
     crowd.loop.pass_seconds(2 * STALL_SECONDS)
     with pytest.raises(ConnectionResetError):
         crowd.loop.receive_to_end(deaf.peer)
-
-
-def test_deadline_lasts_only_while_a_member_owes(crowd: Crowd) -> None:
-    loop = crowd.loop
-    slow, ann = crowd.join(), crowd.join()
-    crowd.leave_owing(slow)
-    read_all(crowd, ann)
-    loop.turn(3)
-    loop.selector.waits.clear()
-    loop.pass_seconds(STALL_SECONDS - 0.5)
-    assert len(loop.selector.waits) <= 2, "it is looked at once, when it may have stalled"
-    read_all(crowd, slow)
-    assert crowd.is_at_rest()
 
 
 def test_held_room_wakes_loop_once_for_each_window(crowd: Crowd) -> None:

@@ -141,16 +141,6 @@ def test_cancelled_timers_passed_by_are_not_counted_twice() -> None:
     assert timers.pop_due(2) == kept
 
 
-def test_sweeps_are_equally_far_apart() -> None:
-    timers = Timers()
-    for _ in range(2):
-        for cancelled in range(64):
-            assert heap_size(timers) == cancelled
-            timers.add(3600, nothing).cancel()
-        timers.add(3600, nothing).cancel()
-        assert heap_size(timers) == 0
-
-
 def test_sweep_from_callback_disturbs_no_due_timer() -> None:
     timers = Timers()
     calls: list[str] = []
