@@ -16,15 +16,9 @@ import pytest
 from reactor import Connection, Reactor
 
 SELECTORS: list[type[selectors.BaseSelector]] = [
-    getattr(selectors, name)
-    for name in (
-        "SelectSelector",
-        "PollSelector",
-        "EpollSelector",
-        "DevpollSelector",
-        "KqueueSelector",
-    )
-    if hasattr(selectors, name)
+    getattr(selectors, f"{name}Selector")
+    for name in ("Select", "Poll", "Epoll", "Devpoll", "Kqueue")
+    if hasattr(selectors, f"{name}Selector")
 ]
 
 MOST_TURNS = 10_000

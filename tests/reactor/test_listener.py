@@ -460,7 +460,6 @@ def test_reserve_is_kept_when_none_waits_after_all(loop: Loop, open_house: Open)
     assert house.addressees == []
     assert open_descriptors() == before
     loop.pass_seconds(REST_SECONDS)
-    assert house.is_open
     house.fail(errno.EMFILE)
     assert house.is_told_off(house.visit())
 
@@ -507,6 +506,5 @@ def test_bug_in_last_words_loses_no_descriptor(
     peer = house.visit()
     house.turn()
     assert loop.takes_one_bug()
-    assert not house.is_open
     assert loop.receive_to_end(peer) == b""
     assert open_descriptors() == before + 1
