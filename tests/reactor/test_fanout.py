@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -278,7 +279,7 @@ def test_turns_grow_while_full_and_quick_and_else_shrink(crowd: Crowd) -> None:
     ]:
         crowd.say(bytes(said_bytes))
         members[0].connection.write(b"private")
-        members[0].when_flushed = lambda seconds=seconds: crowd.loop.clock.advance(seconds)  # type: ignore[misc]
+        members[0].when_flushed = partial(crowd.loop.clock.advance, seconds)
         crowd.loop.turn()
         assert crowd.fanout.free_bytes() == page_bytes, why
 

@@ -98,7 +98,6 @@ VERDICTS = {
         (0, 0, 1, "free"),
         (5, 0, 1, "free"),
         (6, 0, BEHIND, "free"),
-        (6.25, 0, BEHIND, "free"),
         (5.9375 + BEHIND_SECONDS, 0, BEHIND, "free"),
         (6 + BEHIND_SECONDS, 0, BEHIND, "cut"),
     ],
@@ -108,8 +107,6 @@ VERDICTS = {
         (0.9375, 1, SEND_QUEUE_BYTES, "free"),
         (2, 0, BEHIND, "free"),
         (2.9375, 0, BEHIND, "free"),
-        (2.9375, 1, SEND_QUEUE_BYTES, "free"),
-        (4, 0, BEHIND, "free"),
     ],
     "one that does not drain well is cut at once at so many unsent bytes": [
         (0, 0, BEHIND, "held"),

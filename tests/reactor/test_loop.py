@@ -195,8 +195,11 @@ def test_all_of_a_turn_happens_at_one_instant(loop: Loop) -> None:
         seen.append(loop.reactor.now)
         loop.clock.advance(0.25)
 
+    def ask_for_more() -> None:
+        loop.reactor.call_later(0.375, work)
+
     loop.reactor.call_soon(work)
-    loop.reactor.call_soon(lambda: loop.reactor.call_later(0.375, work))
+    loop.reactor.call_soon(ask_for_more)
     loop.reactor.call_at_end(work)
     loop.reactor.run_once()
     loop.reactor.run_once()

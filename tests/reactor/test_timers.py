@@ -108,7 +108,11 @@ def test_cancelled_callback_is_let_go_of_at_once() -> None:
 def test_timer_added_by_due_one_waits_for_next_time() -> None:
     timers = Timers()
     calls: list[str] = []
-    timers.add(1, lambda: timers.add(0, lambda: calls.append("long overdue, and yet")))
+
+    def add_another() -> None:
+        timers.add(0, lambda: calls.append("long overdue, and yet"))
+
+    timers.add(1, add_another)
     fire(timers, 1)
     assert calls == []
     fire(timers, 1)
@@ -145,7 +149,12 @@ def test_sweep_from_callback_disturbs_no_due_timer() -> None:
     timers = Timers()
     calls: list[str] = []
     later = [timers.add(10, nothing) for _ in range(200)]
-    timers.add(1, lambda: [timer.cancel() for timer in later])
+
+    def cancel_all_later() -> None:
+        for timer in later:
+            timer.cancel()
+
+    timers.add(1, cancel_all_later)
     timers.add(1, lambda: calls.append("second"))
     last = timers.add(20, nothing)
     fire(timers, 1)
