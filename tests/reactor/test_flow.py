@@ -153,7 +153,7 @@ def test_reader_is_looked_at_when_verdict_may_change() -> None:
     assert lag.next_deadline() == 3 + STALL_SECONDS
 
 
-@examples(100, 2000)
+@examples(60, 2000)
 @given(
     st.floats(0, 1e7),
     st.sampled_from([1, BEHIND, MAX_SEND_QUEUE_BYTES]),

@@ -29,7 +29,7 @@ def heap_size(timers: Timers) -> int:
 # Order.
 
 
-@examples(100, 1000)
+@examples(60, 1000)
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=150),
     st.lists(st.integers(0, 20)),
