@@ -138,6 +138,14 @@ def test_reader_is_judged_by_what_it_takes_and_when(
         assert ("cut" if is_cut else "held" if lag.holds_room else "free") == verdict, now
 
 
+def test_reason_tells_the_numbers() -> None:
+    lag = Lag(0)
+    assert lag.judge(77, STALL_SECONDS + 2) == "77 bytes unsent, none taken for 12.0 s"
+    lag = Lag(0)
+    lag.judge(BEHIND, 4)
+    assert lag.judge(BEHIND + 5, 5.25) == "1048582 bytes unsent, behind for 1.2 s"
+
+
 def test_reader_is_looked_at_when_verdict_may_change() -> None:
     lag = Lag(0)
     lag.judge(1, 0)
