@@ -20,25 +20,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from codec import (
-    MAX_JOIN_BYTES,
-    MAX_LINE_BYTES,
-    Dispatcher,
-    Event,
-    Kind,
-    LineDecoder,
-    LineTooLongError,
-    ProtocolError,
-    Roster,
-    decode_text,
-    encode_line,
-    format_join,
-    format_refusal,
-    has_control_or_line_end,
-    is_exit,
-    parse_answer,
-    parse_join,
-)
+import codec
+from codec import Event, Kind, LineDecoder, LineTooLongError, ProtocolError, decode_text
 from tests.support.protocol import (
     DOCUMENTED_LIMITS,
     EXPECTED_JOIN,
@@ -49,8 +32,6 @@ from tests.support.protocol import (
     USERS,
     Limits,
     PlainServer,
-    joined,
-    left,
     local_time,
 )
 
@@ -76,7 +57,7 @@ class Piece(NamedTuple):
 def core(data: bytes) -> None:
     """Play `data`, and raise if anything about it is not as documented."""
     script = read_script(data)
-    assert DOCUMENTED_LIMITS == (MAX_JOIN_BYTES, MAX_LINE_BYTES)
+    assert DOCUMENTED_LIMITS == (codec.MAX_JOIN_BYTES, codec.MAX_LINE_BYTES)
     for limits in (SMALL_LIMITS, DOCUMENTED_LIMITS):
         plain = PlainServer(limits)
         singly, in_blocks = Core(limits, takes_blocks=False), Core(limits, takes_blocks=True)
@@ -87,6 +68,7 @@ def core(data: bytes) -> None:
             expected[CONSOLE] = plain.console
             for core_ in (singly, in_blocks):
                 _compare(core_.screens, expected, f"after {piece}")
+                assert core_.usernames == [*plain.members], f"after {piece}"
         for name, pieces in (("whole", merged(script)), ("in bytes", in_bytes(script))):
             core_ = Core(limits, takes_blocks=True)
             _play(core_, pieces)
@@ -129,9 +111,10 @@ def in_bytes(script: Iterable[Piece]) -> list[Piece]:
 
 
 class Peer:
-    """One connection: a stranger, a member, or one who is not heard any more."""
+    """One connection: a stranger, a member, or one that is not heard any more."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, who: int, limits: Limits) -> None:
+        self.who = who
         self.decoder = LineDecoder(limits.join_bytes)
         self.username = ""
         self.is_closed = False
@@ -144,18 +127,20 @@ class Core:
         self.screens: dict[int, bytes] = {CONSOLE: b""}
         self._limits = limits
         self._takes_blocks = takes_blocks
-        self._roster = Roster()
-        self._dispatcher = Dispatcher(PASSCODE, local_time, self._roster, limits.line_bytes)
+        self._roster = codec.Roster()
+        self._dispatcher = codec.Dispatcher(PASSCODE, local_time, self._roster, limits.line_bytes)
         self._peers: dict[int, Peer] = {}
-        self._members: dict[str, int] = {}
+
+    @property
+    def usernames(self) -> list[str]:
+        """Who is in the room."""
+        return self._roster.usernames
 
     def receive(self, who: int, data: bytes) -> None:
         peer = self._peer(who)
-        if peer.is_closed:
-            return
         peer.decoder.feed_data(data)
         takes = 0
-        while not peer.is_closed and self._take(who, peer):
+        while not peer.is_closed and self._take(peer):
             takes += 1
             assert takes <= data.count(b"\n") + 1, "takes more lines than were sent"
 
@@ -163,104 +148,73 @@ class Core:
         """What comes from it next is a new connection, whose screen goes on."""
         peer = self._peer(who)
         if peer.username:
-            self._part(who, peer, self._dispatcher.leave(peer.username))
+            self._show(peer, self._dispatcher.leave(peer.username))
         del self._peers[who]
 
     def _peer(self, who: int) -> Peer:
         self.screens.setdefault(who, b"")
-        return self._peers.setdefault(who, Peer(self._limits))
+        return self._peers.setdefault(who, Peer(who, self._limits))
 
-    def _take(self, who: int, peer: Peer) -> bool:
+    def _take(self, peer: Peer) -> bool:
         """Take the next line, or a block of them; False if none is complete."""
         if self._takes_blocks and peer.username:
             lines = peer.decoder.peek_lines(BLOCK_BYTES)
-            assert lines == b"" or lines.endswith(b"\n")
             event = self._dispatcher.dispatch_plain(peer.username, lines) if lines else None
             if event is not None:
                 assert event.kind is Kind.SAID
                 peer.decoder.drop(len(lines))
-                self._show(who, peer.username, event)
+                self._show(peer, event)
                 return True
         try:
             line = peer.decoder.next_line()
         except LineTooLongError as error:
-            self._refuse(who, peer, error)
+            if peer.username:
+                self._show(peer, self._dispatcher.refuse(peer.username, error))
+            else:
+                self._turn_away(peer, EXPECTED_JOIN)
             return True
-        if line is None:
-            return False
-        assert b"\n" not in line
-        assert len(line) <= peer.decoder.max_line_bytes
-        _look_at_line(line)
-        if peer.username:
-            self._obey(who, peer, line)
-        else:
-            self._join(who, peer, line)
-        return True
+        if line is not None:
+            _look_at_input(line)
+            (self._obey if peer.username else self._join)(peer, line)
+        return line is not None
 
-    def _refuse(self, who: int, peer: Peer, error: LineTooLongError) -> None:
-        if peer.username:
-            self._show(who, peer.username, self._dispatcher.refuse(peer.username, error))
-        else:
-            self._turn_away(who, peer, EXPECTED_JOIN)
-
-    def _join(self, who: int, peer: Peer, line: bytes) -> None:
-        before = self._roster.usernames
+    def _join(self, peer: Peer, line: bytes) -> None:
         try:
-            join = parse_join(line)
+            join = codec.parse_join(line)
             self._dispatcher.check(join)
             self._roster.claim(join.username)
         except ProtocolError as error:
-            assert self._roster.usernames == before
-            self._turn_away(who, peer, str(error))
+            self._turn_away(peer, str(error))
             return
-        event = self._dispatcher.join(join.username)
-        assert event.kind is Kind.JOINED
-        assert self._roster.usernames == before
-        self._members[join.username] = who
-        self._show(who, join.username, event)
-        assert self._roster.usernames == [*before, join.username]
         peer.username = join.username
         peer.decoder.max_line_bytes = self._limits.line_bytes
+        self._show(peer, self._dispatcher.join(join.username))
 
-    def _obey(self, who: int, peer: Peer, line: bytes) -> None:
+    def _obey(self, peer: Peer, line: bytes) -> None:
         event = self._dispatcher.dispatch(peer.username, line)
-        if event is None:
-            assert not line.strip(b" \t"), f"nothing comes of {line!r}"
-            return
-        assert (event.kind is Kind.LEFT) == is_exit(line)
-        if event.kind is Kind.LEFT:
-            self._part(who, peer, event)
-            peer.is_closed = True
-        else:
-            self._show(who, peer.username, event)
+        assert codec.is_exit(line) == (event is not None and event.kind is Kind.LEFT)
+        if event is not None:
+            self._show(peer, event)
 
-    def _turn_away(self, who: int, peer: Peer, reason: str) -> None:
-        line = encode_line(format_refusal(ProtocolError(reason)))
-        _look_at_lines(line, self._limits)
-        self.screens[who] += line
+    def _turn_away(self, peer: Peer, reason: str) -> None:
+        line = codec.encode_line(codec.format_refusal(ProtocolError(reason)))
+        _look_at_output(line, "ERROR .*", self._limits)
+        self.screens[peer.who] += line
         peer.is_closed = True
 
-    def _part(self, who: int, peer: Peer, event: Event) -> None:
-        assert event.kind is Kind.LEFT
-        del self._members[peer.username]
-        self._show(who, peer.username, event)
-        assert peer.username not in self._roster.usernames
-        peer.username = ""
-
-    def _show(self, origin: int, username: str, event: Event) -> None:
-        _look_at_lines(event.console, self._limits)
-        _look_at_lines(event.room, self._limits)
-        _look_at_kind(event)
-        _look_for_sender(username, event)
+    def _show(self, origin: Peer, event: Event) -> None:
+        assert event.origin == origin.username
+        _look_at_event(event, self._limits)
         self._roster.apply(event)
+        if event.kind is Kind.LEFT:
+            origin.username, origin.is_closed = "", True
+        private = dict(event.private)
         self.screens[CONSOLE] += event.console
-        for who in self._members.values():
-            if who != origin or event.to_origin:
+        for who, peer in self._peers.items():
+            if peer.username and (peer is not origin or event.to_origin):
                 self.screens[who] += event.room
-        for name, line in event.private:
-            _look_at_lines(line, self._limits)
-            assert line.count(b"\n") == 1
-            self.screens[self._members[name]] += line
+            self.screens[who] += private.pop(peer.username, b"")
+        assert not private, "a line for one that is not there"
 
 
 def _play(server: Core | PlainServer, pieces: Iterable[Piece]) -> None:
@@ -280,57 +234,48 @@ def _compare(screens: dict[int, bytes], expected: dict[int, bytes], when: str) -
     assert screens.keys() == expected.keys(), when
 
 
-def _look_at_lines(lines: bytes, limits: Limits) -> None:
-    """What leaves the core is safe, whole, and within its limit."""
+def _look_at_event(event: Event, limits: Limits) -> None:
+    """It has the lines of its kind, and nothing is shown as from any other member."""
+    name = re.escape(event.origin)
+    if event.kind in (Kind.PRIVATE, Kind.NOTICE):
+        assert not event.room
+        is_message = event.kind is Kind.PRIVATE
+    else:
+        assert event.room == event.console != b""
+        assert event.kind is Kind.SAID or not event.to_origin
+        is_message = False
+    for lines in (event.console, event.room):
+        _look_at_output(lines, f"{name}: .*|{name} (joined|left) the chatroom", limits)
+    for _, line in event.private:
+        form = rf"\[Message from {name}\]: .*" if is_message else f"OK|{REPLY.pattern}"
+        _look_at_output(line, form, limits)
+
+
+def _look_at_output(lines: bytes, form: str, limits: Limits) -> None:
+    """What leaves the core is safe, whole, of a documented form, and within its limit."""
     assert lines == b"" or lines.endswith(b"\n"), f"not ended: {lines!r}"
-    for line in lines[:-1].split(b"\n"):
+    for line in lines.split(b"\n")[:-1]:
         text = line.decode()  # raises for what is not UTF-8
         assert not UNSAFE & set(text), f"unsafe: {line!r}"
+        assert re.fullmatch(form, text), f"forged: {line!r}"
         assert decode_text(line) == text, f"a client would show another text: {line!r}"
-        assert has_control_or_line_end(text) == ("\t" in text)
+        assert codec.has_control_or_line_end(text) == ("\t" in text)
         is_short = len(line) <= limits.line_bytes or text.startswith(USERS)
         assert is_short, f"too long: {len(line)} bytes"
 
 
-def _look_at_kind(event: Event) -> None:
-    """An event has the lines of its kind and no others."""
-    if event.kind in (Kind.PRIVATE, Kind.NOTICE):
-        assert not event.room
-        assert len(event.private) == 1
-        assert event.console or event.kind is Kind.NOTICE
-    else:
-        assert event.room == event.console != b""
-        assert len(event.private) == (event.kind is Kind.JOINED)
-    assert event.kind is Kind.SAID or not event.to_origin
-
-
-def _look_for_sender(username: str, event: Event) -> None:
-    """Nothing is shown as somebody else's, and nothing has an undocumented form."""
-    assert event.origin == username
-    news = {joined(username).to_room, left(username).to_room}
-    for lines in (event.console, event.room):
-        for line in lines.decode().removesuffix("\n").split("\n") if lines else []:
-            assert line.startswith(f"{username}: ") or line in news, f"forged: {line!r}"
-    for name, data in event.private:
-        text = data.decode().removesuffix("\n")
-        is_reply = name == username and (text == "OK" or REPLY.fullmatch(text))
-        is_message = text.startswith(f"[Message from {username}]: ")
-        assert is_reply or is_message, f"to {name}: {text!r}"
-        assert is_message == (event.kind is Kind.PRIVATE), f"{event.kind} holds {text!r}"
-
-
-def _look_at_line(line: bytes) -> None:
+def _look_at_input(line: bytes) -> None:
     """What any line at all may do to the functions that read one."""
-    reason = reason_of(lambda: parse_answer(line))
+    reason = reason_of(lambda: codec.parse_answer(line))
     assert (decode_text(line) == "OK") if reason is None else not UNSAFE & set(reason)
-    if reason := reason_of(lambda: parse_join(line)):
+    if reason := reason_of(lambda: codec.parse_join(line)):
         assert reason == EXPECTED_JOIN
         return
-    join = parse_join(line)
+    join = codec.parse_join(line)
     if re.fullmatch(NAME, join.username):
-        reason = reason_of(lambda: format_join(join))
-        is_too_long = len(join.passcode) > MAX_JOIN_BYTES - len("JOIN  12345678")
-        assert reason if is_too_long else format_join(join) == line
+        reason = reason_of(lambda: codec.format_join(join))
+        is_too_long = len(join.passcode) > codec.MAX_JOIN_BYTES - len("JOIN  12345678")
+        assert reason if is_too_long else codec.format_join(join) == line
 
 
 def reason_of(call: Callable[[], object]) -> str | None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.fuzz.properties import PROPERTIES, attack
+from tests.support.size import IS_LONG
 
 
 @pytest.mark.parametrize("function", PROPERTIES, ids=lambda function: function.__name__)
-def test_property(function: Callable[..., None]) -> None:
-    attack(function, examples=60, seed_number=1)
+def test_property_holds(function: Callable[..., None]) -> None:
+    attack(function, count=100 if IS_LONG else 30, seed_number=1)

@@ -11,10 +11,11 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.fuzz.wire.fuzzer import Fuzzer, Schedule, Target
+from tests.fuzz.wire.fuzzer import Fuzzer, Schedule
+from tests.fuzz.wire.network import Network, TcpNetwork
 from tests.fuzz.wire.sessions import Attackers, sessions_in
 from tests.fuzz.wire.steps import parse_steps
 from tests.fuzz.wire.witness import FindingError
@@ -22,19 +23,23 @@ from tests.fuzz.wire.witness import FindingError
 SHOWN_STEPS = 10
 
 
-def main() -> int:
-    arguments = _parser().parse_args()
-    seed: int = time.time_ns() % 1_000_000 if arguments.seed is None else arguments.seed
-    target = Target(arguments.host, arguments.port, arguments.passcode.encode())
-    fuzzer = Fuzzer(target)
+def main(
+    arguments: Sequence[str] | None = None,
+    network_to: Callable[[str, int], Network] = TcpNetwork,
+) -> int:
+    options = _parser().parse_args(arguments)
+    seed: int = time.time_ns() % 1_000_000 if options.seed is None else options.seed
+    network = network_to(options.host, options.port)
+    passcode = options.passcode.encode()
+    fuzzer = Fuzzer(network, passcode)
     print(f"seed {seed}", file=sys.stderr)
     try:
-        if arguments.replay:
-            _replay(fuzzer, target, arguments.replay)
+        if options.replay:
+            steps = list(parse_steps(options.replay.read_text().splitlines()))
+            fuzzer.run(steps, sessions_in(steps, passcode))
         else:
-            schedule = Schedule(seed, Attackers(seed, target.passcode, _sources(target.host)))
-            is_over = _limit(fuzzer, arguments.seconds, arguments.sessions)
-            fuzzer.run(schedule.steps(is_over), schedule.sessions)
+            schedule = Schedule(seed, Attackers(seed, passcode, _sources(options.host)))
+            fuzzer.run(schedule.steps(_limit(network, options)), schedule.sessions)
     except FindingError as finding:
         _report(finding, fuzzer, seed)
         return 1
@@ -56,10 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _limit(fuzzer: Fuzzer, seconds: float, sessions: int | None) -> Callable[[int], bool]:
-    if sessions is not None:
-        return lambda count: count >= sessions
-    return lambda count: fuzzer.seconds >= seconds
+def _limit(network: Network, options: argparse.Namespace) -> Callable[[int], bool]:
+    """Tells from the number of sessions whether there were enough."""
+    if options.sessions is not None:
+        return lambda count: bool(count >= options.sessions)
+    return lambda count: bool(network.seconds >= options.seconds)
 
 
 def _sources(host: str) -> list[bytes]:
@@ -69,22 +75,16 @@ def _sources(host: str) -> list[bytes]:
     return [b""]
 
 
-def _replay(fuzzer: Fuzzer, target: Target, path: Path) -> None:
-    steps = list(parse_steps(path.read_text().splitlines()))
-    fuzzer.run(steps, sessions_in(steps, target.passcode))
-
-
 def _report(finding: FindingError, fuzzer: Fuzzer, seed: int) -> None:
     lines = fuzzer.record.lines()
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="chatroom-wire-", suffix=".txt", delete=False
-    ) as file:
-        file.write(f"# seed {seed}: {finding!s}\n".replace("\n", " ").rstrip() + "\n")
-        file.writelines(f"{line}\n" for line in lines)
+    descriptor, path = tempfile.mkstemp(".txt", "chatroom-wire-")
+    title = f"# seed {seed}: {finding}".replace("\n", " ")
+    with open(descriptor, "w") as file:
+        file.writelines(f"{line}\n" for line in [title, *lines])
     for line in lines[-SHOWN_STEPS:]:
         print(line[:200], file=sys.stderr)
     print(f"FOUND with --seed {seed}: {finding}", file=sys.stderr)
-    print(f"{fuzzer.figures}; all that was sent: {file.name}", file=sys.stderr)
+    print(f"{fuzzer.figures}; all that was sent: {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

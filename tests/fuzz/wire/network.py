@@ -1,0 +1,198 @@
+"""Connections to the server under attack, none of which ever blocks.
+
+In: steps. Out: lines that were received, without LF, and then why a connection ended. Raised:
+FindingError if the server cannot be reached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from tests.fuzz.wire.steps import CLOSE, DEAF, FIN, RESET, SEND, URGENT, WAIT, Step
+from tests.fuzz.wire.witness import FindingError
+
+CONNECT_SECONDS = 10.0
+
+RECEIVE_BYTES = 256 * 1024
+
+_GRACE_SECONDS = 0.5  # a pause that is longer was ours: we were stopped, or starved
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+Hears = Callable[[bytes], None]
+"""Called for each line."""
+
+Ends = Callable[[OSError | None], None]
+"""Called once, when the server has ended the connection: None for a clean end, which is one that
+does not cut a line."""
+
+
+class Peer(Protocol):
+    """Our end of one connection."""
+
+    is_open: bool
+
+    def act(self, step: Step) -> None:
+        """Do it, unless the connection has ended."""
+
+
+class Network(Protocol):
+    """The way to one server. `seconds` have passed on it."""
+
+    seconds: float
+
+    def open(self, source: str, hears: Hears, ends: Ends) -> Peer:
+        """Connect from `source`, "" for any address of ours."""
+
+    def pump(self, seconds: float) -> None:
+        """Send and receive what can be, for as long as `seconds`."""
+
+    def close(self) -> None:
+        """All connections have been closed."""
+
+
+class TcpNetwork:
+    """The real one."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.seconds = 0.0
+        self._address = (host, port)
+        self._selector = selectors.DefaultSelector()
+        self._looked_at = time.monotonic()
+
+    def open(self, source: str, hears: Hears, ends: Ends) -> Peer:
+        while True:
+            try:
+                sock = socket.create_connection(
+                    self._address, CONNECT_SECONDS, (source, 0) if source else None
+                )
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise FindingError(f"cannot connect: {error}") from error
+                self.pump(1)  # our own ports are used up: some come back each second
+            else:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return SocketPeer(self._selector, sock, hears, ends)
+
+    def pump(self, seconds: float) -> None:
+        for key, events in self._selector.select(seconds):
+            key.data.handle(events)
+        now = time.monotonic()
+        self.seconds += min(now - self._looked_at, _GRACE_SECONDS)
+        self._looked_at = now
+
+    def close(self) -> None:
+        self._selector.close()
+
+
+class SocketPeer:
+    """A connection of the TcpNetwork."""
+
+    def __init__(
+        self, selector: selectors.BaseSelector, sock: socket.socket, hears: Hears, ends: Ends
+    ) -> None:
+        sock.setblocking(False)
+        self.is_open = True
+        self._selector = selector
+        self._socket = sock
+        self._hears = hears
+        self._ends = ends
+        self._unended = b""
+        self._unsent = bytearray()
+        self._ends_half = False  # once all is sent
+        self._reads = True
+        selector.register(sock, selectors.EVENT_READ, self)
+
+    def act(self, step: Step) -> None:
+        if self.is_open:
+            _ACTS[step.verb](self, step.data)
+
+    def handle(self, events: int) -> None:
+        if events & selectors.EVENT_WRITE and self.is_open:
+            self._flush()
+        if events & selectors.EVENT_READ and self.is_open:
+            self._receive()
+
+    def _send(self, data: bytes) -> None:
+        self._unsent += data
+        self._flush()
+
+    def _send_urgent(self, data: bytes) -> None:
+        """Out of band, if nothing is in its way."""
+        if not self._unsent:
+            with contextlib.suppress(OSError):
+                self._socket.send(data, socket.MSG_OOB)
+
+    def _stop_reading(self, _: bytes) -> None:
+        self._reads = False
+        self._update_interest()
+
+    def _end_half(self, _: bytes) -> None:
+        self._ends_half = True
+        self._flush()
+
+    def _reset(self, _: bytes) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._close()
+
+    def _close(self, _: bytes = b"") -> None:
+        self.is_open = False
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(self._socket)
+        self._socket.close()
+
+    def _flush(self) -> None:
+        try:
+            while self._unsent:
+                del self._unsent[: self._socket.send(self._unsent)]
+            if self._ends_half:
+                self._socket.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            pass
+        except OSError:
+            # What was said before that may still be there to be read.
+            self._unsent.clear()
+        self._update_interest()
+
+    def _receive(self) -> None:
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._close()
+            self._ends(error)
+            return
+        *lines, self._unended = (self._unended + data).split(b"\n")
+        for line in lines:
+            self._hears(line)
+        if not data:
+            self._close()
+            self._ends(ConnectionError(f"cut in {self._unended!r}") if self._unended else None)
+
+    def _update_interest(self) -> None:
+        events = selectors.EVENT_READ if self._reads else 0
+        if self._unsent:
+            events |= selectors.EVENT_WRITE
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(self._socket)
+        if events:
+            self._selector.register(self._socket, events, self)
+
+
+_ACTS: dict[str, Callable[[SocketPeer, bytes], None]] = {
+    SEND: SocketPeer._send,
+    URGENT: SocketPeer._send_urgent,
+    DEAF: SocketPeer._stop_reading,
+    FIN: SocketPeer._end_half,
+    RESET: SocketPeer._reset,
+    CLOSE: SocketPeer._close,
+    WAIT: lambda peer, _: None,
+}
