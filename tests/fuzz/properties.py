@@ -1,23 +1,22 @@
-"""What always holds, for hypothesis to attack: each function here is one property.
+"""What always holds, for hypothesis to attack: scripts are as documented, and so is the fan-out.
 
-The same properties run with few examples in tests/fuzz/test_properties.py and for as long as
-one likes in `python -m tests.fuzz`.
+The same attacks run with few examples in tests/fuzz/test_properties.py and for as long as one
+likes in `python -m tests.fuzz`.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from codec import LineDecoder, LineTooLongError
 from tests.fuzz.core import core
-from tests.support.fanout import HARSH_TAPES, SCRIPTS, Step, Verdict, play
+from tests.fuzz.guided import CORPUS_SCRIPTS, mutated_script
+from tests.support.fanout import HARSH_TAPES, SCRIPTS, play
 from tests.support.lines import COMMANDS, LINES
-from tests.support.protocol import lines_of
 from tests.support.size import examples
 
 # Sessions for tests.fuzz.core: joins first, as a rule, and lines in pieces behind them.
@@ -40,67 +39,40 @@ SESSIONS = st.tuples(
     st.lists(EVENTS, max_size=14).map(b"".join),
 ).map(b"".join)
 
+LINES_OF_ONE = st.lists(
+    (COMMANDS | LINES).map(lambda line: line + b"\n"), min_size=1, max_size=3
+).map(lambda lines: b"JOIN Alice abc12\n<2>JOIN Bob abc12\n<1>" + b"".join(lines))
 
-def lines_never_depend_on_how_they_were_cut(data: bytes, limit: int) -> None:
-    """Every way there is to cut `data`, and what a plain reading of all of it gives."""
-    expected = lines_of(data, limit)
-    for cuts in itertools.product((False, True), repeat=max(0, len(data) - 1)):
-        decoder = LineDecoder(limit)
-        taken: list[bytes | None] = []
-        start = 0
-        for end in [*(index + 1 for index, cut in enumerate(cuts) if cut), len(data)]:
-            decoder.feed_data(data[start:end])
-            start = end
-            taken += taken_lines(decoder)
-        assert taken == expected, f"{data!r} at {cuts}"
-
-
-def lines_come_to_what_is_documented(lines: list[bytes]) -> None:
-    core(b"".join([b"JOIN Alice abc12\n<2>JOIN Bob abc12\n<1>", *(line + b"\n" for line in lines)]))
-
-
-def a_session_is_as_documented(script: bytes) -> None:
-    core(script)
-
-
-def a_cursor_is_a_queue_of_its_own(script: list[Step], tape: list[Verdict]) -> None:
-    play(script, tape)
-
-
-def taken_lines(decoder: LineDecoder) -> list[bytes | None]:
-    """All that can be taken now; None for each refusal."""
-    taken: list[bytes | None] = []
-    while True:
-        try:
-            line = decoder.next_line()
-        except LineTooLongError:
-            taken.append(None)
-            continue
-        if line is None:
-            return taken
-        taken.append(line)
-
-
-FRAGMENTS = st.lists(st.sampled_from([b"x", b"x", b"\r", b"\n"]), max_size=9).map(b"".join)
-LIMITS = st.integers(1, 6)
-
-PROPERTIES: dict[Callable[..., None], tuple[st.SearchStrategy[Any], ...]] = {
-    lines_never_depend_on_how_they_were_cut: (FRAGMENTS, LIMITS),
-    lines_come_to_what_is_documented: (st.lists(COMMANDS | LINES, min_size=1, max_size=3),),
-    a_session_is_as_documented: (SESSIONS,),
-    a_cursor_is_a_queue_of_its_own: (SCRIPTS, HARSH_TAPES),
+ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
+    "lines": (core, LINES_OF_ONE),
+    "sessions": (core, SESSIONS),
+    "mutated corpus": (
+        core,
+        st.builds(mutated_script, st.randoms(), st.sampled_from(CORPUS_SCRIPTS)),
+    ),
+    "fan-out": (lambda example: play(*example), st.tuples(SCRIPTS, HARSH_TAPES)),
 }
-"""Each property and what it is given."""
+"""Each function that raises when something does not hold, and what it is given."""
 
 
-def attack(function: Callable[..., None], count: int, seed_number: int) -> None:
-    """Let hypothesis look for an example that breaks `function`, the same ones for the same seed.
-    What it finds it raises, with the smallest example in the notes."""
-    test = given(*PROPERTIES[function])(function)
+def attack(name: str, count: int, seed_number: int, findings: Path | None = None) -> None:
+    """Let hypothesis look for an example that breaks a function, the same ones for the same seed.
+    What it finds it raises, with the smallest example in the notes; a script is written to a file
+    in `findings`, too."""
+    function, strategy = ATTACKS[name]
+
+    def look(example: Any) -> None:
+        try:
+            function(example)
+        except Exception:
+            if findings and isinstance(example, bytes):
+                (findings / "finding").write_bytes(example)  # the last one is the smallest
+            raise
+
     with_settings = settings(
         examples(count, count),
         database=None,
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    seed(seed_number)(with_settings(test))()
+    seed(seed_number)(with_settings(given(strategy)(look)))()

@@ -1,8 +1,8 @@
 """`python3 -m tests.fuzz.wire --port P --passcode C`: attack a server, and see whom it harms.
 
 The passcode is the room's. Attackers come and go beside two honest members, Alice and Bob, whose
-every line is predicted. Exit status 0: nothing was found; 1: something was, and what was sent in
-the last minute is in a file that is named; 2: a mistake on the command line.
+every line is predicted. Exit status 0: nothing was found; 1: something was, and what was sent
+last is in a file that is named; 2: a mistake on the command line.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.fuzz.wire.fuzzer import Fuzzer, Schedule
+from tests.fuzz.wire.fuzzer import Fuzzer
 from tests.fuzz.wire.network import Network, TcpNetwork
-from tests.fuzz.wire.sessions import Attackers, sessions_in
+from tests.fuzz.wire.schedule import Schedule
+from tests.fuzz.wire.sessions import sessions_in
 from tests.fuzz.wire.steps import parse_steps
 from tests.fuzz.wire.witness import FindingError
 
@@ -32,14 +33,19 @@ def main(
     network = network_to(options.host, options.port)
     passcode = options.passcode.encode()
     fuzzer = Fuzzer(network, passcode)
+
+    def is_over(count: int) -> bool:
+        is_timed = options.sessions is None
+        return network.seconds >= options.seconds if is_timed else count >= options.sessions
+
     print(f"seed {seed}", file=sys.stderr)
     try:
         if options.replay:
             steps = list(parse_steps(options.replay.read_text().splitlines()))
             fuzzer.run(steps, sessions_in(steps, passcode))
         else:
-            schedule = Schedule(seed, Attackers(seed, passcode, _sources(options.host)))
-            fuzzer.run(schedule.steps(_limit(network, options)), schedule.sessions)
+            schedule = Schedule(seed, passcode, _sources(options.host))
+            fuzzer.run(schedule.steps(is_over), schedule.sessions)
     except FindingError as finding:
         _report(finding, fuzzer, seed)
         return 1
@@ -61,13 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _limit(network: Network, options: argparse.Namespace) -> Callable[[int], bool]:
-    """Tells from the number of sessions whether there were enough."""
-    if options.sessions is not None:
-        return lambda count: bool(count >= options.sessions)
-    return lambda count: bool(network.seconds >= options.seconds)
-
-
 def _sources(host: str) -> list[bytes]:
     """Where wrong passcodes may come from: on loopback not from where the honest are."""
     if host.startswith("127.") and sys.platform == "linux":
@@ -76,15 +75,14 @@ def _sources(host: str) -> list[bytes]:
 
 
 def _report(finding: FindingError, fuzzer: Fuzzer, seed: int) -> None:
-    lines = fuzzer.record.lines()
+    lines = list(fuzzer.record)
     descriptor, path = tempfile.mkstemp(".txt", "chatroom-wire-")
     title = f"# seed {seed}: {finding}".replace("\n", " ")
     with open(descriptor, "w") as file:
         file.writelines(f"{line}\n" for line in [title, *lines])
-    for line in lines[-SHOWN_STEPS:]:
-        print(line[:200], file=sys.stderr)
+    print(*(line[:200] for line in lines[-SHOWN_STEPS:]), sep="\n", file=sys.stderr)
     print(f"FOUND with --seed {seed}: {finding}", file=sys.stderr)
-    print(f"{fuzzer.figures}; all that was sent: {path}", file=sys.stderr)
+    print(f"{fuzzer.figures}; the last that was sent: {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

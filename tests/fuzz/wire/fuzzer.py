@@ -1,25 +1,22 @@
-"""Carries out a schedule of steps against a server, beside two honest members.
+"""Carries out steps against a server, beside two honest members.
 
-In: steps, from a seed or from a record. Out: figures. Raised: FindingError.
+In: steps, from a schedule or from a record. Out: figures. Raised: FindingError.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from random import Random
 
 from tests.fuzz.wire.network import Network, Peer
-from tests.fuzz.wire.sessions import ALICE, BOB, HONEST, Attackers, Session
-from tests.fuzz.wire.steps import CLOSE, ENDINGS, OPEN, SEND, Record, Step
+from tests.fuzz.wire.sessions import ALICE, BOB, HONEST, Session
+from tests.fuzz.wire.steps import CLOSE, ENDINGS, KEPT_STEPS, OPEN, SEND, Step, format_step
 from tests.fuzz.wire.witness import Attacker, FindingError, Witness
 
 PATIENCE_SECONDS = 10.0
 """How late an honest line, an answer or an end may be."""
-
-MOST_AT_ONCE = 24
-"""Attackers who have not finished. With those whose end is awaited they stay below MOST_OPEN."""
 
 MOST_OPEN = 56
 """Of a server's 128 connections that have not joined this leaves more than half to others."""
@@ -30,10 +27,10 @@ never far behind."""
 
 
 class Fuzzer:
-    """One run. `record` has its last steps."""
+    """One run. `record` has its last steps, as lines."""
 
     def __init__(self, network: Network, passcode: bytes) -> None:
-        self.record = Record()
+        self.record: deque[str] = deque(maxlen=KEPT_STEPS)
         self.sessions = 0
         self.sent_bytes = 0
         self.witness = Witness(passcode)
@@ -50,7 +47,7 @@ class Fuzzer:
         """Do all of `steps`. `sessions` knows every attacker by the time it opens."""
         self._join_honest()
         for count, step in enumerate(steps, 1):
-            self.record.add(self._network.seconds, step)
+            self.record.append(format_step(self._network.seconds, step))
             self._do(step, sessions)
             self._pump(0)
             if count % MOST_UNREAD == 0:
@@ -149,47 +146,3 @@ class Fuzzer:
             self._reported_at = now
             self.witness.look_for_late(now, PATIENCE_SECONDS)
             print(f"{now:.0f} s: {self.figures}", file=sys.stderr)
-
-
-class Schedule:
-    """The steps of a run from its seed: who is next, and what the honest say meanwhile."""
-
-    def __init__(self, seed: int, attackers: Attackers) -> None:
-        self.sessions: dict[int, Session] = {}
-        self._random = Random(f"{seed}:schedule")
-        self._attackers = attackers
-
-    def steps(self, is_over: Callable[[int], bool]) -> Iterator[Step]:
-        """Until `is_over`, given how many sessions there were, and all begun are at an end."""
-        random = self._random
-        active: list[list[Step]] = []  # what each still does, last first
-        count = 0
-        said = 0
-        while active or not is_over(count):
-            may_open = not is_over(count) and len(active) < MOST_AT_ONCE
-            if random.random() < 0.2:
-                said += 1
-                yield Step(random.choice([ALICE, BOB]), SEND, self._honest_words(said))
-            elif may_open and (not active or random.random() < 0.3):
-                who = BOB + 1 + count
-                count += 1
-                self.sessions[who] = self._attackers.make(who)
-                active.append(self.sessions[who].steps[::-1])
-            elif active:
-                steps = random.choice(active)
-                step = steps.pop()
-                yield step
-                if not steps:
-                    active.remove(steps)
-                    self.sessions.pop(step.who)
-
-    def _honest_words(self, number: int) -> bytes:
-        words = self._random.choice(_HONEST_WORDS)
-        return words.replace(b"%d", b"%d" % number) + b"\n"
-
-
-_HONEST_WORDS = [
-    *[b"%d", b"%d hello", b"%d caf\xc3\xa9 \xf0\x9f\x98\x80", b"%d :)", b"%d\n%d and %d"],
-    *[b"%d :mytime", b"\\:mytime %d", b":Msg Alice %d", b":Msg bob %d :)", b":Users", b":Msg"],
-    *[b"%d " + b"x" * 4000, b":Msg No_One %d", b" %d", b"%d" + b"x" * 4090, b"%d :Users"],
-]

@@ -1,12 +1,13 @@
-"""Makes what attackers send from the grammar in attackers.grammar, which tells how it is written.
+"""Makes what is sent from the grammar in members.grammar, which tells how it is written.
 
-In: a Random, a name and the passcode. Out: the bytes of one connection, the same ones for the same
-state of the Random.
+In: a Random and a symbol. Out: the bytes of one of its forms, the same ones for the same state of
+the Random.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from pathlib import Path
 from random import Random
@@ -14,7 +15,7 @@ from random import Random
 from tests.fuzz.mutation import TOKENS, mutated
 from tests.support.protocol import UNSAFE
 
-_SYMBOL = re.compile(rb"<(\w+)(?:([*+#])(\d+)|(!))?>")
+_SYMBOL = re.compile(rb"<([a-z]\w*)(?:([*+#])(\d+)|(!))?>")
 
 
 def _read(text: str) -> dict[bytes, list[bytes]]:
@@ -29,30 +30,24 @@ def _read(text: str) -> dict[bytes, list[bytes]]:
 
 
 GRAMMAR = {
-    **_read(Path(__file__).with_name("attackers.grammar").read_text()),
+    **_read(Path(__file__).with_name("members.grammar").read_text()),
     b"byte": [bytes([byte]) for byte in range(256)],
     b"token": TOKENS,
     b"unsafe": [character.encode() for character in sorted(UNSAFE - {"\n"})],
 }
 
 
-def stream_of(random: Random, name: bytes, passcode: bytes) -> bytes:
-    """All that one attacker sends; `name` is its own, if it uses that."""
-    return _Maker(random, name, passcode).symbol(b"attacker")
+class Maker:
+    """Makes forms of symbols for one member; those that are `given` have one form."""
 
-
-class _Maker:
-    """Makes symbols for one attacker."""
-
-    def __init__(self, random: Random, name: bytes, passcode: bytes) -> None:
+    def __init__(self, random: Random, **given: bytes) -> None:
         self._random = random
-        self._given = {b"name": name, b"pass": passcode}
-        self._numbers = 0
+        self._given = {symbol.encode(): form for symbol, form in given.items()}
+        self._numbers = itertools.count(1)
 
-    def symbol(self, symbol: bytes) -> bytes:
+    def make(self, symbol: bytes) -> bytes:
         if symbol == b"number":
-            self._numbers += 1
-            return b"%d" % self._numbers
+            return b"%d" % next(self._numbers)
         if symbol in self._given:
             return self._given[symbol]
         return _SYMBOL.sub(self._expanded, self._random.choice(GRAMMAR[symbol]))
@@ -60,9 +55,9 @@ class _Maker:
     def _expanded(self, match: re.Match[bytes]) -> bytes:
         symbol, sign, digits, is_mutated = match.groups()
         if is_mutated:
-            return mutated(self._random, self.symbol(symbol))
+            return mutated(self._random, self.make(symbol))
         if sign == b"#":
-            unit, size = self.symbol(symbol), int(digits)
+            unit, size = self.make(symbol), int(digits)
             return (unit * (size // len(unit) + 1))[:size]
         count = self._random.randint(0, int(digits)) if sign == b"*" else int(digits or 1)
-        return b"".join(self.symbol(symbol) for _ in range(count))
+        return b"".join(self.make(symbol) for _ in range(count))

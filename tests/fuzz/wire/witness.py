@@ -61,8 +61,9 @@ def form_of(text: str) -> tuple[str, str]:
 
 
 def comparable(text: str) -> str:
-    """`text` with every time made the same: whose clock it was cannot be known."""
-    return _TIME.sub("<time>", text)
+    """`text` with every time made the same, since whose clock it was cannot be known, and without
+    the names of a list, which is looked at apart."""
+    return USERS if text.startswith(USERS) else _TIME.sub("<time>", text)
 
 
 class Debts:
@@ -78,15 +79,12 @@ class Debts:
     def owe(self, line: str, since: float) -> None:
         self._lines.append((since, comparable(line)))
 
-    def pay(self, line: str, users: list[str] | None = None) -> None:
-        """`line` was read. The names behind `Active Users:` must be `users`, if they are known."""
+    def pay(self, line: str) -> None:
+        """`line` was read."""
         if not self._lines:
             raise FindingError(f"{self._what}: nothing was owed, and came {line[:200]!r}")
         _, owed = self._lines.popleft()
-        if owed.startswith(USERS) and line.startswith(USERS):
-            if users is not None and line != USERS + ", ".join(users):
-                raise FindingError(f"{self._what}: {line[:300]!r} where the members are {users}")
-        elif comparable(line) != owed:
+        if comparable(line) != owed:
             raise FindingError(
                 f"{self._what}: owed {owed[:200]!r}, came {line[:200]!r}; then {len(self)} more"
             )
@@ -153,9 +151,9 @@ class Witness:
         self.lines += 1
         form, name = form_of(text)
         if form == "reply":
-            if self._members[key] is None and text.startswith(USERS):
-                self._members[key] = text.removeprefix(USERS).split(", ")
-            self._owed[key][HONEST[key]].pay(text, self._members[key])
+            self._owed[key][HONEST[key]].pay(text)
+            if text.startswith(USERS):
+                self._note_users(key, text.removeprefix(USERS).split(", "))
         elif form in ("joined", "left"):
             self._note_news(key, name, form)
         elif form and name in (self._members[key] or ()):
@@ -183,6 +181,12 @@ class Witness:
             self._owed[key][sender].pay(text)
         elif sender in self._attackers:
             self._attackers[sender].owed[key].pay(text)
+
+    def _note_users(self, key: int, names: list[str]) -> None:
+        if self._members[key] is None:
+            self._members[key] = names
+        if names != self._members[key]:
+            raise FindingError(f"{HONEST[key]}: {names} where the members are {self._members[key]}")
 
     def _note_news(self, key: int, name: str, what: str) -> None:
         members = self._members[key]
