@@ -164,8 +164,8 @@ def test_mutations_find_what_the_corpus_does_not_hold(
         assert not line.startswith(b"Alice: :")
         return codec.decode_text(line)
 
+    assert not any(b"Alice: :" in script for script in CORPUS_SCRIPTS)
     monkeypatch.setattr(codec.dispatcher, "decode_text", hates_an_echo)
-    assert not any(map(fails, CORPUS_SCRIPTS))
     with pytest.raises(AssertionError):
         attack("mutated corpus", count=600, seed_number=1, findings=tmp_path)
     assert fails((tmp_path / "finding").read_bytes())
