@@ -23,10 +23,7 @@ from tests.fuzz.properties import ATTACKS, attack
 EXAMPLES = 300
 """Of each attack in a round; a round takes some seconds."""
 
-NO_ATHERIS = (
-    "atheris is not here (pip install -r requirements-fuzz.txt; it has no wheel for every Python):"
-    " nothing is guided by coverage"
-)
+NO_ATHERIS = "atheris is not here (requirements-fuzz.txt): nothing is guided by coverage"
 
 
 def main() -> int:

@@ -23,16 +23,8 @@ from typing import NamedTuple
 
 import codec
 from codec import Event, Kind, LineDecoder, LineTooLongError, ProtocolError, decode_text
-from tests.support.protocol import (
-    DOCUMENTED_LIMITS,
-    EXPECTED_JOIN,
-    PASSCODE,
-    UNSAFE,
-    USERS,
-    Limits,
-    PlainServer,
-    local_time,
-)
+from tests.support import protocol
+from tests.support.protocol import DOCUMENTED_LIMITS, PASSCODE, Limits, PlainServer
 
 SMALL_LIMITS = Limits(40, 64)
 """Few enough to be met by short scripts; every line of fixed text is shorter."""
@@ -57,14 +49,15 @@ def core(data: bytes) -> None:
     """Play `data`, and raise if anything about it is not as documented."""
     script = read_script(data)
     assert DOCUMENTED_LIMITS == (codec.MAX_JOIN_BYTES, codec.MAX_LINE_BYTES)
+    ways = [(script, False), (script, True), (merged(script), True), (in_bytes(script), True)]
     for limits in (SMALL_LIMITS, DOCUMENTED_LIMITS):
         plain = PlainServer(limits)
         _play(plain, script)
         expected = {CONSOLE: plain.console, **{who: p.screen for who, p in plain.peers.items()}}
         for screen in expected.values():
             _look_at_lines(screen, limits)
-        for pieces in (script, script[:], merged(script), in_bytes(script)):
-            server = Core(limits, takes_blocks=pieces is not script)
+        for pieces, takes_blocks in ways:
+            server = Core(limits, takes_blocks)
             _play(server, pieces)
             assert server.screens == expected, f"{server.screens} and not {expected} of {pieces}"
             assert server.roster.usernames == [*plain.members]
@@ -120,7 +113,9 @@ class Core:
         self._limits = limits
         self._takes_blocks = takes_blocks
         self.roster = codec.Roster()
-        self._dispatcher = codec.Dispatcher(PASSCODE, local_time, self.roster, limits.line_bytes)
+        self._dispatcher = codec.Dispatcher(
+            PASSCODE, protocol.local_time, self.roster, limits.line_bytes
+        )
         self._peers: dict[int, Peer] = {}
 
     def receive(self, who: int, data: bytes) -> None:
@@ -157,12 +152,17 @@ class Core:
             if peer.username:
                 self._show(peer, self._dispatcher.refuse(peer.username, error))
             else:
-                self._turn_away(peer, EXPECTED_JOIN)
+                self._turn_away(peer, protocol.EXPECTED_JOIN)
             return True
-        if line is not None:
-            _look_at_input(line)
-            (self._obey if peer.username else self._join)(peer, line)
-        return line is not None
+        if line is None:
+            return False
+        _look_at_input(line)
+        if not peer.username:
+            self._join(peer, line)
+        elif (event := self._dispatcher.dispatch(peer.username, line)) is not None:
+            assert codec.is_exit(line) == (event.kind is Kind.LEFT)
+            self._show(peer, event)
+        return True
 
     def _join(self, peer: Peer, line: bytes) -> None:
         try:
@@ -175,12 +175,6 @@ class Core:
         peer.username = join.username
         peer.decoder.max_line_bytes = self._limits.line_bytes
         self._show(peer, self._dispatcher.join(join.username))
-
-    def _obey(self, peer: Peer, line: bytes) -> None:
-        event = self._dispatcher.dispatch(peer.username, line)
-        assert codec.is_exit(line) == (event is not None and event.kind is Kind.LEFT)
-        if event is not None:
-            self._show(peer, event)
 
     def _turn_away(self, peer: Peer, reason: str) -> None:
         self.screens[peer.who] += codec.encode_line(codec.format_refusal(ProtocolError(reason)))
@@ -212,9 +206,11 @@ def _look_at_lines(lines: bytes, limits: Limits) -> None:
     """What all agree on is safe and within its limit, and a client shows it as it is."""
     for line in lines.split(b"\n"):
         text = line.decode()  # raises for what is not UTF-8
-        assert not UNSAFE & set(text), f"unsafe: {line!r}"
+        assert not protocol.UNSAFE & set(text), f"unsafe: {line!r}"
         assert decode_text(line) == text, f"a client would show another text: {line!r}"
-        assert len(line) <= limits.line_bytes or text.startswith(USERS), f"too long: {line!r}"
+        assert len(line) <= limits.line_bytes or text.startswith(protocol.USERS), (
+            f"too long: {line!r}"
+        )
 
 
 def _look_at_input(line: bytes) -> None:
@@ -224,5 +220,5 @@ def _look_at_input(line: bytes) -> None:
         answer = "OK"
     except ProtocolError as error:
         answer = str(error)
-    assert not UNSAFE & set(answer)
+    assert not protocol.UNSAFE & set(answer)
     assert (answer == "OK") == (decode_text(line) in ("OK", "ERROR OK"))

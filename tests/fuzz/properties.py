@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
@@ -15,29 +16,17 @@ from hypothesis import strategies as st
 
 from tests.fuzz.core import core
 from tests.fuzz.guided import CORPUS_SCRIPTS, mutated_script
+from tests.fuzz.wire.grammar import Maker
 from tests.support.fanout import HARSH_TAPES, SCRIPTS, play
 from tests.support.lines import COMMANDS, LINES
+from tests.support.protocol import PASSCODE
 from tests.support.size import examples
 
-# Sessions for tests.fuzz.core: joins first, as a rule, and lines in pieces behind them.
 
-JOINS = [
-    *[b"JOIN Alice abc12\n", b"JOIN Bob abc12\n", b"JOIN Carol abc12\r\n", b"JOIN BOB abc12\n"],
-    *[b"JOIN Dave abc1\n", b"JOIN  abc12\n", b"JOIN D-a.v_e9 abc12\n", b"JOIN Dave9.-_ abc12\n"],
-]
-MARKS = [b"<1>", b"<2>", b"<3>", b"<4>", b"<1>", b"<2>", b"<3/>"]
-EVENTS = st.one_of(
-    st.sampled_from(MARKS),
-    st.tuples(LINES, st.sampled_from([b"\n", b"\n", b"\r\n", b""])).map(b"".join),
-    COMMANDS.map(lambda line: line + b"\n"),
-)
-OPENINGS = st.lists(
-    st.tuples(st.sampled_from(MARKS), st.sampled_from(JOINS)).map(b"".join), max_size=4
-).map(b"".join)
-SESSIONS = st.tuples(
-    OPENINGS | st.just(b"<1>JOIN Alice abc12\n<2>JOIN Bob abc12\n<3>JOIN Carol abc12\n"),
-    st.lists(EVENTS, max_size=14).map(b"".join),
-).map(b"".join)
+def _session(random: Random) -> bytes:
+    """A script of the grammar."""
+    return Maker(random, name=b"Carol", **{"pass": PASSCODE}).make(b"script")
+
 
 LINES_OF_ONE = st.lists(
     (COMMANDS | LINES).map(lambda line: line + b"\n"), min_size=1, max_size=3
@@ -45,7 +34,7 @@ LINES_OF_ONE = st.lists(
 
 ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "lines": (core, LINES_OF_ONE),
-    "sessions": (core, SESSIONS),
+    "sessions": (core, st.randoms().map(_session)),
     "mutated corpus": (
         core,
         st.builds(mutated_script, st.randoms(), st.sampled_from(CORPUS_SCRIPTS)),

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from tests.fuzz.wire.steps import CLOSE, DEAF, FIN, RESET, SEND, URGENT, WAIT, Step
+from tests.fuzz.wire.steps import CLOSE, DEAF, FIN, RESET, SEND, URGENT, Step
 from tests.fuzz.wire.witness import FindingError
 
 CONNECT_SECONDS = 10.0
@@ -111,44 +111,32 @@ class SocketPeer:
         selector.register(sock, selectors.EVENT_READ, self)
 
     def act(self, step: Step) -> None:
-        if self.is_open:
-            _ACTS[step.verb](self, step.data)
+        if not self.is_open:
+            return
+        if step.verb == SEND:
+            self._unsent += step.data
+        elif step.verb == URGENT and not self._unsent:  # out of band, if nothing is in its way
+            with contextlib.suppress(OSError):
+                self._socket.send(step.data, socket.MSG_OOB)
+        elif step.verb == DEAF:
+            self._reads = False
+        elif step.verb == FIN:
+            self._ends_half = True
+        elif step.verb == RESET:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        if step.verb in (RESET, CLOSE):
+            self._close()
+        else:
+            self._send()
 
     def handle(self, events: int) -> None:
         if events & selectors.EVENT_WRITE and self.is_open:
-            self._flush()
+            self._send()
         if events & selectors.EVENT_READ and self.is_open:
             self._receive()
 
-    def _send(self, data: bytes) -> None:
-        self._unsent += data
-        self._flush()
-
-    def _send_urgent(self, data: bytes) -> None:
-        """Out of band, if nothing is in its way."""
-        if not self._unsent:
-            with contextlib.suppress(OSError):
-                self._socket.send(data, socket.MSG_OOB)
-
-    def _stop_reading(self, _: bytes) -> None:
-        self._reads = False
-        self._update_interest()
-
-    def _end_half(self, _: bytes) -> None:
-        self._ends_half = True
-        self._flush()
-
-    def _reset(self, _: bytes) -> None:
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._close()
-
-    def _close(self, _: bytes = b"") -> None:
-        self.is_open = False
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(self._socket)
-        self._socket.close()
-
-    def _flush(self) -> None:
+    def _send(self) -> None:
+        """Send what can be, and ask to be told when more can."""
         try:
             while self._unsent:
                 del self._unsent[: self._socket.send(self._unsent)]
@@ -159,7 +147,21 @@ class SocketPeer:
         except OSError:
             # What was said before that may still be there to be read.
             self._unsent.clear()
-        self._update_interest()
+        events = selectors.EVENT_READ if self._reads else 0
+        if self._unsent:
+            events |= selectors.EVENT_WRITE
+        self._forget()
+        if events:
+            self._selector.register(self._socket, events, self)
+
+    def _forget(self) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(self._socket)
+
+    def _close(self) -> None:
+        self.is_open = False
+        self._forget()
+        self._socket.close()
 
     def _receive(self) -> None:
         try:
@@ -176,23 +178,3 @@ class SocketPeer:
         if not data:
             self._close()
             self._ends(ConnectionError(f"cut in {self._unended!r}") if self._unended else None)
-
-    def _update_interest(self) -> None:
-        events = selectors.EVENT_READ if self._reads else 0
-        if self._unsent:
-            events |= selectors.EVENT_WRITE
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(self._socket)
-        if events:
-            self._selector.register(self._socket, events, self)
-
-
-_ACTS: dict[str, Callable[[SocketPeer, bytes], None]] = {
-    SEND: SocketPeer._send,
-    URGENT: SocketPeer._send_urgent,
-    DEAF: SocketPeer._stop_reading,
-    FIN: SocketPeer._end_half,
-    RESET: SocketPeer._reset,
-    CLOSE: SocketPeer._close,
-    WAIT: lambda peer, _: None,
-}

@@ -6,37 +6,34 @@ Raised: FindingError. There is no socket and no clock here; seconds are told by 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import deque
 from collections.abc import Iterable
 
 from tests.fuzz.wire.sessions import HONEST, Session, honest_room
-from tests.support.protocol import (
-    DOCUMENTED_LIMITS,
-    HANDSHAKE_TIMED_OUT,
-    INCORRECT_PASSCODE,
-    NAME,
-    NAME_IN_USE,
-    REPLY,
-    SERVER_FULL,
-    TOO_MANY_ATTEMPTS,
-    UNSAFE,
-    USERS,
-)
+from tests.support import protocol
+from tests.support.protocol import NAME, USERS
 
 _TIME = re.compile("[A-Z][a-z]{2} [A-Z][a-z]{2} [0-9]{2} [0-9:]{8} [0-9]{4}")
 _FORMS = {
-    "reply": REPLY,  # first: `Usage` might be a name
+    "reply": protocol.REPLY,  # first: `Usage` might be a name
     "joined": re.compile(f"({NAME}) joined the chatroom"),
     "left": re.compile(f"({NAME}) left the chatroom"),
     "said": re.compile(f"({NAME}): .*"),
     "message": re.compile(rf"\[Message from ({NAME})\]: .*"),
 }
-_ALWAYS_POSSIBLE = (f"ERROR {SERVER_FULL}", f"ERROR {HANDSHAKE_TIMED_OUT}")
+_NEWS = ("joined", "left")
+_ALWAYS_POSSIBLE = (f"ERROR {protocol.SERVER_FULL}", f"ERROR {protocol.HANDSHAKE_TIMED_OUT}")
 
 
 class FindingError(Exception):
     """What a server did that it should not have."""
+
+
+def check(is_right: bool, finding: str) -> None:
+    if not is_right:
+        raise FindingError(finding)
 
 
 def readable(line: bytes) -> str:
@@ -45,10 +42,9 @@ def readable(line: bytes) -> str:
         text = line.decode()
     except UnicodeDecodeError as error:
         raise FindingError(f"not UTF-8: {line[:200]!r}") from error
-    if unsafe := UNSAFE & set(text):
-        raise FindingError(f"unsafe {sorted(unsafe)!r} in {line[:200]!r}")
-    if len(line) > DOCUMENTED_LIMITS.line_bytes and not text.startswith(USERS):
-        raise FindingError(f"a line of {len(line)} bytes: {line[:100]!r}...")
+    check(not protocol.UNSAFE & set(text), f"unsafe: {line[:200]!r}")
+    is_short = len(line) <= protocol.DOCUMENTED_LIMITS.line_bytes or text.startswith(USERS)
+    check(is_short, f"a line of {len(line)} bytes: {line[:100]!r}...")
     return text
 
 
@@ -81,17 +77,14 @@ class Debts:
 
     def pay(self, line: str) -> None:
         """`line` was read."""
-        if not self._lines:
-            raise FindingError(f"{self._what}: nothing was owed, and came {line[:200]!r}")
+        check(bool(self._lines), f"{self._what}: nothing was owed, and came {line[:200]!r}")
         _, owed = self._lines.popleft()
-        if comparable(line) != owed:
-            raise FindingError(
-                f"{self._what}: owed {owed[:200]!r}, came {line[:200]!r}; then {len(self)} more"
-            )
+        finding = f"{self._what}: owed {owed[:200]!r}, came {line[:200]!r}; then {len(self)} more"
+        check(comparable(line) == owed, finding)
 
     def look_for_late(self, now: float, patience: float) -> None:
-        if self._lines and now - self._lines[0][0] > patience:
-            raise FindingError(f"{self._what}: lost, or late: {self._lines[0][1][:200]!r}")
+        for since, line in itertools.islice(self._lines, 1):
+            check(now - since <= patience, f"{self._what}: lost, or late: {line[:200]!r}")
 
 
 class Witness:
@@ -145,23 +138,23 @@ class Witness:
         text = readable(line)
         if not self._answers[key]:
             self._answers[key] = text
-            if text != "OK":
-                raise FindingError(f"{HONEST[key]} was not let in: {text!r}")
+            check(text == "OK", f"{HONEST[key]} was not let in: {text!r}")
             return
         self.lines += 1
         form, name = form_of(text)
-        if form == "reply":
-            self._owed[key][HONEST[key]].pay(text)
-            if text.startswith(USERS):
-                self._note_users(key, text.removeprefix(USERS).split(", "))
-        elif form in ("joined", "left"):
+        if form in _NEWS:
             self._note_news(key, name, form)
-        elif form and name in (self._members[key] or ()):
-            self._pay(key, name, text)
+        elif form == "reply":
+            name = HONEST[key]
         else:
-            raise FindingError(f"{HONEST[key]} reads what no member can have said: {text[:200]!r}")
-        if form in ("joined", "left") or (form == "said" and name not in HONEST):
-            self._compare_order(key, comparable(text))
+            is_possible = bool(form) and name in (self._members[key] or ())
+            check(is_possible, f"{HONEST[key]} reads what none can have said: {text[:200]!r}")
+        if name not in HONEST:
+            self._note_attacker(key, name, form, text)
+        elif form not in _NEWS:
+            self._owed[key][name].pay(text)
+        if text.startswith(USERS):
+            self._note_users(key, text.removeprefix(USERS).split(", "))
 
     def look_for_late(self, now: float, patience: float) -> None:
         for owed in self._owed:
@@ -170,38 +163,29 @@ class Witness:
         for name, attacker in list(self._attackers.items()):
             if attacker.ended_at is None or now - attacker.ended_at <= patience:
                 continue
-            for reader, news in zip(HONEST, attacker.news, strict=True):
-                if news == "joined" or (attacker.must_join and not news):
-                    missed = "leave" if news else "join"
-                    raise FindingError(f"{reader} never saw {name} {missed}")
+            for reader, members, owed in zip(HONEST, self._members, attacker.owed, strict=True):
+                check(name not in (members or ()), f"{reader} never saw {name} leave")
+                is_missed = attacker.must_join and len(owed) > 0
+                check(not is_missed, f"{reader} missed {len(owed)} lines of {name}")
             del self._attackers[name]
 
-    def _pay(self, key: int, sender: str, text: str) -> None:
-        if sender in HONEST:
-            self._owed[key][sender].pay(text)
-        elif sender in self._attackers:
-            self._attackers[sender].owed[key].pay(text)
+    def _note_attacker(self, key: int, name: str, form: str, text: str) -> None:
+        attacker = self._attackers.get(name)
+        if attacker and (attacker.is_sure or form != "left"):
+            attacker.owed[key].pay(text)
+        if form != "message":
+            self._compare_order(key, comparable(text))
 
     def _note_users(self, key: int, names: list[str]) -> None:
-        if self._members[key] is None:
-            self._members[key] = names
-        if names != self._members[key]:
-            raise FindingError(f"{HONEST[key]}: {names} where the members are {self._members[key]}")
+        members = self._members[key] = self._members[key] or names
+        check(names == members, f"{HONEST[key]}: {names} where the members are {members}")
 
     def _note_news(self, key: int, name: str, what: str) -> None:
         members = self._members[key]
         if members is not None:
-            if (name in members) == (what == "joined"):
-                raise FindingError(f"{HONEST[key]} reads that {name} {what}, twice")
-            if what == "joined":
-                members.append(name)
-            else:
-                members.remove(name)
-        if attacker := self._attackers.get(name):
-            attacker.news[key] = what
-            lost = len(attacker.owed[key]) if what == "left" and attacker.is_sure else 0
-            if lost:
-                raise FindingError(f"{HONEST[key]} read {lost} lines of {name} too few")
+            is_new = (name in members) == (what == "left")
+            check(is_new, f"{HONEST[key]} reads that {name} {what}, twice")
+            (members.append if what == "joined" else members.remove)(name)
 
     def _compare_order(self, key: int, text: str) -> None:
         """What all members read, they read in one order: once both are there."""
@@ -210,10 +194,10 @@ class Witness:
         mine, other = self._common[key], self._common[1 - key]
         if not other:
             mine.append(text)
-        elif (theirs := other.popleft()) != text:
-            raise FindingError(
-                f"{HONEST[key]} reads {text[:200]!r} where the other read {theirs[:200]!r}"
-            )
+        else:
+            theirs = other.popleft()
+            finding = f"{HONEST[key]} reads {text[:200]!r} where the other read {theirs[:200]!r}"
+            check(theirs == text, finding)
 
 
 class Attacker:
@@ -228,7 +212,6 @@ class Attacker:
             Debts(f"{reader} of {session.username}", lines)
             for reader, lines in zip(HONEST, session.heard, strict=True)
         ]
-        self.news = ["", ""]  # what each of the honest last read of it: joined, or left
         self._session = session
         self._witness = witness
         self._answer = ""
@@ -244,53 +227,50 @@ class Attacker:
         form, name = form_of(text)
         if not self._answer:
             self._note_answer(text)
-        elif self._answer != "OK":
-            raise FindingError(f"after {self._answer!r} came {text[:200]!r}")
-        elif form == "reply" or (form in ("said", "message") and name == self._session.username):
+            return
+        check(self._answer == "OK", f"after {self._answer!r} came {text[:200]!r}")
+        check(bool(form), f"no documented line: {text[:200]!r}")
+        if form == "reply" or (form in ("said", "message") and name == self._session.username):
             self._note_reply(text)
         elif form == "said" and name in HONEST:
             self._note_honest(HONEST.index(name), comparable(text))
-        elif not form:
-            raise FindingError(f"no documented line: {text[:200]!r}")
 
     def ends(self, error: OSError | None, now: float) -> None:
         """The server has ended the connection."""
         session = self._session
-        if self.ended_at is None:
-            self.ended_at = now
+        self.ended_at = self.ended_at or now
         if not self.is_sure:
             return
-        if not self.is_finished and not session.is_ended:
-            raise FindingError(f"{session.username or 'a stranger'} was cut off: {error or 'EOF'}")
-        if session.answer and not self._answer:
-            raise FindingError(f"no answer, where {session.answer!r} was owed: {error or 'EOF'}")
-        if self._replies and not error:
-            raise FindingError(f"{len(self._replies)} replies to {session.username} are missing")
+        name, why = session.username or "a stranger", error or "EOF"
+        check(self.is_finished or session.is_ended, f"{name} was cut off: {why}")
+        is_answered = bool(self._answer) or not session.answer
+        check(is_answered, f"no answer, where {session.answer!r} was owed: {why}")
+        is_told = bool(error) or not self._replies
+        check(is_told, f"{len(self._replies)} replies to {name} are missing")
 
     def _note_answer(self, text: str) -> None:
         self._answer = text
         session = self._session
-        is_guess = session.answer == f"ERROR {INCORRECT_PASSCODE}"
-        if text in _ALWAYS_POSSIBLE or (is_guess and text == f"ERROR {TOO_MANY_ATTEMPTS}"):
+        is_guess = session.answer == f"ERROR {protocol.INCORRECT_PASSCODE}"
+        if text in _ALWAYS_POSSIBLE or (is_guess and text == f"ERROR {protocol.TOO_MANY_ATTEMPTS}"):
             self.is_sure = self.must_join = False
             return
-        in_use = f"ERROR {NAME_IN_USE}{session.username}"
-        if text != session.answer and not (session.has_shared_name and text == in_use):
-            raise FindingError(f"the answer was {text[:200]!r}, and not {session.answer!r}")
+        in_use = f"ERROR {protocol.NAME_IN_USE}{session.username}"
+        is_right = text == session.answer or (session.has_shared_name and text == in_use)
+        check(is_right, f"the answer was {text[:200]!r}, and not {session.answer!r}")
 
     def _note_reply(self, text: str) -> None:
         self._replies.pay(text)
         if text.startswith(USERS) and self.is_sure:
             names = text.removeprefix(USERS).split(", ")
-            if missing := {*HONEST, self._session.username} - set(names):
-                raise FindingError(f"not among the users: {missing}")
-            if len({name.lower() for name in names}) != len(names):
-                raise FindingError(f"twice among the users: {text[:300]!r}")
+            missing = {*HONEST, self._session.username} - set(names)
+            check(not missing, f"not among the users: {missing}")
+            different = {name.lower() for name in names}
+            check(len(different) == len(names), f"twice among the users: {text[:300]!r}")
 
     def _note_honest(self, key: int, text: str) -> None:
-        number = self._witness.said[key].get(text)
-        if number is None:
-            raise FindingError(f"{HONEST[key]} never said {text[:200]!r}")
-        if self._heard[key] >= 0 and number != self._heard[key] + 1:
-            raise FindingError(f"an attacker missed, or read twice, what {HONEST[key]} said")
+        number = self._witness.said[key].get(text, -1)
+        check(number >= 0, f"{HONEST[key]} never said {text[:200]!r}")
+        is_next = self._heard[key] in (-1, number - 1)
+        check(is_next, f"an attacker missed, or read twice, what {HONEST[key]} said")
         self._heard[key] = number
