@@ -9,7 +9,6 @@ command line.
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import tempfile
 import time
@@ -22,8 +21,6 @@ from tests.fuzz.properties import ATTACKS, attack
 
 EXAMPLES = 300
 """Of each attack in a round; a round takes some seconds."""
-
-NO_ATHERIS = "atheris is not here (requirements-fuzz.txt): nothing is guided by coverage"
 
 
 def main() -> int:
@@ -39,30 +36,29 @@ def main() -> int:
     seed: int = time.time_ns() % 1_000_000 if arguments.seed is None else arguments.seed
     findings = Path(tempfile.mkdtemp(prefix="chatroom-fuzz-"))
     print(f"seed {seed}; findings and inputs: {findings}", flush=True)
-    guided_seconds = arguments.seconds - arguments.seconds // 2 if has_atheris() else 0
-    is_clean = attack_all(arguments.seconds - guided_seconds, seed, findings)
-    if not guided_seconds:
-        print(NO_ATHERIS)
-    elif is_clean:
-        is_clean = fuzz_guided(guided_seconds, seed, findings)
+    if not has_atheris():
+        print("atheris is not here (requirements-fuzz.txt): nothing is guided by coverage")
+    half = arguments.seconds - arguments.seconds // 2
+    try:
+        attack_all(half if has_atheris() else arguments.seconds, seed, findings)
+    except Exception:
+        traceback.print_exc()
+        print(f"replay a script with: python -m tests.fuzz --replay {findings}/finding")
+        is_clean = False
+    else:
+        is_clean = not has_atheris() or fuzz_guided(half, seed, findings)
     print("nothing found" if is_clean else f"FOUND something, with --seed {seed}")
     return 0 if is_clean else 1
 
 
-def attack_all(seconds: float, seed: int, findings: Path) -> bool:
-    """Rounds of all attacks until the time is over; False if one of them found something."""
+def attack_all(seconds: float, seed: int, findings: Path) -> None:
+    """Rounds of all attacks until the time is over. Raises what is found."""
     deadline = time.monotonic() + seconds
-    for count, name in enumerate(itertools.cycle(ATTACKS)):
-        if time.monotonic() >= deadline:
-            print(f"hypothesis: about {count * EXAMPLES} examples, nothing found", flush=True)
-            break
-        try:
-            attack(name, EXAMPLES, seed + count // len(ATTACKS), findings)
-        except Exception:
-            traceback.print_exc()
-            print(f"replay a script with: python -m tests.fuzz --replay {findings}/finding")
-            return False
-    return True
+    count = 0
+    while time.monotonic() < deadline:
+        attack([*ATTACKS][count % len(ATTACKS)], EXAMPLES, seed + count // len(ATTACKS), findings)
+        count += 1
+    print(f"hypothesis: about {count * EXAMPLES} examples, nothing found", flush=True)
 
 
 if __name__ == "__main__":

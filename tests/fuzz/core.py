@@ -24,7 +24,7 @@ from typing import NamedTuple
 import codec
 from codec import Event, Kind, LineDecoder, LineTooLongError, ProtocolError, decode_text
 from tests.support import protocol
-from tests.support.protocol import DOCUMENTED_LIMITS, PASSCODE, Limits, PlainServer
+from tests.support.protocol import PASSCODE, Limits, PlainServer
 
 SMALL_LIMITS = Limits(40, 64)
 """Few enough to be met by short scripts; every line of fixed text is shorter."""
@@ -48,9 +48,9 @@ class Piece(NamedTuple):
 def core(data: bytes) -> None:
     """Play `data`, and raise if anything about it is not as documented."""
     script = read_script(data)
-    assert DOCUMENTED_LIMITS == (codec.MAX_JOIN_BYTES, codec.MAX_LINE_BYTES)
+    assert protocol.DOCUMENTED_LIMITS == (codec.MAX_JOIN_BYTES, codec.MAX_LINE_BYTES)
     ways = [(script, False), (script, True), (merged(script), True), (in_bytes(script), True)]
-    for limits in (SMALL_LIMITS, DOCUMENTED_LIMITS):
+    for limits in (SMALL_LIMITS, protocol.DOCUMENTED_LIMITS):
         plain = PlainServer(limits)
         _play(plain, script)
         expected = {CONSOLE: plain.console, **{who: p.screen for who, p in plain.peers.items()}}

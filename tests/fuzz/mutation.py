@@ -31,19 +31,17 @@ def mutated(random: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
 def _changed(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
     start = random.randint(0, len(data))
     end = min(len(data), start + random.choice([1, 1, 2, 4, 8, 30]))
-    kind = random.randrange(7)
-    if kind == 0:  # leave out
-        return data[:start] + data[end:]
-    if kind == 1:  # repeat
-        return data[:end] + data[start:end] * random.choice([1, 1, 2, 30]) + data[end:]
-    if kind == 2 and start < len(data):  # flip a bit
-        return data[:start] + bytes([data[start] ^ 1 << random.randrange(8)]) + data[start + 1 :]
-    if kind == 3:  # replace by anything
-        return data[:start] + random.randbytes(end - start) + data[end:]
-    if kind == 4 and others:  # put in a part of another
-        other = random.choice(others)
-        first = random.randint(0, len(other))
-        return data[:start] + other[first : first + random.choice([4, 16, 64])] + data[start:]
-    if kind == 5:  # move
-        return data[:start] + data[end:] + data[start:end]
-    return data[:start] + random.choice(TOKENS) + data[start:]
+    before, part, after = data[:start], data[start:end], data[end:]
+    other = random.choice(others) if others else b""
+    first = random.randint(0, len(other))
+    return random.choice(
+        [
+            before + after,
+            before + part * random.choice([2, 2, 3, 31]) + after,
+            before + bytes(byte ^ 1 << random.randrange(8) for byte in part[:1]) + part[1:] + after,
+            before + random.randbytes(len(part)) + after,
+            before + other[first : first + random.choice([4, 16, 64])] + part + after,
+            before + after + part,
+            before + random.choice(TOKENS) + part + after,
+        ]
+    )

@@ -21,8 +21,6 @@ from tests.fuzz.wire.sessions import sessions_in
 from tests.fuzz.wire.steps import parse_steps
 from tests.fuzz.wire.witness import FindingError
 
-SHOWN_STEPS = 10
-
 
 def main(
     arguments: Sequence[str] | None = None,
@@ -75,12 +73,10 @@ def _sources(host: str) -> list[bytes]:
 
 
 def _report(finding: FindingError, fuzzer: Fuzzer, seed: int) -> None:
-    lines = list(fuzzer.record)
     descriptor, path = tempfile.mkstemp(".txt", "chatroom-wire-")
     title = f"# seed {seed}: {finding}".replace("\n", " ")
     with open(descriptor, "w") as file:
-        file.writelines(f"{line}\n" for line in [title, *lines])
-    print(*(line[:200] for line in lines[-SHOWN_STEPS:]), sep="\n", file=sys.stderr)
+        file.writelines(f"{line}\n" for line in [title, *fuzzer.record])
     print(f"FOUND with --seed {seed}: {finding}", file=sys.stderr)
     print(f"{fuzzer.figures}; the last that was sent: {path}", file=sys.stderr)
 

@@ -32,7 +32,6 @@ class Fuzzer:
     def __init__(self, network: Network, passcode: bytes) -> None:
         self.record: deque[str] = deque(maxlen=KEPT_STEPS)
         self.sessions = 0
-        self.sent_bytes = 0
         self.witness = Witness(passcode)
         self._network = network
         self._passcode = passcode
@@ -53,7 +52,7 @@ class Fuzzer:
             if count % MOST_UNREAD == 0:
                 self._wait_until(lambda: self.witness.is_quiet)
         for who, (_, attacker) in list(self._attackers.items()):
-            if not attacker.is_finished:  # a record may end before it does
+            if attacker.ended_at is None:  # a record may end before it does
                 self._do(Step(who, CLOSE), {})
         self._wait_until(lambda: not self._attackers and self.witness.is_quiet)
         self._part_honest()
@@ -65,10 +64,7 @@ class Fuzzer:
 
     @property
     def figures(self) -> str:
-        return (
-            f"{self.sessions} sessions, {self.sent_bytes} bytes sent, "
-            f"{self.witness.lines} honest lines read"
-        )
+        return f"{self.sessions} sessions, {self.witness.lines} honest lines read"
 
     # Steps.
 
@@ -76,21 +72,17 @@ class Fuzzer:
         if step.who in (ALICE, BOB):
             for line in step.data.split(b"\n")[:-1]:
                 self.witness.says(step.who, line, self._network.seconds)
-            self._act(step, self._honest[step.who])
+            self._honest[step.who].act(step)
         elif step.verb == OPEN:
             self._wait_until(lambda: len(self._attackers) < MOST_OPEN)
             self._open(step, sessions[step.who])
         elif step.who in self._attackers:
             peer, attacker = self._attackers[step.who]
             if step.verb in ENDINGS:
-                attacker.finishes(self._network.seconds)
-            self._act(step, peer)
+                attacker.ended_at = self._network.seconds
+            peer.act(step)
             if not peer.is_open:
                 self._attackers.pop(step.who, None)
-
-    def _act(self, step: Step, peer: Peer) -> None:
-        self.sent_bytes += len(step.data) if step.verb == SEND else 0
-        peer.act(step)
 
     def _open(self, step: Step, session: Session) -> None:
         attacker = self.witness.expect(session)
@@ -133,11 +125,7 @@ class Fuzzer:
         while not is_done():
             self._pump(0.05)
             if self._network.seconds - since > 3 * PATIENCE_SECONDS:
-                first = min(self._attackers, default=0)
-                raise FindingError(
-                    "the server does not come to an end with "
-                    f"{len(self._attackers)} attackers, the first of them {first}"
-                )
+                raise FindingError(f"the server does not come to an end with {[*self._attackers]}")
 
     def _pump(self, seconds: float) -> None:
         self._network.pump(seconds)

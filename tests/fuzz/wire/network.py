@@ -34,13 +34,28 @@ Ends = Callable[[OSError | None], None]
 does not cut a line."""
 
 
-class Peer(Protocol):
+class Peer:
     """Our end of one connection."""
 
-    is_open: bool
+    def __init__(self, hears: Hears, ends: Ends) -> None:
+        self.is_open = True
+        self._hears = hears
+        self._ends = ends
+        self._unended = b""
 
     def act(self, step: Step) -> None:
         """Do it, unless the connection has ended."""
+        raise NotImplementedError
+
+    def received(self, data: bytes) -> None:
+        *lines, self._unended = (self._unended + data).split(b"\n")
+        for line in lines:
+            self._hears(line)
+
+    def ended(self, error: OSError | None) -> None:
+        self.is_open = False
+        cut = ConnectionError(f"cut in {self._unended!r}") if self._unended else None
+        self._ends(error or cut)
 
 
 class Network(Protocol):
@@ -92,19 +107,16 @@ class TcpNetwork:
         self._selector.close()
 
 
-class SocketPeer:
+class SocketPeer(Peer):
     """A connection of the TcpNetwork."""
 
     def __init__(
         self, selector: selectors.BaseSelector, sock: socket.socket, hears: Hears, ends: Ends
     ) -> None:
+        super().__init__(hears, ends)
         sock.setblocking(False)
-        self.is_open = True
         self._selector = selector
         self._socket = sock
-        self._hears = hears
-        self._ends = ends
-        self._unended = b""
         self._unsent = bytearray()
         self._ends_half = False  # once all is sent
         self._reads = True
@@ -164,17 +176,14 @@ class SocketPeer:
         self._socket.close()
 
     def _receive(self) -> None:
+        data, why = b"", None
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
-            self._close()
-            self._ends(error)
-            return
-        *lines, self._unended = (self._unended + data).split(b"\n")
-        for line in lines:
-            self._hears(line)
+            why = error
+        self.received(data)
         if not data:
             self._close()
-            self._ends(ConnectionError(f"cut in {self._unended!r}") if self._unended else None)
+            self.ended(why)

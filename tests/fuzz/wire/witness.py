@@ -204,8 +204,7 @@ class Attacker:
     """One attacker: what it reads, and what the honest are to read of it."""
 
     def __init__(self, session: Session, witness: Witness) -> None:
-        self.is_finished = False  # all its steps but WAIT were done
-        self.ended_at: float | None = None
+        self.ended_at: float | None = None  # by itself: all its steps but WAIT were done; or not
         self.is_sure = session.is_sure and not session.has_shared_name
         self.must_join = self.is_sure and session.answer == "OK"
         self.owed = [
@@ -217,10 +216,6 @@ class Attacker:
         self._answer = ""
         self._replies = Debts(f"replies to {session.username}", session.replies)
         self._heard = [-1, -1]  # which of each honest member's lines was the last
-
-    def finishes(self, now: float) -> None:
-        self.is_finished = True
-        self.ended_at = now
 
     def hears(self, line: bytes) -> None:
         text = readable(line)
@@ -238,11 +233,12 @@ class Attacker:
     def ends(self, error: OSError | None, now: float) -> None:
         """The server has ended the connection."""
         session = self._session
+        is_finished = self.ended_at is not None
         self.ended_at = self.ended_at or now
         if not self.is_sure:
             return
         name, why = session.username or "a stranger", error or "EOF"
-        check(self.is_finished or session.is_ended, f"{name} was cut off: {why}")
+        check(is_finished or session.is_ended, f"{name} was cut off: {why}")
         is_answered = bool(self._answer) or not session.answer
         check(is_answered, f"no answer, where {session.answer!r} was owed: {why}")
         is_told = bool(error) or not self._replies
