@@ -53,7 +53,10 @@ def core(data: bytes) -> None:
     for limits in (SMALL_LIMITS, protocol.DOCUMENTED_LIMITS):
         plain = PlainServer(limits)
         _play(plain, script)
-        expected = {CONSOLE: plain.console, **{who: p.screen for who, p in plain.peers.items()}}
+        expected = {
+            CONSOLE: plain.console,
+            **{who: bytes(p.screen) for who, p in plain.peers.items()},
+        }
         for screen in expected.values():
             _look_at_lines(screen, limits)
         for pieces, takes_blocks in ways:

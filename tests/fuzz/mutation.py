@@ -14,7 +14,7 @@ from tests.support.protocol import UNSAFE
 
 DICTIONARY = Path(__file__).with_name("words.dict")
 
-TOKENS = [
+TOKENS: list[bytes] = [
     *(ast.literal_eval(f"b{word}") for word in DICTIONARY.read_text().split("\n") if '"' in word),
     *(character.encode() for character in sorted(UNSAFE)),
 ]

@@ -15,7 +15,6 @@ import codec.framing
 import codec.handshake
 import codec.roster
 from codec import Dispatcher, Event, Join, LineDecoder, Roster
-from codec.commands import Command
 from reactor import Cursor
 from tests.fuzz.core import Piece, core, in_bytes, merged, read_script
 from tests.fuzz.guided import CORPUS, CORPUS_SCRIPTS, mutated_script
@@ -58,10 +57,6 @@ def decodes_what_it_received(right: Any) -> Any:
     return lambda decoder, data: right(decoder, data.decode("utf-8", "replace").encode())
 
 
-def strips_all_carriage_returns(right: Any) -> Any:
-    return lambda decoder: line.rstrip(b"\r") if (line := right(decoder)) else line
-
-
 def passes_bidi_controls(right: Any) -> Any:
     unsafe = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
     return lambda line: unsafe.sub("\ufffd", line.decode("utf-8", "replace"))
@@ -71,16 +66,8 @@ def raises_for_bad_utf8(right: Any) -> Any:
     return lambda line: line.decode() and right(line)
 
 
-def knows_commands_in_one_case(right: Any) -> Any:
-    return lambda text: Command("say", text) if text[:2] in (":m", ":u") else right(text)
-
-
 def translates_protected_words(right: Any) -> Any:
     return lambda text, time: right(text.replace("\\:", ":"), time)
-
-
-def finds_all_plain(right: Any) -> Any:
-    return lambda lines: right(lines) or b":" not in lines
 
 
 def allows_any_alphanumeric(right: Any) -> Any:
@@ -112,13 +99,10 @@ def forgets_to_remake_the_list(right: Any) -> Any:
 PLANTED: list[tuple[str, object, str, Callable[[Any], Any]]] = [
     ("line-separators", LineDecoder, "feed_data", splits_as_str_does),
     ("utf8-split", LineDecoder, "feed_data", decodes_what_it_received),
-    ("join-two-cr", LineDecoder, "next_line", strips_all_carriage_returns),
     ("bidi", codec.dispatcher, "decode_text", passes_bidi_controls),
     ("utf8-stray", codec.dispatcher, "decode_text", raises_for_bad_utf8),
     ("name-not-utf8", codec.handshake, "decode_text", raises_for_bad_utf8),
-    ("msg-case", codec.dispatcher, "parse_command", knows_commands_in_one_case),
     ("protected-shortcut", codec.dispatcher, "translate", translates_protected_words),
-    ("tab", codec.dispatcher, "are_plain", finds_all_plain),
     ("name-cyrillic", codec.dispatcher, "check_username", allows_any_alphanumeric),
     ("name-kelvin", codec.roster, "_fold", folds_every_script),
     ("join-wrong-and-taken", Dispatcher, "check", judges_the_name_first),

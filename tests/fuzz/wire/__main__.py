@@ -34,7 +34,7 @@ def main(
 
     def is_over(count: int) -> bool:
         is_timed = options.sessions is None
-        return network.seconds >= options.seconds if is_timed else count >= options.sessions
+        return bool(network.seconds >= options.seconds if is_timed else count >= options.sessions)
 
     print(f"seed {seed}", file=sys.stderr)
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tests.fuzz.wire.sessions import HONEST, Session, honest_room
 from tests.support import protocol
@@ -129,7 +129,10 @@ class Witness:
     @property
     def is_quiet(self) -> bool:
         """Whether the honest members have read all they owe each other."""
-        return not any(debts for owed in self._owed for debts in owed.values())
+        return not any(self._honest_debts())
+
+    def _honest_debts(self) -> Iterator[Debts]:
+        return itertools.chain(*(owed.values() for owed in self._owed))
 
     # What is read.
 
@@ -157,16 +160,15 @@ class Witness:
             self._note_users(key, text.removeprefix(USERS).split(", "))
 
     def look_for_late(self, now: float, patience: float) -> None:
-        for owed in self._owed:
-            for debts in owed.values():
-                debts.look_for_late(now, patience)
+        for debts in self._honest_debts():
+            debts.look_for_late(now, patience)
         for name, attacker in list(self._attackers.items()):
             if attacker.ended_at is None or now - attacker.ended_at <= patience:
                 continue
             for reader, members, owed in zip(HONEST, self._members, attacker.owed, strict=True):
                 check(name not in (members or ()), f"{reader} never saw {name} leave")
-                is_missed = attacker.must_join and len(owed) > 0
-                check(not is_missed, f"{reader} missed {len(owed)} lines of {name}")
+                is_paid = not (attacker.is_sure and owed)
+                check(is_paid, f"{reader} missed {len(owed)} lines of {name}")
             del self._attackers[name]
 
     def _note_attacker(self, key: int, name: str, form: str, text: str) -> None:
@@ -206,7 +208,6 @@ class Attacker:
     def __init__(self, session: Session, witness: Witness) -> None:
         self.ended_at: float | None = None  # by itself: all its steps but WAIT were done; or not
         self.is_sure = session.is_sure and not session.has_shared_name
-        self.must_join = self.is_sure and session.answer == "OK"
         self.owed = [
             Debts(f"{reader} of {session.username}", lines)
             for reader, lines in zip(HONEST, session.heard, strict=True)
@@ -249,7 +250,7 @@ class Attacker:
         session = self._session
         is_guess = session.answer == f"ERROR {protocol.INCORRECT_PASSCODE}"
         if text in _ALWAYS_POSSIBLE or (is_guess and text == f"ERROR {protocol.TOO_MANY_ATTEMPTS}"):
-            self.is_sure = self.must_join = False
+            self.is_sure = False
             return
         in_use = f"ERROR {protocol.NAME_IN_USE}{session.username}"
         is_right = text == session.answer or (session.has_shared_name and text == in_use)
