@@ -53,10 +53,8 @@ def core(data: bytes) -> None:
     for limits in (SMALL_LIMITS, protocol.DOCUMENTED_LIMITS):
         plain = PlainServer(limits)
         _play(plain, script)
-        expected = {
-            CONSOLE: plain.console,
-            **{who: bytes(p.screen) for who, p in plain.peers.items()},
-        }
+        expected = {who: bytes(peer.screen) for who, peer in plain.peers.items()}
+        expected[CONSOLE] = plain.console
         for screen in expected.values():
             _look_at_lines(screen, limits)
         for pieces, takes_blocks in ways:

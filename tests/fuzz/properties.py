@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
@@ -22,23 +21,16 @@ from tests.support.lines import COMMANDS, LINES
 from tests.support.protocol import PASSCODE
 from tests.support.size import examples
 
-
-def _session(random: Random) -> bytes:
-    """A script of the grammar."""
-    return Maker(random, name=b"Carol", **{"pass": PASSCODE}).make(b"script")
-
-
+MAKERS = st.builds(Maker, st.randoms(), name=st.just(b"Carol"), passcode=st.just(PASSCODE))
 LINES_OF_ONE = st.lists(
     (COMMANDS | LINES).map(lambda line: line + b"\n"), min_size=1, max_size=3
 ).map(lambda lines: b"JOIN Alice abc12\n<2>JOIN Bob abc12\n<1>" + b"".join(lines))
+MUTATED = st.builds(mutated_script, st.randoms(), st.sampled_from(CORPUS_SCRIPTS))
 
 ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "lines": (core, LINES_OF_ONE),
-    "sessions": (core, st.randoms().map(_session)),
-    "mutated corpus": (
-        core,
-        st.builds(mutated_script, st.randoms(), st.sampled_from(CORPUS_SCRIPTS)),
-    ),
+    "sessions": (core, MAKERS.map(lambda maker: maker.make(b"script"))),
+    "mutated corpus": (core, MUTATED),
     "fan-out": (lambda example: play(*example), st.tuples(SCRIPTS, HARSH_TAPES)),
 }
 """Each function that raises when something does not hold, and what it is given."""

@@ -14,7 +14,7 @@ import codec.dispatcher
 import codec.framing
 import codec.handshake
 import codec.roster
-from codec import Dispatcher, Event, Join, LineDecoder, Roster
+from codec import Event, LineDecoder, Roster
 from reactor import Cursor
 from tests.fuzz.core import Piece, core, in_bytes, merged, read_script
 from tests.fuzz.guided import CORPUS, CORPUS_SCRIPTS, mutated_script
@@ -78,15 +78,6 @@ def folds_every_script(right: Any) -> Any:
     return str.lower
 
 
-def judges_the_name_first(right: Any) -> Any:
-    def check(dispatcher: Dispatcher, join: Join) -> None:
-        dispatcher._roster.claim(join.username)
-        dispatcher._roster.free(join.username)
-        right(dispatcher, join)
-
-    return check
-
-
 def forgets_to_remake_the_list(right: Any) -> Any:
     def apply(roster: Roster, event: Event) -> None:
         line = roster._users_line
@@ -105,7 +96,6 @@ PLANTED: list[tuple[str, object, str, Callable[[Any], Any]]] = [
     ("protected-shortcut", codec.dispatcher, "translate", translates_protected_words),
     ("name-cyrillic", codec.dispatcher, "check_username", allows_any_alphanumeric),
     ("name-kelvin", codec.roster, "_fold", folds_every_script),
-    ("join-wrong-and-taken", Dispatcher, "check", judges_the_name_first),
     ("users-after-leaving", Roster, "apply", forgets_to_remake_the_list),
 ]
 """Which file of the corpus finds a bug, where that is put, and the bug."""

@@ -55,7 +55,10 @@ class Fuzzer:
             if attacker.ended_at is None:  # a record may end before it does
                 self._do(Step(who, CLOSE), {})
         self._wait_until(lambda: not self._attackers and self.witness.is_quiet)
-        self._part_honest()
+        self._is_over = True
+        for key, peer in enumerate(self._honest):
+            peer.act(Step(key, SEND, b":Exit\n"))
+        self._wait_until(lambda: not any(peer.is_open for peer in self._honest))
 
     def close(self) -> None:
         for peer in [*self._honest, *(peer for peer, _ in self._attackers.values())]:
@@ -111,12 +114,6 @@ class Fuzzer:
     def _end_honest(self, name: str, error: OSError | None) -> None:
         if not self._is_over:
             raise FindingError(f"the server closed {name}: {error or 'EOF'}")
-
-    def _part_honest(self) -> None:
-        self._is_over = True
-        for key, peer in enumerate(self._honest):
-            peer.act(Step(key, SEND, b":Exit\n"))
-            self._wait_until(lambda peer=peer: not peer.is_open)  # type: ignore[misc]
 
     # The network.
 

@@ -83,18 +83,16 @@ class TcpNetwork:
         self._looked_at = time.monotonic()
 
     def open(self, source: str, hears: Hears, ends: Ends) -> Peer:
-        while True:
-            try:
-                sock = socket.create_connection(
-                    self._address, CONNECT_SECONDS, (source, 0) if source else None
-                )
-            except OSError as error:
-                if error.errno != errno.EADDRNOTAVAIL:
-                    raise FindingError(f"cannot connect: {error}") from error
-                self.pump(1)  # our own ports are used up: some come back each second
-            else:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return SocketPeer(self._selector, sock, hears, ends)
+        address = (source, 0) if source else None
+        try:
+            sock = socket.create_connection(self._address, CONNECT_SECONDS, address)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise FindingError(f"cannot connect: {error}") from error
+            self.pump(1)  # our own ports are used up: some come back each second
+            return self.open(source, hears, ends)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return SocketPeer(self._selector, sock, hears, ends)
 
     def pump(self, seconds: float) -> None:
         for key, events in self._selector.select(seconds):

@@ -59,7 +59,7 @@ class Schedule:
         """The session of the connection `who`, the same one for the same seed."""
         random = Random(f"{self._seed}:{who}")
         name = f"{who:05}{''.join(random.choices('ABCxyz019_.-', k=3))}".encode()
-        maker = Maker(random, name=name, **{"pass": self._passcode})
+        maker = Maker(random, name=name, passcode=self._passcode)
         session = self._session(random, who, maker.make(b"attacker"))
         if session.answer == f"ERROR {INCORRECT_PASSCODE}":
             if not self._guesses:
