@@ -120,6 +120,18 @@ class FallsSilent(Server):
         return b"" if self.is_silent and self.peers[key].username in ("Alice", "Bob") else data
 
 
+class TellsInTwoOrders(Server):
+    late = b""
+
+    def give(self, key: int, data: bytes) -> bytes:
+        if key == 0 and data.endswith(b" left the chatroom\n"):
+            self.late += data
+            return b""
+        if key == 0 and data:
+            data, self.late = data + self.late, b""
+        return data
+
+
 class NeverMissesOneThatResets(Server):
     def lose(self, key: int) -> None:
         if not self.peers[key].username.startswith("0") or self.peers[key].is_closed:
@@ -173,6 +185,7 @@ BROKEN: dict[str, tuple[type[Server], str]] = {
         sends("^(Bob: .*\n)(.*\n)", r"\2\1"),
         "Bob's lines|missed",
     ),
+    "tells in two orders": (TellsInTwoOrders, "where the other read"),
     "forges": (Forges, "Alice"),
     "splits at carriage returns": (sends("\ufffdAlice: ", "\nAlice: "), "Alice"),
     "dies of bad text": (DiesOfBadText, "closed Alice"),
