@@ -40,7 +40,8 @@ class End:
         if self.unread:
             data = bytes(self.unread[:size])
             del self.unread[:size]
-            self.peer._deliver()
+            if self.peer.unsent:
+                self.peer._deliver()
             return data
         if self.has_fin:
             return b""
