@@ -185,7 +185,9 @@ class Peer:
         to have, included."""
         return len(self._stretches) + len(self._skips)
 
-    def _owe(self, data: bytes, log_start: int, log_end: int, own_bytes: int = 0) -> None:
+    def _owe(
+        self, data: bytes | bytearray, log_start: int, log_end: int, own_bytes: int = 0
+    ) -> None:
         if self.has_failed:
             return
         self._owed += data
@@ -198,7 +200,7 @@ class Peer:
 class Model:
     """Everyone, the console, and what was wrong. `now` tells the process's own time,
     `is_anyone_waiting` whether somebody has connected who was not accepted yet, `is_lost` whether
-    the kernel knows that nobody is at the other end any more."""
+    the kernel knows that the other end is gone."""
 
     def __init__(
         self,
@@ -283,7 +285,7 @@ class Model:
         if has_unread and peer.has_failed and peer.can_be_read and not is_over:
             self.blame(f"{address} ({peer.username}): its last words were not read")
         if peer.is_dropped and peer.owed and not peer.was_tried:
-            self.blame(f"{address}: nobody tried to send it {bytes(peer.owed)!r}")
+            self.blame(f"{address}: no attempt was made to send it {bytes(peer.owed)!r}")
         if peer.has_failed or peer.is_dropped:
             return
         fault = self._fault_of_reset(peer) if is_reset else self._fault_of_close(peer, has_unread)
@@ -330,7 +332,7 @@ class Model:
     def dropped(self, address: Address, reason: str) -> None:
         """A stranger has to go at once, for somebody else."""
         if reason == SERVER_FULL and not self._is_anyone_waiting():
-            self.blame(f"{address}: was dropped, and there is nobody to take its place")
+            self.blame(f"{address}: was dropped, and there is none to take its place")
         self.peers[address].is_dropped = True
 
     def cut(self, address: Address, username: str, reason: str) -> None:
@@ -520,7 +522,7 @@ class Model:
             self.console += said.console.encode() + b"\n"
         if said.to_room:
             self._broadcast(said.to_room, None if said.to_sender else sender)
-        if said.private[0] in self.members:  # whoever joins is not, yet
+        if said.private[0] in self.members:  # one that joins is not, yet
             self._tell(self.members[said.private[0]], said.private[1])
 
     def _broadcast(self, text: str, skip: Peer | None) -> None:

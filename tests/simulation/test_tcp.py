@@ -127,7 +127,7 @@ def test_bytes_arrive_in_order_and_are_read_in_any_pieces(sides: Sides) -> None:
     assert near.events() == WRITE
 
 
-def test_a_full_buffer_is_eagain_and_ready_again_when_the_peer_has_read(sides: Sides) -> None:
+def test_full_buffer_is_eagain_until_the_peer_has_read(sides: Sides) -> None:
     near, far = sides
     taken = fill(near)
     assert error_of(lambda: near.send(b"x")) == errno.EAGAIN
@@ -170,7 +170,7 @@ def test_a_reset_comes_behind_what_was_received_and_once(sides: Sides) -> None:
     assert error_of(lambda: near.shutdown(socket.SHUT_WR)) == errno.ENOTCONN
 
 
-def test_whoever_asks_is_told_of_a_reset_once(sides: Sides) -> None:
+def test_reset_is_told_once_to_who_asks(sides: Sides) -> None:
     near, far = sides
     assert near.take_error() == 0
     far.reset()
@@ -233,7 +233,7 @@ def test_who_sends_to_a_closed_end_is_reset(sides: Sides) -> None:
     assert far.recv(1) == b""
 
 
-def test_an_end_shut_both_ways_reads_the_end_and_resets_who_goes_on(sides: Sides) -> None:
+def test_end_shut_both_ways_reads_the_end_and_resets_its_peer(sides: Sides) -> None:
     near, far = sides
     far.send(b"before")
     near.shutdown(socket.SHUT_RDWR)

@@ -33,7 +33,7 @@ from tests.simulation.product import make_product
 from tests.simulation.script import Script, Setting, Step
 
 MOST_TURNS = 10_000
-"""More turns than any one step needs: whoever takes more of them is spinning."""
+"""More turns than any one step needs: a loop that takes more of them is spinning."""
 
 MOST_IDLE_TURNS = 4
 """Most turns on end in which the loop neither slept nor did anything, and one more for each
@@ -327,7 +327,7 @@ class World:
                 model.blame(f"{peer.address} {peer.username}: is not heard")
         is_resting = self._now <= self._door_failed_at + REST_SECONDS + TOLERANCE_SECONDS
         if self.door.backlog and not is_resting:
-            model.blame("nobody answers the door")
+            model.blame("the door is not answered")
 
     def _check_settled(self) -> None:
         """Nothing is under way, and everyone who is left is a member that has everything."""
