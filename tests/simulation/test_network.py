@@ -18,6 +18,7 @@ from tests.simulation.network import (
     SimulatedSocket,
 )
 from tests.simulation.tcp import End
+from tests.simulation.test_tcp import error_of
 
 ADDRESS = ("10.0.0.1", 1024)
 LIMITS = [100, 100, 100, 100]
@@ -59,12 +60,6 @@ class Machine:
 @pytest.fixture
 def machine() -> Machine:
     return Machine()
-
-
-def error_of(call: Callable[[], object]) -> int | None:
-    with pytest.raises(OSError) as caught:  # noqa: PT011  The number is the subject.
-        call()
-    return caught.value.errno
 
 
 # Descriptors.

@@ -8,7 +8,6 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import pytest
 
@@ -18,18 +17,6 @@ from tests.simulation.tcp import End, connect_ends
 
 MOST_BYTES = 1 << 26
 """More than the buffers of two sockets hold."""
-
-
-class Side(Protocol):
-    """One end of a connection, simulated or real."""
-
-    def recv(self, size: int) -> bytes: ...
-    def send(self, data: bytes) -> int: ...
-    def shutdown(self, how: int) -> None: ...
-    def take_error(self) -> int: ...
-    def close(self) -> None: ...
-    def reset(self) -> None: ...
-    def events(self) -> int: ...
 
 
 class SimulatedSide(End):
@@ -64,6 +51,9 @@ class RealSide:
             return READ | WRITE
         return (READ if events & select.POLLIN else 0) | (WRITE if events & select.POLLOUT else 0)
 
+
+Side = SimulatedSide | RealSide
+"""One end of a connection."""
 
 Sides = tuple[Side, Side]
 
