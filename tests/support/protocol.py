@@ -144,6 +144,7 @@ def _translated_word(word: str) -> str:
     return word[1:] if is_protected else SHORTCUTS.get(word.lower(), word)
 
 
+@lru_cache
 def tells_time(text: str) -> bool:
     return any(word.lower() in (":mytime", ":+1hr") for word in re.split("[ \t]", text))
 
@@ -219,8 +220,13 @@ def meaning_of(line: Line, sender: str, names: Iterable[str], max_bytes: int) ->
     return refusal if is_over else said
 
 
+@lru_cache
+def _words(text: str) -> list[str]:
+    return re.findall("[^ \t]+", text)
+
+
 def _meaning_of(text: str, sender: str, names: Iterable[str]) -> Said:
-    words = re.findall("[^ \t]+", text)
+    words = _words(text)
     if not words:
         return Said()
     command = "" if text[0] in " \t" else words[0].lower()
