@@ -379,6 +379,10 @@ class RawClient(Speaker):
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    def end_input(self) -> None:
+        """FIN: we shall say no more, and go on listening."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def reset(self) -> None:
         """RST: gone, without a goodbye."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
