@@ -232,7 +232,7 @@ class Soak:
     # Ways to come and go.
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """From an address that nobody else has a quarrel with, mostly."""
+        """From an address that no one else has a quarrel with, mostly."""
         source = f"127.0.0.{self.random.randrange(2, 200)}"
         return await asyncio.open_connection("127.0.0.1", self.port, local_addr=(source, 0))
 
@@ -296,7 +296,7 @@ def main() -> int:
         assert server.stdout is not None
         banner = server.stdout.readline()
         port = int(banner.split(b"port ")[1].split(b".")[0])
-        # Nobody reads on: the console's own bound is part of what is watched.
+        # No one reads on: the console's own bound is part of what is watched.
         try:
             return asyncio.run(_soak(server, port, flags.minutes, flags.seed))
         finally:
