@@ -68,10 +68,13 @@ def test_claimed_name_is_refused_to_the_next(house: LateHouse) -> None:
 
 
 def test_claim_that_is_not_granted_is_refused_and_free(house: LateHouse) -> None:
-    bob = house.ask(b"JOIN Bob abc12\n")
+    bob, gone = house.ask(b"JOIN Bob abc12\n"), house.ask(b"JOIN Cid abc12\n")
+    gone.spy.connection.abort()
     house.bus.submitted.clear()
-    house.room.refuse_claim("Bob", ProtocolError(USERNAME_IN_USE, ": ", "Bob"))
+    for username in ("Bob", "Cid"):
+        house.room.refuse_claim(username, ProtocolError(USERNAME_IN_USE, ": ", username))
     bob.reads_to_end(error_line(f"{NAME_IN_USE}Bob"))
+    assert len(house.log) == 1, "one that is gone is not refused as well"
     again = house.ask(b"JOIN Bob abc12\n")
     house.apply()
     again.reads(b"OK\n")
@@ -91,7 +94,6 @@ def test_guest_gone_before_its_join_is_applied_leaves(house: LateHouse) -> None:
 def test_member_elsewhere_is_read_and_not_written_to(house: LateHouse) -> None:
     """What is private to it is for its own server to write."""
     ann = house.ask(b"JOIN Ann abc12\n")
-    house.apply()
     house.bus.submit(house.dispatcher.join("Zed"))
     house.apply()
     ann.send(b":Msg Zed psst\n:Users\n")
