@@ -14,14 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from grader import rubric, run
-from grader.rubric import Rubric
-from tests.grader.grading import SOLUTIONS
-from tests.grader.mutants.mutant import copy_programs, failing_cases
+from grader import run
+from tests.grader.grading import ROOT, SOLUTIONS, grade
 
 TIMES = 20
 
@@ -34,42 +31,30 @@ for its end."""
 BURNERS = 2 * (os.cpu_count() or 1)
 
 
-class _Flags(argparse.Namespace):
-    solutions: list[str]
-    times: int
-    jobs: int
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.grader.stability")
     parser.add_argument("solutions", nargs="*", help=f"{OWN}, or of tests/grader/solutions")
     parser.add_argument("--times", type=int, default=TIMES)
     parser.add_argument("--jobs", type=int, default=run.default_jobs())
-    flags = parser.parse_args(argv, _Flags())
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    graded_by = rubric.load(rubric.find(rubric.DEFAULT))
-    are_stable = [
-        _is_stable(name, graded_by, flags.times, flags.jobs) for name in flags.solutions or DEFAULT
-    ]
-    return 0 if all(are_stable) else 1
+    flags = parser.parse_args()
+    names = flags.solutions or DEFAULT
+    are_stable = [_is_stable(name, flags.times, flags.jobs) for name in names]
+    return int(not all(are_stable))
 
 
-def _is_stable(name: str, graded_by: Rubric, times: int, jobs: int) -> bool:
-    verdicts: Counter[frozenset[str]] = Counter()  # the cases that failed, and how often they did
+def _is_stable(name: str, times: int, jobs: int) -> bool:
+    verdicts: set[frozenset[str]] = set()  # each with the cases that failed
+    solution = ROOT if name == OWN else SOLUTIONS / name
     for number in range(times):
         is_loaded = number % 2 == 1
         with _burners(BURNERS if is_loaded else 0), tempfile.TemporaryDirectory() as scratch:
-            solution = SOLUTIONS / name
-            if name == OWN:
-                solution = Path(scratch) / OWN
-                copy_programs(solution)
             began = time.monotonic()
-            failed = frozenset(failing_cases(solution, graded_by, jobs))
+            graded = grade(solution, Path(scratch), f"--jobs={jobs}")
             seconds = time.monotonic() - began
-        verdicts[failed] += 1
-        score = sum(case.points for case in graded_by.cases if case.id not in failed)
+        verdicts.add(frozenset(graded.failed))
         load = f"{BURNERS} busy loops" if is_loaded else "none"
-        print(f"{name} {number + 1:>3}, beside it {load}: {score:g} points in {seconds:.1f} s")
+        told = f"beside it {load}: {graded.score:g} points in {seconds:.1f} s"
+        print(f"{name} {number + 1:>3}, {told}", flush=True)
     always = ", ".join(sorted(frozenset.intersection(*verdicts))) or "nothing"
     print(f"{name}: {times} times, {len(verdicts)} different outcomes; {always} failed each time")
     if len(verdicts) > 1:

@@ -21,6 +21,9 @@ from tests.fuzz.wire.sessions import sessions_in
 from tests.fuzz.wire.steps import parse_steps
 from tests.fuzz.wire.witness import FindingError
 
+SHOWN_STEPS = 20
+"""Of the last before a finding; the file has all that are kept."""
+
 
 def main(
     arguments: Sequence[str] | None = None,
@@ -77,6 +80,8 @@ def _report(finding: FindingError, fuzzer: Fuzzer, seed: int) -> None:
     title = f"# seed {seed}: {finding}".replace("\n", " ")
     with open(descriptor, "w") as file:
         file.writelines(f"{line}\n" for line in [title, *fuzzer.record])
+    for line in [*fuzzer.record][-SHOWN_STEPS:]:
+        print(line[:200], file=sys.stderr)
     print(f"FOUND with --seed {seed}: {finding}", file=sys.stderr)
     print(f"{fuzzer.figures}; the last that was sent: {path}", file=sys.stderr)
 
