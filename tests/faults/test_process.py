@@ -115,14 +115,12 @@ def fill(pipe: int) -> None:
 def test_server_serves_on_while_no_one_reads_its_complaints(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    ours = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
     with pytest.raises(BlockingIOError):
-        fill(writer)
+        fill(ours)
     with Room("-verbose", redirect=f"2> {fifo}") as room:
         be_refused_and_talk(room)
-        os.close(reader)  # or it would try for two seconds to be rid of the last ones
-    os.close(writer)
+        os.close(ours)  # or it would try for two seconds to be rid of the last ones
 
 
 @fault(53)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import ast
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,16 +79,15 @@ def rewrite(document: str, tests: dict[int, list[str]]) -> str:
     return _ROW.sub(row, document)
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description="Tell which tests are for which fault.")
     parser.add_argument("--write", action="store_true", help="into docs/RELIABILITY.md")
     document = rewrite(TABLE.read_text(), marked())
     if parser.parse_args().write:
         TABLE.write_text(document)
     else:
-        sys.stdout.writelines(f"{row[0]}\n" for row in _ROW.finditer(document))
-    return 0
+        print(*(row[0] for row in _ROW.finditer(document)), sep="\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
