@@ -143,11 +143,6 @@ class Output:
             raise AssertionError(self._difference(expected, bytes(self.unread)))
         del self.unread[: len(expected)]
 
-    def has_come(self, line: str) -> bool:
-        """Whether this line is next, without waiting for it."""
-        self._read()
-        return self.unread.startswith(line.encode() + b"\n")
-
     def expect_end(self) -> None:
         """There are no next bytes: the other end has been closed."""
         self._pump.wait(lambda: bool(self.end or self.unread))
@@ -551,7 +546,13 @@ class Room(Stage):
 
     def join(self, *usernames: str, on_terminal: bool = False) -> list[Program]:
         """Clients join, one after the other, and everyone sees it."""
-        return [self._join(username, on_terminal) for username in usernames]
+        programs = []
+        for username in usernames:
+            program = self.start_member(username, on_terminal=on_terminal)
+            program.shows(f"Connected to 127.0.0.1 on port {self.port}")
+            self.welcomes(program)
+            programs.append(program)
+        return programs
 
     def join_raw(self, username: str) -> RawClient:
         """A member joins with nothing but a socket, and everyone sees it."""
@@ -601,12 +602,6 @@ class Room(Stage):
                 self.server.shows(f"{member.name}: send message to {member.name}")
                 member.shows(f"[Message from {member.name}]: nothing else")
 
-    def _join(self, username: str, on_terminal: bool) -> Program:
-        program = self.start_member(username, on_terminal=on_terminal)
-        program.shows(f"Connected to 127.0.0.1 on port {self.port}")
-        self.welcomes(program)
-        return program
-
 
 class FakeServer(Stage):
     """Accepts one client, and is what the test makes of it."""
@@ -615,14 +610,12 @@ class FakeServer(Stage):
         """With these options for the client."""
         super().__init__()
         self._listener = self._resources.enter_context(socket.create_server(("127.0.0.1", 0)))
-        self._options = options
         self.port: int = self._listener.getsockname()[1]
-        self.client: Program
+        self.client = self.start_client(self.port, **options)
         self.peer: RawClient
 
     def open(self) -> None:
         """The client has connected, and has said no more than that it wants to join."""
-        self.client = self.start_client(self.port, **self._options)
         self._listener.settimeout(DEADLINE_SECONDS)
         sock, _ = self._listener.accept()
         self.peer = self.take_over(sock, "the server's end")

@@ -29,7 +29,15 @@ def main(
     arguments: Sequence[str] | None = None,
     network_to: Callable[[str, int], Network] = TcpNetwork,
 ) -> int:
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="python3 -m tests.fuzz.wire", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--passcode", required=True)
+    parser.add_argument("--seed", type=int, default=None, help="another run like that one")
+    parser.add_argument("--seconds", type=float, default=60, help="how long (default: 60)")
+    parser.add_argument("--sessions", type=int, default=None, help="how many, and no clock")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="send what a file holds")
+    options = parser.parse_args(arguments)
     seed: int = time.time_ns() % 1_000_000 if options.seed is None else options.seed
     network = network_to(options.host, options.port)
     passcode = options.passcode.encode()
@@ -54,18 +62,6 @@ def main(
         fuzzer.close()
     print(f"nothing found with --seed {seed}: {fuzzer.figures}")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python3 -m tests.fuzz.wire", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--passcode", required=True)
-    parser.add_argument("--seed", type=int, default=None, help="another run like that one")
-    parser.add_argument("--seconds", type=float, default=60, help="how long (default: 60)")
-    parser.add_argument("--sessions", type=int, default=None, help="how many, and no clock")
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="send what a file holds")
-    return parser
 
 
 def _sources(host: str) -> list[bytes]:
