@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import socket
 from pathlib import Path
 
 import pytest
@@ -243,9 +242,7 @@ def test_what_is_wrong_is_found(kind: str) -> None:
 
 
 def test_closed_port_is_found(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        assert main(options(sock.getsockname()[1])) == 1
+    assert main(options(1)) == 1
     assert "cannot connect" in capsys.readouterr().err
 
 

@@ -132,9 +132,6 @@ class TapeSelector(selectors.BaseSelector):
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         return self._keys
 
-    def has_write_interest(self) -> bool:
-        return any(key.events & WRITE for key in self._keys.values())
-
 
 # What is done to both, the fan-out and the model.
 
@@ -284,7 +281,7 @@ class Simulation(World):
             assert sock.is_closed == member.connection.is_closing
         assert self.fanout.log.kept_bytes == 0
         assert not self.fanout.is_held
-        assert not self.selector.has_write_interest()
+        assert not any(key.events & WRITE for key in self.selector.get_map().values())
 
     def run_until_idle(self) -> None:
         """Turn until the loop would sleep for ever: nothing ready, queued or scheduled."""

@@ -458,11 +458,7 @@ class Stage:
         self._resources.close()
 
     def run(
-        self,
-        kind: type[SomeProgram],
-        name: str,
-        command: Sequence[str],
-        **options: Unpack[Options],
+        self, kind: type[SomeProgram], name: str, command: Sequence[str], **options: Unpack[Options]
     ) -> SomeProgram:
         program = kind(self.pump, name, command, **options)
         self._resources.callback(program.close)
@@ -470,12 +466,7 @@ class Stage:
         return program
 
     def start(
-        self,
-        script: str,
-        *flags: str,
-        name: str = "",
-        patch: str = "",
-        **options: Unpack[Options],
+        self, script: str, *flags: str, name: str = "", patch: str = "", **options: Unpack[Options]
     ) -> Program:
         """Run server.py or client.py, after `patch`, a few statements."""
         command = [script]
