@@ -61,8 +61,7 @@ class Client:
                 self.end.close()
             case "reset":
                 self._send()
-                self.end.will_reset = True
-                self.end.close()
+                self.end.reset()
             case "vanish":
                 self._vanished_at = now
             case "fail":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,23 +45,20 @@ _TABLE = (
 )
 
 
-class Limits:
-    """The value of each constant in one world, under its name in lower case."""
+Limits = SimpleNamespace
+"""The value of each constant in one world, under its name in lower case."""
 
-    def __init__(self, *values: int) -> None:
-        self.values = values
-        for (_, name, *_), value in zip(_TABLE, values, strict=True):
-            setattr(self, name.lower(), value)
 
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> int: ...
+def _limits(values: Iterable[int]) -> Limits:
+    return Limits(
+        **{name.lower(): value for (_, name, *_), value in zip(_TABLE, values, strict=True)}
+    )
 
 
 SCALES = {
-    "tiny": Limits(*(tiny for *_, tiny in _TABLE)),
-    "small": Limits(*(small for *_, small, _ in _TABLE)),
-    "real": Limits(*(getattr(module, name) for module, name, *_ in _TABLE)),
+    "tiny": _limits(tiny for *_, tiny in _TABLE),
+    "small": _limits(small for *_, small, _ in _TABLE),
+    "real": _limits(getattr(module, name) for module, name, *_ in _TABLE),
 }
 
 
@@ -69,6 +66,6 @@ SCALES = {
 def limits_set_to(limits: Limits) -> Iterator[None]:
     """Let the product have these meanwhile. A constant that it no longer has is an error."""
     with pytest.MonkeyPatch.context() as patch:
-        for (module, name, *_), value in zip(_TABLE, limits.values, strict=True):
-            patch.setattr(module, name, value)
+        for module, name, *_ in _TABLE:
+            patch.setattr(module, name, getattr(limits, name.lower()))
         yield

@@ -1,6 +1,6 @@
 """What ought to be: plain lists of bytes for each connection, fed by what the server was told.
 
-In: what passes between kernel and server (network.Witness), and the order in which the server took
+In: what passes between kernel and server, and the order in which the server took
 what it received, as it shows at the door of its dispatcher. Out: for each connection the very bytes
 it is to be sent, what the console is to show, and `faults`, all that was wrong.
 

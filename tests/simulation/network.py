@@ -1,7 +1,7 @@
 """The kernel of a simulated machine: time, descriptors, a listening socket, a selector, and faults.
 
 In: what a script does to it, and the system calls of the product. Out: an account of everything
-that the product was told or gave, to a Witness. All chance comes from numbers that were fixed
+that the product was told or gave, to a witness (model.Model). All chance comes from numbers that were fixed
 before: each connection has its own, so that what befalls one does not hang on the others.
 """
 
@@ -15,11 +15,11 @@ import selectors
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from reactor import READ, WRITE
 from reactor.loop import GRACE_SECONDS
-from tests.simulation.tcp import End, connect_ends
+from tests.simulation.tcp import End, connect_ends, error
 
 Address = tuple[str, int]
 Ready = list[tuple[selectors.SelectorKey, int]]
@@ -39,18 +39,6 @@ class Faults(NamedTuple):
     spurious: float = 0.0  # ready, and yet there is nothing
     fatal: float = 0.0  # an error that costs the connection
     interrupted: float = 0.0  # `select` returns early and empty, as after EINTR
-
-
-class Witness(Protocol):
-    """Who is told what passes between the kernel and the product. `address` is the peer's."""
-
-    def accepted(self, address: Address) -> None: ...
-    def received(self, address: Address, data: bytes) -> None: ...
-    def ended(self, address: Address) -> None: ...
-    def failed(self, address: Address, is_send: bool) -> None: ...
-    def taken(self, address: Address, data: bytes) -> None: ...
-    def left_owing(self, address: Address) -> None: ...
-    def closed(self, address: Address, is_reset: bool, has_unread: bool) -> None: ...
 
 
 class Clock:
@@ -73,7 +61,7 @@ class Clock:
 class Network:
     """All that the product's sockets have in common."""
 
-    def __init__(self, witness: Witness, seed: int = 0, max_pieces: int = 1024) -> None:
+    def __init__(self, witness: Any, seed: int = 0, max_pieces: int = 1024) -> None:
         self.clock = Clock()
         self.seed = seed
         self.max_pieces = max_pieces
@@ -120,12 +108,14 @@ class SimulatedSocket:
         self.chance = random.Random(f"{network.seed} {address}")
         self.stop_seconds = 0.0
         """For how long the process is stopped in the next call."""
-        self._is_told = (
-            True  # a Listener reads at once; later, only one that was said to be ready may
-        )
+        # A Listener reads at once; later, only one that was said to be ready may.
+        self._is_told = True
         self._network = network
         self._end = end
         self._descriptor = -1
+
+        self.reset = end.reset
+        self.events = end.events
 
     def install(self) -> None:
         """Give it a descriptor: it has been accepted. Raises OSError (EMFILE)."""
@@ -229,9 +219,6 @@ class SimulatedSocket:
             self._fail()
             raise error(self.chance.choice((errno.ENOSPC, errno.ENOMEM)))
 
-    def events(self) -> int:
-        return self._end.events()
-
     def tell(self, events: int) -> int:
         """Which of `events`, those asked for, the product is told."""
         told = self.events() & events
@@ -306,7 +293,7 @@ class ListeningSocket:
             self.is_closed = True
             del self._network.owners[self._descriptor]
             while self.backlog:
-                self._forget(self.backlog.popleft())
+                self.backlog.popleft().reset()
 
     # For the selector.
 
@@ -331,16 +318,12 @@ class ListeningSocket:
         if self.failures:
             number = self.failures.popleft()
             if number in (errno.ECONNABORTED, errno.EPROTO, errno.EPERM):
-                self._forget(self.backlog.popleft())
+                self.backlog.popleft().reset()
             raise error(number)
         sock = self.backlog.popleft()
         sock.install()
         self._network.witness.accepted(sock.address)
         return sock
-
-    def _forget(self, sock: SimulatedSocket) -> None:
-        sock._end.will_reset = True
-        sock._end.close()
 
 
 class SimulatedSelector(selectors.BaseSelector):
@@ -443,8 +426,3 @@ def _first(pieces: list[bytes | memoryview], size: int) -> bytes:
             break
         data += piece[: size - len(data)]
     return bytes(data)
-
-
-def error(number: int) -> OSError:
-    """As a system call raises it: of the subclass that belongs to the number."""
-    return OSError(number, os.strerror(number))

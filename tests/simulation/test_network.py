@@ -25,7 +25,7 @@ LIMITS = [100, 100, 100, 100]
 
 
 class Deaf:
-    """A Witness of whom nothing is wanted."""
+    """A witness of whom nothing is wanted."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *arguments: None
