@@ -56,12 +56,9 @@ class Client:
                 self._appetite = step.number
             case "fin":
                 self._wants_fin = True
-            case "close":
+            case "close" | "reset":
                 self._send()
-                self.end.close()
-            case "reset":
-                self._send()
-                self.end.reset()
+                getattr(self.end, step.verb)()
             case "vanish":
                 self._vanished_at = now
             case "fail":
@@ -77,8 +74,7 @@ class Client:
         elif not self.end.is_closed:
             if self.outbox or self._wants_fin:
                 self._send()
-            if self._can_read:
-                self._read()
+            self._read()
 
     def settle(self) -> None:
         """From now on read everything, and end when the server does."""

@@ -21,23 +21,8 @@ from reactor.connection import LINGER_SECONDS
 from tests.simulation.limits import Limits
 from tests.simulation.network import Address
 from tests.simulation.patience import TOLERANCE_SECONDS, Patience
-from tests.support.protocol import (
-    EXPECTED_JOIN,
-    HANDSHAKE_TIMED_OUT,
-    INCORRECT_PASSCODE,
-    SERVER_FULL,
-    SHUTTING_DOWN,
-    TOO_MANY_ATTEMPTS,
-    TOO_MANY_CONNECTIONS,
-    Line,
-    LineReader,
-    Said,
-    fault_of_join,
-    joined,
-    left,
-    meaning_of,
-    split_join,
-)
+from tests.support import protocol
+from tests.support.protocol import SERVER_FULL, SHUTTING_DOWN, Line, LineReader, Said
 
 GONE_WITHIN_TURNS = 2
 """Turns after the one in which a member's end was received, until it has left."""
@@ -74,22 +59,18 @@ class Peer:
 
     def __init__(self, address: Address, limits: Limits, now: float, log: Log) -> None:
         self.address = address
-        self.accepted_at = now
-        self.received_at = now
+        self.accepted_at = self.received_at = now
         self.username = ""  # of a member
         self.lines = LineReader(limits.max_join_bytes, limits.max_line_bytes)
         self.has_waited = False  # to be heard, when the last page was sent
         self.taken_lines = 0  # since then, or since it was read
         self.waits = 0  # for its turn, behind those with a lower number; 0 if it does not
         self.patience = Patience(limits)
-        self.was_answered = False
-        self.has_eof = False
-        self.has_failed = False
+        self.was_answered = self.is_dropped = False
+        self.has_eof = self.has_failed = self.is_closed = False
         self.can_be_read = True  # whether or not it can be sent anything
-        self.is_closed = False
         self.turns_since_end = 0
         self.ending_since: float | None = None
-        self.is_dropped = False
         self.was_tried = False  # to send it what it is owed
         self.received_since_ending = 0
         self.added_in_turn = 0
@@ -198,17 +179,17 @@ class Peer:
 
 
 class Model:
-    """Everyone, the console, and what was wrong. `now` tells the process's own time,
-    `is_anyone_waiting` whether somebody has connected who was not accepted yet, `is_lost` whether
-    the kernel knows that the other end is gone."""
+    """Everyone, the console, and what was wrong. `is_anyone_waiting` tells whether somebody has
+    connected who was not accepted yet, `is_lost` whether the kernel knows that the other end is
+    gone. `now` is the process's own time when it woke last."""
 
     def __init__(
         self,
         limits: Limits,
-        now: Callable[[], float],
         is_anyone_waiting: Callable[[], bool],
         is_lost: Callable[[Address], bool],
     ) -> None:
+        self.now = 0.0
         self.peers: dict[Address, Peer] = {}
         self.members: dict[str, Peer] = {}  # username -> its connection, in the order they joined
         self.console = bytearray()
@@ -220,7 +201,6 @@ class Model:
         self.has_lacked_descriptors = False
         self.is_shutting_down = False
         self._limits = limits
-        self._now = now
         self._is_anyone_waiting = is_anyone_waiting
         self._is_lost = is_lost
         self._judged: tuple[Line, str] | None = None
@@ -235,8 +215,11 @@ class Model:
 
     # What passes between kernel and server.
 
+    def woke(self, now: float) -> None:
+        self.now = now
+
     def accepted(self, address: Address) -> None:
-        self.peers[address] = Peer(address, self._limits, self._now(), self.log)
+        self.peers[address] = Peer(address, self._limits, self.now, self.log)
 
     def received(self, address: Address, data: bytes) -> None:
         peer = self.peers[address]
@@ -245,7 +228,7 @@ class Model:
         if peer.ending_since is None:
             peer.lines.feed(data)
             peer.taken_lines = 0
-            peer.received_at = self._now()
+            peer.received_at = self.now
         else:
             peer.received_since_ending += len(data)
 
@@ -257,7 +240,7 @@ class Model:
         if not peer.has_failed and peer.lines.lines and peer.ending_since is None:
             self.blame(f"{address}: the end was read before {peer.lines.lines[0]!r} was taken")
         if not peer.username and peer.ending_since is None:
-            peer.ending_since = self._now()
+            peer.ending_since = self.now
 
     def failed(self, address: Address, is_send: bool) -> None:
         peer = self.peers[address]
@@ -269,7 +252,7 @@ class Model:
         if peer is None:
             self.blame(f"{address}: sent {data!r}, and was never accepted")
             return
-        peer.patience.note_taken(len(data), self._now())
+        peer.patience.note_taken(len(data), self.now)
         due = peer.take(data)
         if due is not None:
             self.blame(f"{address} ({peer.username}): was sent {data!r}, due was {due!r}")
@@ -297,7 +280,7 @@ class Model:
     def judged(self, username: str, passcode: bytes) -> str:
         """A request to join is judged: the reason to refuse it, "" if there is none."""
         self._begin_event()
-        reason = fault_of_join(username, passcode, self.members)
+        reason = protocol.fault_of_join(username, passcode, self.members)
         request = b"JOIN %s %s" % (username.encode("utf-8", "surrogateescape"), passcode)
         self._judged = request, reason
         return reason
@@ -305,11 +288,11 @@ class Model:
     def joined(self, address: Address, username: str) -> None:
         """Somebody is let in."""
         peer = self._take_judgement(address, "")
-        if self._now() > peer.received_at + TOLERANCE_SECONDS and self._is_lost(address):
+        if self.now > peer.received_at + TOLERANCE_SECONDS and self._is_lost(address):
             self.blame(f"{address} had to wait, is gone, and is let in all the same")
         peer.was_answered = True
         peer.username = username
-        self._carry_out(peer, joined(username))
+        self._carry_out(peer, protocol.joined(username))
         self.members[username] = peer
         peer.follow()  # from behind its own `joined`
         self._tell(peer, "OK")
@@ -319,7 +302,7 @@ class Model:
         peer = self.peers[address]
         if self._judged:
             self._take_judgement(address, reason)
-            if reason == INCORRECT_PASSCODE:
+            if reason == protocol.INCORRECT_PASSCODE:
                 self._note_wrong(address[0])
         elif fault := self._fault_of_refusal(peer, reason):
             self.blame(f"{address}: was told {reason!r}, but {fault}")
@@ -327,7 +310,7 @@ class Model:
         if peer.username:
             self.blame(f"{address} ({peer.username}): a member was turned away: {reason}")
         self._tell(peer, f"ERROR {reason}")
-        peer.ending_since = self._now()
+        peer.ending_since = self.now
 
     def dropped(self, address: Address, reason: str) -> None:
         """A stranger has to go at once, for somebody else."""
@@ -364,7 +347,7 @@ class Model:
         if peer.own_bytes - peer.first_own_bytes >= self._limits.page_bytes:
             self.blame(f"{username} is heard, and {peer.own_bytes} bytes of its own are unsent")
         limit = self._limits.max_line_bytes
-        self._carry_out(peer, meaning_of(line, username, self.members, limit))
+        self._carry_out(peer, protocol.meaning_of(line, username, self.members, limit))
 
     def heard(self, page_bytes: int, filled_bytes: int) -> None:
         """What was typed last is carried out, in a turn in which `filled_bytes` were said before.
@@ -407,7 +390,7 @@ class Model:
             return
         if not (peer.has_eof or peer.has_failed or peer.is_closed):
             self.blame(f"{username} left, and nothing had happened to it")
-        self._carry_out(peer, left(username))
+        self._carry_out(peer, protocol.left(username))
 
     def shut_down(self) -> None:
         """The server ends."""
@@ -419,19 +402,18 @@ class Model:
         self.members.clear()
         for peer in self.peers.values():
             if peer.ending_since is None:
-                peer.ending_since = self._now()
+                peer.ending_since = self.now
 
     # The end of a turn.
 
     def end_turn(self) -> None:
         """Whatever ought to have happened by now has."""
-        now = self._now()
         for peer in list(self.peers.values()):
             peer.count()
             if peer.is_closed:
                 if peer.turns_since_end > GONE_WITHIN_TURNS:
                     del self.peers[peer.address]
-            elif fault := self._fault_of_living(peer, now):
+            elif fault := self._fault_of_living(peer):
                 self.blame(f"{peer.address} ({peer.username}): {fault}")
             if peer.has_eof or peer.is_closed:
                 self._check_gone(peer)
@@ -458,14 +440,14 @@ class Model:
         if request is None or peer.was_answered or judged is None:
             self.blame(f"{address}: was answered {reason!r}, but asked for nothing")
             return peer
-        join = split_join(request)
+        join = protocol.split_join(request)
         shown = join and b"JOIN %s %s" % (join[0].encode("utf-8", "surrogateescape"), join[1])
         if judged != (shown, reason):
             self.blame(f"{address}: asked {request!r}, judged was {judged}, not {reason!r}")
         return peer
 
     def _note_wrong(self, source: str) -> None:
-        wrong_at, now = self._wrong_at[source], self._now()
+        wrong_at, now = self._wrong_at[source], self.now
         wrong_at.append(now)
         self._whole_at[source] = max(self._whole_at[source], now) + ATTEMPT_SECONDS
         for index, since in enumerate(wrong_at):
@@ -477,7 +459,7 @@ class Model:
     def has_guessed_too_often(self, source: str) -> bool:
         """Whether its requests may have to wait. The last of a burst may too, by the rounding of
         the sum that says when it is due, and others behind it."""
-        return len(self._wrong_at[source]) >= self._limits.burst_attempts - 1
+        return bool(len(self._wrong_at[source]) >= self._limits.burst_attempts - 1)
 
     def _waiting_to_join(self) -> Counter[str]:
         """How many of each source have asked to join and have no answer yet."""
@@ -485,21 +467,21 @@ class Model:
 
     def _is_due(self, source: str, since: float = 0.0) -> bool:
         """Whether a request that came at `since` is to be judged by now."""
-        due_at = self._whole_at[source] - (self._limits.burst_attempts - 1) * ATTEMPT_SECONDS
-        return self._now() > max(due_at, since) + TOLERANCE_SECONDS
+        due_at: float = self._whole_at[source] - (self._limits.burst_attempts - 1) * ATTEMPT_SECONDS
+        return self.now > max(due_at, since) + TOLERANCE_SECONDS
 
     def _fault_of_refusal(self, peer: Peer, reason: str) -> str:
-        is_malformed = bool(peer.lines.lines) and split_join(peer.lines.lines[0]) is None
-        is_late = self._now() >= peer.accepted_at + HANDSHAKE_SECONDS - TOLERANCE_SECONDS
+        is_malformed = bool(peer.lines.lines) and protocol.split_join(peer.lines.lines[0]) is None
+        is_late = self.now >= peer.accepted_at + HANDSHAKE_SECONDS - TOLERANCE_SECONDS
         # One that has just died counts until its protocol has been told.
         strangers = [p for p in self.peers.values() if not p.username]
         is_right = {
-            EXPECTED_JOIN: is_malformed,
-            HANDSHAKE_TIMED_OUT: is_late and not peer.lines.lines,
+            protocol.EXPECTED_JOIN: is_malformed,
+            protocol.HANDSHAKE_TIMED_OUT: is_late and not peer.lines.lines,
             # After a stop, requests come before the timer that is due for those who wait.
-            TOO_MANY_ATTEMPTS: not self._is_due(peer.address[0])
+            protocol.TOO_MANY_ATTEMPTS: not self._is_due(peer.address[0])
             or self._waiting_to_join()[peer.address[0]] > self._limits.max_waiting_requests,
-            TOO_MANY_CONNECTIONS: len(strangers) > self._limits.pool_connections,
+            protocol.TOO_MANY_CONNECTIONS: len(strangers) > self._limits.pool_connections,
             SERVER_FULL: self.has_lacked_descriptors,
         }
         return "" if is_right.get(reason) else "there was no reason to"
@@ -516,7 +498,7 @@ class Model:
         if said.leaves:
             del self.members[sender.username]
             sender.unfollow()
-            sender.ending_since = self._now()
+            sender.ending_since = self.now
             sender.lines.lines.clear()
         if said.console:
             self.console += said.console.encode() + b"\n"
@@ -537,13 +519,12 @@ class Model:
         peer.owe(text.encode() + b"\n")
 
     def _fault_of_reset(self, peer: Peer) -> str:
-        now = self._now()
         if peer.ending_since is not None and (
-            now >= peer.ending_since + LINGER_SECONDS - TOLERANCE_SECONDS
+            self.now >= peer.ending_since + LINGER_SECONDS - TOLERANCE_SECONDS
         ):
             return ""
         peer.count()
-        fault = peer.patience.fault_of_cutting(peer.kept_bytes, now)
+        fault = peer.patience.fault_of_cutting(peer.kept_bytes, self.now)
         if not fault:
             self.cuts += 1
         return f"there was no reason for a reset: {fault}" if fault else ""
@@ -557,7 +538,8 @@ class Model:
             return "its end had not been read, which makes it a reset"
         return f"it is owed {bytes(peer.owed[:100])!r}" if peer.owed else ""
 
-    def _fault_of_living(self, peer: Peer, now: float) -> str:
+    def _fault_of_living(self, peer: Peer) -> str:
+        now = self.now
         if peer.ending_since is not None:
             if now > peer.ending_since + LINGER_SECONDS + TOLERANCE_SECONDS:
                 return f"it is still there, and ended at {peer.ending_since}"

@@ -1,8 +1,8 @@
 """The kernel of a simulated machine: time, descriptors, a listening socket, a selector, and faults.
 
 In: what a script does to it, and the system calls of the product. Out: an account of everything
-that the product was told or gave, to a witness (model.Model). All chance comes from numbers that were fixed
-before: each connection has its own, so that what befalls one does not hang on the others.
+that the product was told or gave, to a witness (model.Model). All chance comes from numbers that
+were fixed before: each connection has its own, so that what befalls one does not hang on others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import random
 import selectors
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from reactor import READ, WRITE
@@ -59,10 +59,11 @@ class Clock:
 
 
 class Network:
-    """All that the product's sockets have in common."""
+    """All that the product's sockets have in common, its door and its selector."""
 
-    def __init__(self, witness: Any, seed: int = 0, max_pieces: int = 1024) -> None:
+    def __init__(self, witness: Any, faults: Faults, seed: int = 0, max_pieces: int = 1024) -> None:
         self.clock = Clock()
+        self.faults = faults
         self.seed = seed
         self.max_pieces = max_pieces
         self.witness = witness
@@ -72,6 +73,8 @@ class Network:
         """Whether no more faults happen."""
         self.progress = 0
         """Grows with all that a turn of the loop may be good for, faults included."""
+        self.door = ListeningSocket(self)
+        self.selector = SimulatedSelector(self)
 
     def allocate(self, owner: SimulatedSocket | ListeningSocket | None) -> int:
         """The lowest free number, as POSIX has it. Raises OSError (EMFILE) at the limit."""
@@ -102,9 +105,9 @@ class Network:
 class SimulatedSocket:
     """The product's end of a connection, and the faults of its calls."""
 
-    def __init__(self, network: Network, end: End, address: Address, faults: Faults) -> None:
+    def __init__(self, network: Network, end: End, address: Address) -> None:
         self.address = address
-        self.faults = faults
+        self.faults = network.faults
         self.chance = random.Random(f"{network.seed} {address}")
         self.stop_seconds = 0.0
         """For how long the process is stopped in the next call."""
@@ -266,12 +269,12 @@ class ListeningSocket:
         self._network = network
         self._descriptor = network.allocate(self)
 
-    def connect(self, address: Address, faults: Faults, limits: list[int]) -> End | None:
+    def connect(self, address: Address, limits: list[int]) -> End | None:
         """Somebody connects, from `address`; the other end, or None if the door is closed."""
         if self.is_closed:
             return None
         near, far = connect_ends(limits)
-        self.backlog.append(SimulatedSocket(self._network, near, address, faults))
+        self.backlog.append(SimulatedSocket(self._network, near, address))
         return far
 
     # System calls.
@@ -330,13 +333,7 @@ class SimulatedSelector(selectors.BaseSelector):
     """Level-triggered, as epoll; the order of what is ready is chance. It never sleeps: what it
     would sleep passes on the clock at once, but no more than `longest_sleep`."""
 
-    def __init__(
-        self,
-        network: Network,
-        chance: random.Random,
-        faults: Faults,
-        on_wake: Callable[[], None],
-    ) -> None:
+    def __init__(self, network: Network) -> None:
         self.longest_sleep = 0.0
         self.turn_seconds = 0.0
         """What a turn costs, over and above what the product sleeps."""
@@ -346,23 +343,21 @@ class SimulatedSelector(selectors.BaseSelector):
         """How long the last `select` was to wait; None is for ever."""
         self.told = 0
         """How many were ready then; -1 if the kernel did not look, as after a signal."""
-        self.faults = faults
-        self._on_wake = on_wake
         self._network = network
-        self._chance = chance
+        self._chance = random.Random(f"order {network.seed}")
         self._keys: dict[int, selectors.SelectorKey] = {}
 
     def select(self, timeout: float | None = None) -> Ready:
         self.asked_wait = timeout
         self._network.clock.now += self.turn_seconds
-        if self._chance.random() < self.faults.interrupted and not self._network.is_calm:
+        if self._chance.random() < self._network.faults.interrupted and not self._network.is_calm:
             self._network.progress += 1
             ready, self.told = [], -1
         else:
             ready = self._ready()
             self._sleep(timeout, bool(ready))
             self.told = len(ready)
-        self._on_wake()
+        self._network.witness.woke(self._network.clock.awake)
         return ready
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:

@@ -32,9 +32,7 @@ def play(first: int) -> str:
     """All that happens in the seeds from this one on; none of them may fail."""
     story: list[str] = []
     for seed in SEEDS[first : first + BLOCK]:
-        try:
-            run(make_script(seed), story.append)
-        except Failure as failure:
+        if failure := failure_of(make_script(seed), story.append):
             shrunk = describe_shrunk(make_script(seed))
             replay = f"python -m tests.simulation --seed {seed}"
             pytest.fail(f"seed {seed}: {failure}\n{shrunk}\n{replay}", pytrace=False)
