@@ -42,7 +42,8 @@ def describe_shrunk(script: Script) -> str:
 def _run_all(scripts: Iterable[Script], tell: Callable[[str], None] | None = None) -> int:
     """Stop at the first that fails."""
     count = 0
-    for count, script in enumerate(scripts, 1):
+    for script in scripts:
+        count += 1
         seed = script.setting.seed
         if failure := failure_of(script, tell):
             print(f"seed {seed} failed at step {failure.step}: {failure.fault}\n")

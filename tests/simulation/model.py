@@ -10,6 +10,7 @@ whole, once, and while its sender was a member, is checked here, and so is all t
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
@@ -70,7 +71,7 @@ class Peer:
         self.has_eof = self.has_failed = self.is_closed = False
         self.can_be_read = True  # whether or not it can be sent anything
         self.turns_since_end = 0
-        self.ending_since: float | None = None
+        self.ending_since = math.inf
         self.was_tried = False  # to send it what it is owed
         self.received_since_ending = 0
         self.added_in_turn = 0
@@ -145,9 +146,13 @@ class Peer:
         return due
 
     @property
+    def is_ending(self) -> bool:
+        return self.ending_since < math.inf
+
+    @property
     def waits_to_join(self) -> bool:
         """Whether it has asked to, and has no answer yet."""
-        is_over = self.was_answered or self.has_failed or self.ending_since is not None
+        is_over = self.was_answered or self.has_failed or self.is_ending
         return bool(self.lines.lines) and not (is_over or self.is_closed)
 
     def count(self) -> None:
@@ -203,7 +208,7 @@ class Model:
         self._limits = limits
         self._is_anyone_waiting = is_anyone_waiting
         self._is_lost = is_lost
-        self._judged: tuple[Line, str] | None = None
+        self._judged: tuple[tuple[str, bytes], str] | None = None
         self.is_late = False
         """Whether what is typed now had to wait."""
         self._waits = 0  # how often somebody had to wait
@@ -225,7 +230,7 @@ class Model:
         peer = self.peers[address]
         if peer.has_eof:
             self.blame(f"{address}: read after the end")
-        if peer.ending_since is None:
+        if not peer.is_ending:
             peer.lines.feed(data)
             peer.taken_lines = 0
             peer.received_at = self.now
@@ -237,10 +242,10 @@ class Model:
         if peer.has_eof:
             self.blame(f"{address}: the end was read twice")
         peer.has_eof = True
-        if not peer.has_failed and peer.lines.lines and peer.ending_since is None:
+        if not peer.has_failed and peer.lines.lines and not peer.is_ending:
             self.blame(f"{address}: the end was read before {peer.lines.lines[0]!r} was taken")
-        if not peer.username and peer.ending_since is None:
-            peer.ending_since = self.now
+        if not peer.username:
+            peer.ending_since = min(peer.ending_since, self.now)
 
     def failed(self, address: Address, is_send: bool) -> None:
         peer = self.peers[address]
@@ -264,7 +269,7 @@ class Model:
     def closed(self, address: Address, is_reset: bool, has_unread: bool) -> None:
         peer = self.peers[address]
         peer.is_closed = True
-        is_over = peer.is_dropped or peer.ending_since is not None
+        is_over = peer.is_dropped or peer.is_ending
         if has_unread and peer.has_failed and peer.can_be_read and not is_over:
             self.blame(f"{address} ({peer.username}): its last words were not read")
         if peer.is_dropped and peer.owed and not peer.was_tried:
@@ -281,8 +286,7 @@ class Model:
         """A request to join is judged: the reason to refuse it, "" if there is none."""
         self._begin_event()
         reason = protocol.fault_of_join(username, passcode, self.members)
-        request = b"JOIN %s %s" % (username.encode("utf-8", "surrogateescape"), passcode)
-        self._judged = request, reason
+        self._judged = (username, passcode), reason
         return reason
 
     def joined(self, address: Address, username: str) -> None:
@@ -401,8 +405,7 @@ class Model:
         self.log.add(f"{SHUTTING_DOWN}\n".encode())
         self.members.clear()
         for peer in self.peers.values():
-            if peer.ending_since is None:
-                peer.ending_since = self.now
+            peer.ending_since = min(peer.ending_since, self.now)
 
     # The end of a turn.
 
@@ -440,9 +443,7 @@ class Model:
         if request is None or peer.was_answered or judged is None:
             self.blame(f"{address}: was answered {reason!r}, but asked for nothing")
             return peer
-        join = protocol.split_join(request)
-        shown = join and b"JOIN %s %s" % (join[0].encode("utf-8", "surrogateescape"), join[1])
-        if judged != (shown, reason):
+        if judged != (protocol.split_join(request), reason):
             self.blame(f"{address}: asked {request!r}, judged was {judged}, not {reason!r}")
         return peer
 
@@ -503,25 +504,17 @@ class Model:
         if said.console:
             self.console += said.console.encode() + b"\n"
         if said.to_room:
-            self._broadcast(said.to_room, None if said.to_sender else sender)
+            # All members follow the log.
+            add = self.log.add if said.to_sender else sender.skip
+            add(said.to_room.encode() + b"\n")
         if said.private[0] in self.members:  # one that joins is not, yet
             self._tell(self.members[said.private[0]], said.private[1])
-
-    def _broadcast(self, text: str, skip: Peer | None) -> None:
-        """Add it to the log, which all members follow."""
-        line = text.encode() + b"\n"
-        if skip:
-            skip.skip(line)
-        else:
-            self.log.add(line)
 
     def _tell(self, peer: Peer, text: str) -> None:
         peer.owe(text.encode() + b"\n")
 
     def _fault_of_reset(self, peer: Peer) -> str:
-        if peer.ending_since is not None and (
-            self.now >= peer.ending_since + LINGER_SECONDS - TOLERANCE_SECONDS
-        ):
+        if self.now >= peer.ending_since + LINGER_SECONDS - TOLERANCE_SECONDS:
             return ""
         peer.count()
         fault = peer.patience.fault_of_cutting(peer.kept_bytes, self.now)
@@ -530,7 +523,7 @@ class Model:
         return f"there was no reason for a reset: {fault}" if fault else ""
 
     def _fault_of_close(self, peer: Peer, has_unread: bool) -> str:
-        if peer.ending_since is None:
+        if not peer.is_ending:
             return "it had not ended"
         if peer.received_since_ending > self._limits.linger_bytes:
             return ""
@@ -540,10 +533,9 @@ class Model:
 
     def _fault_of_living(self, peer: Peer) -> str:
         now = self.now
-        if peer.ending_since is not None:
-            if now > peer.ending_since + LINGER_SECONDS + TOLERANCE_SECONDS:
-                return f"it is still there, and ended at {peer.ending_since}"
-        elif not peer.was_answered:
+        if now > peer.ending_since + LINGER_SECONDS + TOLERANCE_SECONDS:
+            return f"it is still there, and ended at {peer.ending_since}"
+        if not (peer.is_ending or peer.was_answered):
             if now > peer.accepted_at + HANDSHAKE_SECONDS + TOLERANCE_SECONDS:
                 return "it had no answer in time"
             if peer.waits_to_join and self._is_due(peer.address[0], peer.received_at):

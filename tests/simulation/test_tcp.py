@@ -19,27 +19,20 @@ MOST_BYTES = 1 << 26
 """More than the buffers of two sockets hold."""
 
 
-class RealSide:
+class RealSide(socket.socket):
     """A socket whose calls wait until the kernel has nothing under way (loopback delivers in the
     call that sends, but for what a timer or a full queue delays)."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.socket = sock
-        self.recv = sock.recv
-        self.send = sock.send
-        self.shutdown = sock.shutdown
-        self.close = sock.close
-
     def take_error(self) -> int:
-        return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def reset(self) -> None:
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def events(self) -> int:
         poll = select.poll()
-        poll.register(self.socket, select.POLLIN | select.POLLOUT)
+        poll.register(self, select.POLLIN | select.POLLOUT)
         events = poll.poll(0)[0][1] if poll.poll(0) else 0
         if events & (select.POLLHUP | select.POLLERR):
             return READ | WRITE
@@ -57,8 +50,10 @@ def simulated() -> Sides:
 
 
 def real() -> Sides:
-    near, far = tcp_pair()
-    return RealSide(near), RealSide(far)
+    near, far = (RealSide(fileno=sock.detach()) for sock in tcp_pair())
+    near.setblocking(False)
+    far.setblocking(False)
+    return near, far
 
 
 @pytest.fixture(params=[simulated, real])

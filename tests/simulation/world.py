@@ -10,7 +10,7 @@ import errno
 import re
 import traceback
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import pytest
 
@@ -286,11 +286,9 @@ class World:
     def _check_memory(self) -> None:
         log, model = self.product.room.fanout.log, self.model
         most = max((peer.kept_bytes for peer in model.peers.values()), default=0)
-        if log.kept_bytes > most + self._largest_page:
-            model.blame(f"the log keeps {log.kept_bytes} bytes, {most} are needed")
-        limit = self.limits.max_send_queue_bytes + 2 * self._largest_page
-        if log.kept_bytes > limit:
-            model.blame(f"the log keeps {log.kept_bytes} bytes, {limit} are allowed")
+        allowed = min(most, self.limits.max_send_queue_bytes + self._largest_page)
+        if log.kept_bytes > allowed + self._largest_page:
+            model.blame(f"the log keeps {log.kept_bytes} bytes, {allowed} are needed or allowed")
 
     def _check_rest(self) -> None:
         """The loop would sleep now: everything that could be done has been done."""
@@ -303,7 +301,7 @@ class World:
             is_waiting = not peer.username and model.has_guessed_too_often(peer.address[0])
             may_wait = is_held or is_waiting or peer.own_bytes >= limits.page_bytes
             is_unheard = sock.events() & READ and not interest & READ and not peer.has_eof
-            if not may_wait and (is_unheard or (peer.lines.lines and peer.ending_since is None)):
+            if not may_wait and (is_unheard or (peer.lines.lines and not peer.is_ending)):
                 model.blame(f"{peer.address} {peer.username}: is not heard")
         is_resting = self.model.now <= self._door_failed_at + REST_SECONDS + TOLERANCE_SECONDS
         if self.door.backlog and not is_resting:
@@ -373,19 +371,18 @@ def run(script: Script, tell: Callable[[str], None] | None = None) -> None:
 
 def tell_all(world: World, tell: Callable[[str], None]) -> None:
     """Have everything told that the model hears, when it hears it."""
+    model = world.model
+
+    def hear_and_tell(name: str, hear: Callable[..., object], *arguments: object) -> object:
+        shown = " ".join(map(_shorten, arguments))
+        tell(f"    {world.network.clock.now:.3f} {name} {shown}")
+        return hear(*arguments)
+
     for name in (
         *("accepted", "received", "ended", "failed", "taken", "closed", "judged", "joined"),
         *("turned_away", "dropped", "cut", "refused_at_the_door", "typed", "left"),
     ):
-
-        def hear_and_tell(
-            *arguments: Any, name: str = name, hear: Any = getattr(world.model, name)
-        ) -> Any:
-            shown = " ".join(map(_shorten, arguments))
-            tell(f"    {world.network.clock.now:.3f} {name} {shown}")
-            return hear(*arguments)
-
-        setattr(world.model, name, hear_and_tell)
+        setattr(model, name, partial(hear_and_tell, name, getattr(model, name)))
 
 
 def _shorten(argument: object) -> str:
