@@ -14,13 +14,11 @@ VANISHED_SECONDS = 55.0
 
 
 class Client:
-    """One connection's far end. It acts before each turn of the loop. `number`: how many there
-    were before it of the same `who`."""
+    """One connection's far end. It acts before each turn of the loop."""
 
-    def __init__(self, end: End, address: Address, number: int, closes_at_end: bool) -> None:
+    def __init__(self, end: End, address: Address, closes_at_end: bool) -> None:
         self.end = end
         self.address = address
-        self.number = number
         self.outbox = bytearray()
         self._piece = 0
         self._appetite = -1

@@ -36,8 +36,8 @@ class Log:
         self.data = bytearray()
         self._ends = [0]
 
-    def add(self, line: bytes) -> None:
-        self.data += line
+    def add(self, text: str) -> None:
+        self.data += f"{text}\n".encode()
         self._ends.append(len(self.data))
 
     def last_end(self, position: int) -> int:
@@ -105,17 +105,18 @@ class Peer:
         assert self.owed is self._owed
         self._followed_to = None
 
-    def skip(self, line: bytes) -> None:
-        """Add this to the log; it is not owed it."""
+    def skip(self, text: str) -> None:
+        """Add this line to the log; it is not owed it."""
         assert self.owed is self._owed
-        self._log.add(line)
+        self._log.add(text)
         if self._followed_to is not None:
             self._followed_to = len(self._log.data)
             self._skips.append(self._owed_ever)
 
-    def owe(self, line: bytes) -> None:
-        """This comes next for it alone."""
+    def owe(self, text: str) -> None:
+        """This line comes next for it alone."""
         assert self.owed is self._owed
+        line = f"{text}\n".encode()
         log_bytes = len(self._log.data)
         self._owe(line, log_bytes, log_bytes, len(line))
 
@@ -171,15 +172,13 @@ class Peer:
         to have, included."""
         return len(self._stretches) + len(self._skips)
 
-    def _owe(
-        self, data: bytes | bytearray, log_start: int, log_end: int, own_bytes: int = 0
-    ) -> None:
+    def _owe(self, data: bytes | bytearray, start: int, end: int, own_bytes: int = 0) -> None:
         if self.has_failed:
             return
         self._owed += data
         self.added_in_turn += len(data)
         self._owed_ever += len(data)
-        self._stretches.append(Stretch(self._owed_ever, log_start, log_end, own_bytes))
+        self._stretches.append(Stretch(self._owed_ever, start, end, own_bytes))
         self.own_bytes += own_bytes
 
 
@@ -299,7 +298,7 @@ class Model:
         self._carry_out(peer, protocol.joined(username))
         self.members[username] = peer
         peer.follow()  # from behind its own `joined`
-        self._tell(peer, "OK")
+        peer.owe("OK")
 
     def turned_away(self, address: Address, reason: str) -> None:
         """Somebody is not."""
@@ -313,7 +312,7 @@ class Model:
         peer.was_answered = True
         if peer.username:
             self.blame(f"{address} ({peer.username}): a member was turned away: {reason}")
-        self._tell(peer, f"ERROR {reason}")
+        peer.owe(f"ERROR {reason}")
         peer.ending_since = self.now
 
     def dropped(self, address: Address, reason: str) -> None:
@@ -333,7 +332,7 @@ class Model:
         self.has_lacked_descriptors = True
         peer = self.peers[address]
         peer.is_dropped = True
-        self._tell(peer, f"ERROR {SERVER_FULL}")
+        peer.owe(f"ERROR {SERVER_FULL}")
         return bytes(peer.owed)
 
     def typed(self, username: str, line: Line) -> None:
@@ -400,9 +399,9 @@ class Model:
         """The server ends."""
         self.is_shutting_down = True
         for peer in self.members.values():
-            self._tell(peer, SHUTTING_DOWN)
+            peer.owe(SHUTTING_DOWN)
             peer.unfollow()
-        self.log.add(f"{SHUTTING_DOWN}\n".encode())
+        self.log.add(SHUTTING_DOWN)
         self.members.clear()
         for peer in self.peers.values():
             peer.ending_since = min(peer.ending_since, self.now)
@@ -506,12 +505,9 @@ class Model:
         if said.to_room:
             # All members follow the log.
             add = self.log.add if said.to_sender else sender.skip
-            add(said.to_room.encode() + b"\n")
+            add(said.to_room)
         if said.private[0] in self.members:  # one that joins is not, yet
-            self._tell(self.members[said.private[0]], said.private[1])
-
-    def _tell(self, peer: Peer, text: str) -> None:
-        peer.owe(text.encode() + b"\n")
+            self.members[said.private[0]].owe(said.private[1])
 
     def _fault_of_reset(self, peer: Peer) -> str:
         if self.now >= peer.ending_since + LINGER_SECONDS - TOLERANCE_SECONDS:

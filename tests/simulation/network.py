@@ -283,12 +283,13 @@ class ListeningSocket:
         return self._descriptor
 
     def accept(self) -> tuple[SimulatedSocket, Address]:
-        try:
-            sock = self._accept()
-        except OSError as failure:
-            self.calls_of_turn.append(failure.errno or 0)
-            raise
-        self.calls_of_turn.append(0)
+        number = self._error_of_accept()
+        self.calls_of_turn.append(number)
+        if number:
+            raise error(number)
+        sock = self.backlog.popleft()
+        sock.install()
+        self._network.witness.accepted(sock.address)
         return sock, sock.address
 
     def close(self) -> None:
@@ -311,22 +312,17 @@ class ListeningSocket:
 
     # Details.
 
-    def _accept(self) -> SimulatedSocket:
+    def _error_of_accept(self) -> int:
         if not self._network.has_free_descriptor():  # accept(2) looks for one first
             self._network.progress += 1
-            raise error(errno.EMFILE)
+            return errno.EMFILE
         if not self.backlog:
-            raise error(errno.EAGAIN)
+            return errno.EAGAIN
         self._network.progress += 1
-        if self.failures:
-            number = self.failures.popleft()
-            if number in (errno.ECONNABORTED, errno.EPROTO, errno.EPERM):
-                self.backlog.popleft().reset()
-            raise error(number)
-        sock = self.backlog.popleft()
-        sock.install()
-        self._network.witness.accepted(sock.address)
-        return sock
+        number = self.failures.popleft() if self.failures else 0
+        if number in (errno.ECONNABORTED, errno.EPROTO, errno.EPERM):
+            self.backlog.popleft().reset()
+        return number
 
 
 class SimulatedSelector(selectors.BaseSelector):

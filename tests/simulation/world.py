@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import re
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -75,6 +76,7 @@ class World:
         self.selector, self.door = network.selector, network.door
         self.selector.turn_seconds = setting.turn_seconds
         self.clients: dict[int, Client] = {}
+        self._connects = Counter[int]()
         self.product = Product(network, model, self._note_exception, self._note_empty, patch)
         self._idle_turns = 0
         self._largest_page = 0  # that could have been made so far, in bytes
@@ -202,14 +204,13 @@ class World:
     # Details.
 
     def _connect(self, step: Step) -> None:
-        before = self.clients.get(step.who)
-        number = before.number + 1 if before else 0
-        address = (f"10.0.0.{step.number}", 1024 + step.who * 64 + number)
+        self._connects[step.who] += 1
+        address = (f"10.0.0.{step.number}", 1023 + step.who * 64 + self._connects[step.who])
         setting = self.setting
         limits = [setting.send_buffer, setting.receive_buffer] * 2
         end = self.door.connect(address, limits)
         if end:
-            self.clients[step.who] = Client(end, address, number, closes_at_end=step.who % 3 < 2)
+            self.clients[step.who] = Client(end, address, closes_at_end=step.who % 3 < 2)
 
     def _shut_down(self) -> None:
         if not self.model.is_shutting_down:
