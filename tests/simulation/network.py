@@ -133,12 +133,12 @@ class SimulatedSocket:
         assert not is_blocking
 
     def setsockopt(self, level: int, option: int, value: object) -> None:
-        self._check_open()
+        self._end.check_open()
         if (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER):
             self._end.will_reset = True
 
     def getsockopt(self, level: int, option: int) -> int:
-        self._check_open()
+        self._end.check_open()
         assert (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR)
         number = self._end.take_error()
         if number:
@@ -146,7 +146,7 @@ class SimulatedSocket:
         return number
 
     def recv(self, size: int) -> bytes:
-        self._check_open()
+        self._end.check_open()
         assert self._is_told, "a read of one that was not said to be ready"
         self._is_told = False
         self._begin_call()
@@ -170,7 +170,7 @@ class SimulatedSocket:
         return self.sendmsg([data])
 
     def sendmsg(self, pieces: list[bytes | memoryview]) -> int:
-        self._check_open()
+        self._end.check_open()
         assert all(pieces), "an empty piece was sent"
         assert len(pieces) <= self._network.max_pieces, "more pieces than one call takes"
         size = sum(map(len, pieces))
@@ -251,10 +251,6 @@ class SimulatedSocket:
 
     def _happens(self, likelihood: float) -> bool:
         return self.chance.random() < likelihood and not self._network.is_calm
-
-    def _check_open(self) -> None:
-        if self._descriptor < 0:
-            raise error(errno.EBADF)
 
 
 class ListeningSocket:

@@ -17,6 +17,7 @@ stands, so that any part of a script is a script.
     rest                      turns until the loop would sleep
     pass number               so many ms pass
     shutdown                  the server is told to end
+    settle                    all faults end and everyone reads; it is the last step of each run
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class End:
 
     def recv(self, size: int) -> bytes:
         """What has been received comes first, then the end or the error."""
-        self._check_open()
+        self.check_open()
         if self.unread:
             data = bytes(self.unread[:size])
             del self.unread[:size]
@@ -52,7 +52,7 @@ class End:
         raise error(errno.EAGAIN)
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
-        self._check_open()
+        self.check_open()
         if self.error or self.is_dead or self.is_shut_write:
             self.error = self.error or errno.EPIPE
             raise error(self.take_error())
@@ -64,7 +64,7 @@ class End:
         return size
 
     def shutdown(self, how: int) -> None:
-        self._check_open()
+        self.check_open()
         if self.is_dead:
             raise error(errno.ENOTCONN)
         self.is_shut_read |= how in (socket.SHUT_RD, socket.SHUT_RDWR)
@@ -73,7 +73,7 @@ class End:
 
     def take_error(self) -> int:
         """What the kernel has to report, 0 for nothing; it is reported once (SO_ERROR)."""
-        self._check_open()
+        self.check_open()
         number, self.error = self.error, 0
         return number
 
@@ -149,7 +149,7 @@ class End:
         self.error = number
         self.unsent.clear()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
         if self.is_closed:
             raise error(errno.EBADF)
 

@@ -121,6 +121,8 @@ class World:
                 self._pass(step.number / 1000)
             case "shutdown":
                 self._shut_down()
+            case "settle":
+                self._settle()
             case "stop_in_call":
                 for sock, peer in self._sockets():
                     if client and peer.address == client.address:
@@ -129,7 +131,7 @@ class World:
                 if client:
                     client.do(step, self.network.clock.now)
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """No more faults, everyone reads, everyone has time; and then nothing may be left over."""
         self.network.is_calm = True
         self.network.max_descriptors = 1 << 16
@@ -359,15 +361,12 @@ def run(script: Script, tell: Callable[[str], None] | None = None) -> None:
         if tell:
             tell(f"{script.setting}")
             tell_all(world, tell)
-        for index, step in enumerate(script.steps):
+        for index, step in enumerate([*script.steps, Step("settle")]):
             if tell:
                 tell(f"{index}: {step}")
             world.do(step)
-            _raise_faults(world, index)
-        if tell:
-            tell("the end")
-        world.settle()
-        _raise_faults(world, len(script.steps))
+            if world.model.faults:
+                raise Failure(index, world.model.faults[0])
 
 
 def tell_all(world: World, tell: Callable[[str], None]) -> None:
@@ -392,8 +391,3 @@ def _shorten(argument: object) -> str:
     if isinstance(argument, bytes) and len(argument) > 120:
         return f"{argument[:100]!r}... ({len(argument)} bytes)"
     return repr(argument)
-
-
-def _raise_faults(world: World, step: int) -> None:
-    if world.model.faults:
-        raise Failure(step, world.model.faults[0])
