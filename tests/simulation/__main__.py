@@ -24,9 +24,9 @@ def main() -> int:
     ):
         what.add_argument(flag, dest="scripts", type=kind, metavar=metavar, help=words)
     scripts = parser.parse_args().scripts
-    return (
-        _run_all([make_script(scripts)], print) if isinstance(scripts, int) else _run_all(scripts)
-    )
+    if isinstance(scripts, int):
+        return _run_all([make_script(scripts)], print)
+    return _run_all(scripts)
 
 
 def describe_shrunk(script: Script) -> str:
