@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator
-from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,6 +24,7 @@ from tests.reactor.conftest import (
     MakePair,
     Recorder,
     fail,
+    nothing,
     unix_pair,
 )
 from tests.reactor.crowd import Crowd, Member
@@ -158,7 +159,7 @@ def test_private_backlog_is_a_page_of_private_bytes(crowd: Crowd) -> None:
 
 
 def test_lost_member_is_forgotten_though_subscribed(loop: Loop) -> None:
-    fanout = Fanout(loop.reactor, after_turn=lambda: None)
+    fanout = Fanout(loop.reactor, after_turn=nothing)
     near, peer = unix_pair()
     member = Recorder()
     fanout.subscribe(Connection(loop.reactor, SocketTransport(near), member))
@@ -175,10 +176,10 @@ def test_lost_member_is_forgotten_though_subscribed(loop: Loop) -> None:
 # What a protocol does in the middle of the end of a turn.
 
 
-def flush_in_the_page(crowd: Crowd, member: Member, deed: Callable[[], None]) -> None:
+def flush_in_the_page(crowd: Crowd, member: Member, deed: Callable[[Any], None]) -> None:
     """Let `deed` be done while a page is being sent, when `member` has been sent it: one with a
     private line is sent more than the page, and hears that it was flushed."""
-    member.when_flushed = deed
+    member.deeds["flushed"] = deed
     crowd.say(b"page ")
     member.connection.write(b"private ")
 
@@ -187,7 +188,7 @@ def flush_in_the_page(crowd: Crowd, member: Member, deed: Callable[[], None]) ->
 def test_members_may_leave_while_page_is_sent(crowd: Crowd) -> None:
     ann, bob, cid, dan = (crowd.join() for _ in range(4))
 
-    def end_all_others() -> None:
+    def end_all_others(_: Member) -> None:
         bob.connection.abort()
         crowd.fanout.unsubscribe(cid.cursor)
         crowd.fanout.unsubscribe(dan.cursor)
@@ -279,7 +280,7 @@ def test_turns_grow_while_full_and_quick_and_else_shrink(crowd: Crowd) -> None:
     ]:
         crowd.say(bytes(said_bytes))
         members[0].connection.write(b"private")
-        members[0].when_flushed = partial(crowd.loop.clock.advance, seconds)
+        members[0].deeds["flushed"] = lambda _, seconds=seconds: crowd.loop.clock.advance(seconds)  # type: ignore[misc]
         crowd.loop.turn()
         assert crowd.fanout.free_bytes() == page_bytes, why
 
@@ -290,6 +291,7 @@ def test_bug_in_after_turn_is_reported(crowd: Crowd) -> None:
     crowd.say(b"one")
     crowd.loop.turn()
     assert crowd.loop.takes_one_bug()
+    crowd.after_turn = nothing
     crowd.say(b"two")
     assert crowd.receives(ann, b"onetwo")
     assert crowd.turns == 2

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import resource
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -124,17 +123,17 @@ Open: TypeAlias = Callable[..., House]
 
 
 @pytest.fixture
-def open_house(loop: Loop) -> Iterator[Open]:
-    """Opens a House on TCP."""
-    houses: list[House] = []
+def open_house(loop: Loop, request: pytest.FixtureRequest) -> Open:
+    """Opens a House on TCP, or on `sock`."""
 
-    def open_house(*failures: Exception | int, **options: Any) -> House:
-        houses.append(House(loop, listen("127.0.0.1", 0), *failures, **options))
-        return houses[-1]
+    def open_house(
+        *failures: Exception | int, sock: socket.socket | None = None, **options: Any
+    ) -> House:
+        house = House(loop, sock or listen("127.0.0.1", 0), *failures, **options)
+        request.addfinalizer(house.tear_down)
+        return house
 
-    yield open_house
-    for house in houses:
-        house.tear_down()
+    return open_house
 
 
 @pytest.fixture
@@ -143,14 +142,12 @@ def house(open_house: Open) -> House:
 
 
 @pytest.fixture
-def unix_house(loop: Loop, tmp_path: Path) -> Iterator[House]:
+def unix_house(open_house: Open, tmp_path: Path) -> House:
     """On AF_UNIX what was done to a socket has arrived when the call returns."""
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(os.path.relpath(tmp_path / "door"))
     sock.listen(1024)
-    house = House(loop, sock)
-    yield house
-    house.tear_down()
+    return open_house(sock=sock)
 
 
 def open_descriptors() -> int:
@@ -327,8 +324,11 @@ def test_listener_may_be_closed_from_within(loop: Loop, house: House) -> None:
 # The listening socket.
 
 
-def test_accepted_sockets_inherit_options() -> None:
+@fault(66)
+def test_sockets_have_their_options() -> None:
+    """Those that are accepted, too; SO_REUSEADDR is for the server that starts again."""
     with listen("127.0.0.1", 0) as sock, socket.create_connection(sock.getsockname()):
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
         sock.setblocking(True)
         accepted, _ = sock.accept()
         with accepted:
@@ -355,29 +355,6 @@ def test_port_in_use_is_an_error_that_says_so() -> None:
             listen(*sock.getsockname())
         assert raised.value.errno == errno.EADDRINUSE
         assert open_descriptors() == before  # nothing was left open
-
-
-def listen_on_a_low_port() -> socket.socket:
-    """On a port that the kernel gives to none by itself."""
-    for port in random.sample(range(20_000, 32_768), 100):
-        try:
-            return listen("127.0.0.1", port)
-        except OSError:
-            continue
-    raise AssertionError("no port is free")
-
-
-@fault(66)
-def test_server_starts_again_while_old_connections_end() -> None:
-    with listen_on_a_low_port() as first:
-        address = first.getsockname()
-        first.setblocking(True)
-        with socket.create_connection(address) as peer:
-            accepted, _ = first.accept()
-            accepted.close()  # who closes first is the one who waits (TIME_WAIT)
-            assert peer.recv(1) == b""
-    with listen(*address) as second:
-        assert second.getsockname() == address
 
 
 def test_descriptor_limit_is_raised_as_far_as_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
