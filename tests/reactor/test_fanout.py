@@ -184,23 +184,6 @@ def flush_in_the_page(crowd: Crowd, member: Member, deed: Callable[[Any], None])
     member.connection.write(b"private ")
 
 
-@fault(74)
-def test_members_may_leave_while_page_is_sent(crowd: Crowd) -> None:
-    ann, bob, cid, dan = (crowd.join() for _ in range(4))
-
-    def end_all_others(_: Member) -> None:
-        bob.connection.abort()
-        crowd.fanout.unsubscribe(cid.cursor)
-        crowd.fanout.unsubscribe(dan.cursor)
-        dan.connection.close()
-
-    flush_in_the_page(crowd, ann, end_all_others)
-    assert crowd.receives(ann, b"page private ")
-    assert crowd.receives(cid, b"page ")
-    assert crowd.loop.receive_to_end(dan.peer) == b"page "
-    crowd.loop.turn_until(lambda: bob.lost == [None])
-
-
 def test_bug_while_page_is_sent_costs_others_nothing(crowd: Crowd) -> None:
     ann, bob = crowd.join(), crowd.join()
     flush_in_the_page(crowd, ann, fail)

@@ -156,13 +156,11 @@ def test_terminal_is_read_by_lines_to_control_d(loop: Loop, descriptors: Descrip
 
 
 @EACH_SELECTOR
-def test_descriptor_that_cannot_be_read_is_at_its_end(
-    loop: Loop, descriptors: Descriptors, tmp_path: Path
-) -> None:
+def test_descriptor_that_gives_nothing_is_at_its_end(loop: Loop, descriptors: Descriptors) -> None:
     gone, terminal = descriptors.terminal()
     master, other = descriptors.terminal()
     null = descriptors.open(os.devnull, os.O_RDONLY)
-    directory = descriptors.open(tmp_path, os.O_RDONLY)  # EISDIR
+    directory = descriptors.open(descriptors.path.parent, os.O_RDONLY)  # EISDIR
     ears = [Ear(loop, descriptor) for descriptor in (terminal, null, directory, master)]
     descriptors.close(gone, other)  # EIO for the master, on Linux
     assert all(ear.has_ended_with(loop, b"") for ear in ears)
@@ -429,9 +427,7 @@ def test_bug_in_listener_costs_sink_alone(loop: Loop, descriptors: Descriptors) 
     assert loop.is_idle()
 
 
-def test_closed_sink_writes_nothing_and_leaves_descriptor(
-    loop: Loop, descriptors: Descriptors
-) -> None:
+def test_closed_sink_leaves_its_descriptor_alone(loop: Loop, descriptors: Descriptors) -> None:
     read_end, write_end = descriptors.pipe()
     screen = Screen(loop, write_end)
     filler = fill(write_end)
