@@ -59,6 +59,10 @@ def test_people_hear_each_other_until_they_leave() -> None:
     carol.send(b"he is gone\n")
     assert hear(server, alice, 11) == b"he is gone\n"
     assert hear(server, bob, 1) == b""
+    for person in (alice, carol):
+        person.shutdown(socket.SHUT_WR)
+        while hear(server, person, 1):
+            pass
     for end in (*people, sock):
         end.close()
     server.close()
