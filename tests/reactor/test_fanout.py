@@ -34,7 +34,7 @@ from tests.support.size import examples
 # The log.
 
 
-@examples(100, 1000)
+@examples(60, 1000)
 @given(
     st.lists(
         st.one_of(

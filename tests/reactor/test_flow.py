@@ -169,15 +169,13 @@ def test_reader_is_looked_at_when_verdict_may_change() -> None:
     assert lag.next_deadline() == 3 + STALL_SECONDS
 
 
-@examples(60, 2000)
+@examples(40, 2000)
 @given(
     st.floats(0, 1e7),
     st.sampled_from([1, BEHIND, MAX_SEND_QUEUE_BYTES]),
     st.lists(st.sampled_from([0, 1, DRAIN_BYTES]), max_size=20),
 )
-def test_one_look_at_each_deadline_is_enough(
-    start: float, owed_bytes: int, takes: list[int]
-) -> None:
+def test_one_look_at_a_deadline_is_enough(start: float, owed_bytes: int, takes: list[int]) -> None:
     # Otherwise the loop would look again and again, without sleeping, until the clock ticks.
     lag = Lag(start)
     lag.judge(owed_bytes, start)

@@ -15,7 +15,7 @@ import pytest
 
 from reactor import READ, Listener, listen, raise_descriptor_limit
 from reactor.listener import ACCEPTS_PER_TURN, REST_SECONDS, SEND_BUFFER_BYTES
-from tests.reactor.conftest import Loop, Recorder, fail
+from tests.reactor.conftest import Loop, Recorder, fail, nothing
 from tests.support.faults import fault
 
 NO_DESCRIPTOR = [errno.EMFILE, errno.ENFILE]
@@ -107,7 +107,7 @@ class House:
         self.addresses.append(address)
         guest = Recorder(**self.deeds)
         self.guests.append(guest)
-        self.deeds.get("factory", lambda guest: None)(guest)
+        self.deeds.get("factory", nothing)(guest)
         return guest
 
     def _make_room(self) -> bool:
@@ -116,6 +116,7 @@ class House:
 
     def _last_words(self, address: object) -> bytes:
         self.addressees.append(address)
+        self.deeds.get("last words", nothing)(address)
         return b"no room\n"
 
 
@@ -474,11 +475,9 @@ def test_lost_reserve_is_not_closed_twice_and_kept_later(
         os.close(descriptor)  # which fails where the listener has closed it
 
 
-def test_bug_in_last_words_loses_no_descriptor(
-    loop: Loop, open_house: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bug_in_last_words_loses_no_descriptor(loop: Loop, open_house: Open) -> None:
     house = open_house(errno.EMFILE, has_last_words=True)
-    monkeypatch.setattr(house.listener, "_last_words", fail)
+    house.deeds["last words"] = fail
     before = open_descriptors()
     peer = house.visit()
     house.turn()

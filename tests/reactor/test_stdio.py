@@ -13,6 +13,7 @@ import termios
 import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given
@@ -451,24 +452,16 @@ def cannot_tell(descriptor: int) -> str:
     raise OSError(errno.ENODEV, "no name for this terminal, as in some containers")
 
 
-@pytest.fixture(params=["opened anew", "as given"])
-def terminal(
-    request: pytest.FixtureRequest, descriptors: Descriptors, monkeypatch: pytest.MonkeyPatch
-) -> tuple[int, int]:
-    """A terminal which the Sink can open by its name, and one where it cannot."""
-    if request.param == "as given":
-        monkeypatch.setattr(os, "ttyname", cannot_tell)
-    return descriptors.terminal()
-
-
 @fault(52)
 @EACH_SELECTOR
 @pytest.mark.parametrize("is_paused", [False, True], ids=["full", "Control-S"])
+@pytest.mark.parametrize("ttyname", [os.ttyname, cannot_tell], ids=["opened anew", "as given"])
 def test_paused_terminal_never_blocks_and_gets_all_later(
-    loop: Loop, terminal: tuple[int, int], is_paused: bool
+    loop: Loop, descriptors: Descriptors, is_paused: bool, ttyname: Callable[[int], str]
 ) -> None:
-    master, own = terminal
-    screen = Screen(loop, own)
+    master, own = descriptors.terminal()
+    with patch("os.ttyname", ttyname):
+        screen = Screen(loop, own)
     if is_paused:
         termios.tcflow(own, termios.TCOOFF)
     screen.sink.write(TEXT[:140_000])

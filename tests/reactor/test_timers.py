@@ -28,7 +28,7 @@ PLANS = st.lists(
 )
 
 
-@examples(60, 1000)
+@examples(40, 1000)
 @given(PLANS, st.lists(st.integers(0, 20)))
 def test_timers_agree_with_a_sorted_list(
     plan: list[tuple[int, str, int]], moments: list[int]
