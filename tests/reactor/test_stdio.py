@@ -303,7 +303,7 @@ LINE_BYTES = 4001
 
 
 @fault(51)
-@examples(50, 500)
+@examples(35, 500)
 @example([("write", 1)] * 3 + [("turn", 0), ("write", 1)], 2 * LINE_BYTES)
 @given(STEPS, st.integers(1, 40_000) | st.just(math.inf))
 def test_each_line_is_shown_or_counted(steps: list[tuple[str, int]], max_bytes: float) -> None:
@@ -376,6 +376,13 @@ def test_error_is_told_once_and_breaks_sink(
     assert screen.sink.is_broken
     assert screen.sink.owed_bytes == 0
     assert loop.is_idle()
+
+
+def test_closed_descriptor_can_have_no_sink(loop: Loop, descriptors: Descriptors) -> None:
+    _, write_end = descriptors.pipe()
+    descriptors.close(write_end)
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        Sink(loop.reactor, write_end)
 
 
 def test_full_disk_is_told_of_once_and_lines_are_kept(loop: Loop, descriptors: Descriptors) -> None:
