@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reactor import PAGE_BYTES, Connection, Fanout, SocketTransport, fanout
@@ -35,6 +35,7 @@ from tests.support.size import examples
 
 
 @examples(60, 1000)
+@example([("append", SMALL_PAGE_BYTES), ("seal", 0), ("append", 1), ("seal", 0)], [(0, 1)])
 @given(
     st.lists(
         st.one_of(
