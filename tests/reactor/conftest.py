@@ -7,9 +7,9 @@ import selectors
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, TypeAlias, cast
 
 import pytest
 
@@ -47,10 +47,10 @@ class Clock:
         self.now += seconds
 
 
-class WatchedSelector(selectors.BaseSelector):
+class WatchedSelector:
     """A real selector that never sleeps: what it would have slept passes on the clock at once.
 
-    `waits` holds how long each `select` was asked to wait; None is for ever.
+    All else `real` does. `waits` holds how long each `select` was asked to wait; None is for ever.
     """
 
     def __init__(self, real: selectors.BaseSelector, clock: Clock) -> None:
@@ -65,20 +65,8 @@ class WatchedSelector(selectors.BaseSelector):
             self._clock.advance(timeout)
         return ready
 
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self.real.register(fileobj, events, data)
-
-    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self.real.modify(fileobj, events, data)
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self.real.unregister(fileobj)
-
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self.real.get_map()
-
-    def close(self) -> None:
-        self.real.close()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
 
 
 class Loop:
@@ -87,7 +75,7 @@ class Loop:
     def __init__(self, real: selectors.BaseSelector) -> None:
         self.clock = Clock()
         self.selector = WatchedSelector(real, self.clock)
-        self.reactor = Reactor(self.selector, self.clock, self._note_error, lambda: 0.0)
+        self.reactor = Reactor(cast(Any, self.selector), self.clock, self._note_error, lambda: 0.0)
         self._errors: list[BaseException] = []
 
     def _note_error(self) -> None:
@@ -134,15 +122,11 @@ class Loop:
         received = bytearray()
 
         def has_all() -> bool:
-            while len(received) < count:
-                try:
-                    data = peer.recv(min(count - len(received), 1 << 16))
-                except BlockingIOError:
-                    return False
-                if not data:
-                    break
-                received.extend(data)
-            return True
+            with suppress(BlockingIOError):
+                while data := peer.recv(min(count - len(received), 1 << 16)):
+                    received.extend(data)
+                return True
+            return False
 
         self.turn_until(has_all)
         return bytes(received)
@@ -162,6 +146,10 @@ class Loop:
             return False
         self.reactor.run_once()
         return self.selector.waits[-1] is None
+
+
+def nothing(*_: object) -> None:
+    """A callback that is only there to be called."""
 
 
 def fail(*_: object) -> None:
@@ -250,16 +238,13 @@ def loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
 def make_pair(request: pytest.FixtureRequest) -> Iterator[MakePair]:
     """Makes connected pairs, and closes them in the end: of TCP, which alone knows resets, or of
     both kinds under EACH_PAIR."""
-    ends: list[socket.socket] = []
+    with ExitStack() as stack:
 
-    def make() -> Pair:
-        pair: Pair = getattr(request, "param", tcp_pair)()
-        ends.extend(pair)
-        return pair
+        def make() -> Pair:
+            near, far = getattr(request, "param", tcp_pair)()
+            return stack.enter_context(near), stack.enter_context(far)
 
-    yield make
-    for end in ends:
-        end.close()
+        yield make
 
 
 # For those tests alone where the selector, or the kind of socket, can matter.

@@ -6,39 +6,26 @@ import socket
 from collections.abc import Callable
 
 from reactor import Connection, Fanout, SocketTransport
-from tests.reactor.conftest import PATTERN, Loop, MakePair, Recorder
+from tests.reactor.conftest import PATTERN, Loop, MakePair, Recorder, nothing
 
 BUFFER_BYTES = 64 * 1024
 
 
 class Member(Recorder):
-    """One who is subscribed, with the other end of its connection."""
+    """One who is subscribed to `fanout` until its end, with the other end of its connection."""
 
     def __init__(self, fanout: Fanout, peer: socket.socket) -> None:
-        super().__init__()
+        super().__init__(made=self.subscribe, eof=self.leave, lost=self.leave)
         self.fanout = fanout
         self.peer = peer
         self.heard = bytearray()
-        self.when_flushed: Callable[[], None] | None = None
 
-    def connection_made(self, connection: Connection) -> None:
-        super().connection_made(connection)
-        self.cursor = self.fanout.subscribe(connection)
+    def subscribe(self, _: Recorder) -> None:
+        self.cursor = self.fanout.subscribe(self.connection)
 
-    def flushed(self) -> None:
-        super().flushed()
-        deed, self.when_flushed = self.when_flushed, None
-        if deed:
-            deed()
-
-    def eof_received(self) -> None:
-        super().eof_received()
+    def leave(self, _: Recorder) -> None:
         self.fanout.unsubscribe(self.cursor)
         self.connection.close()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        super().connection_lost(error)
-        self.fanout.unsubscribe(self.cursor)
 
 
 class Crowd:
@@ -48,7 +35,7 @@ class Crowd:
         self.loop = loop
         self.turns = 0
         self.said = bytearray()
-        self.after_turn: Callable[[], None] | None = None
+        self.after_turn: Callable[[], None] = nothing
         self.fanout = Fanout(loop.reactor, self._after_turn)
         self.members: list[Member] = []
         self._make_pair = make_pair
@@ -107,6 +94,4 @@ class Crowd:
 
     def _after_turn(self) -> None:
         self.turns += 1
-        deed, self.after_turn = self.after_turn, None
-        if deed:
-            deed()
+        self.after_turn()

@@ -101,34 +101,8 @@ def test_nothing_is_sent_before_turn_ends_then_all(loop: Loop, connect: Connect)
         peer.recv(100)
     assert recorder.connection.outbound.owed_bytes == 12
     assert loop.receive(peer, 12) == b"zero one two"
-    assert recorder.connection.outbound.owed_bytes == 0
     loop.turn(3)
     assert recorder.calls == ["made", "flushed"]
-    recorder.connection.write(b"three")
-    loop.turn(3)
-    assert recorder.calls == ["made", "flushed", "flushed"]
-
-
-@fault(36)
-@EACH_SELECTOR
-@EACH_PAIR
-def test_write_interest_lasts_while_something_is_owed(loop: Loop, connect: Connect) -> None:
-    recorder, peer = connect()
-    descriptor = recorder.connection.descriptor
-    recorder.connection.write(b"little")
-    loop.turn()
-    recorder.connection.wait_until_writable()
-    assert loop.interest_in(descriptor) == READ
-    loop.receive(peer, 6)
-    owe_much(loop, recorder)
-    assert loop.interest_in(descriptor) == READ | WRITE
-    recorder.connection.write(b"more")
-    loop.turn_until(loop.is_idle)
-    assert recorder.calls == ["made", "flushed"]
-    assert loop.receive(peer, len(PATTERN) + 4) == PATTERN + b"more"
-    assert loop.interest_in(descriptor) == READ
-    loop.turn_until(loop.is_idle)
-    assert recorder.calls == ["made", "flushed", "flushed"]
 
 
 def test_what_is_written_when_flushed_comes_before_end(loop: Loop, connect: Connect) -> None:
@@ -160,11 +134,26 @@ def test_at_most_so_much_is_read_in_a_turn(loop: Loop, connect: Connect) -> None
     assert recorder.received == PATTERN[: READ_BYTES + 1]
 
 
-def test_readiness_with_nothing_to_do_does_no_harm(connect: Connect) -> None:
+def test_readiness_with_nothing_to_do_does_no_harm(loop: Loop, connect: Connect) -> None:
     recorder, _ = connect()
     recorder.connection.handle_events(READ | WRITE)
+    recorder.connection.wait_until_writable()
     assert recorder.calls == ["made"]
     assert not recorder.connection.is_closing
+    assert loop.interest_in(recorder.connection.descriptor) == READ
+
+
+@pytest.mark.parametrize("make_pair", [unix_pair], indirect=True, ids=["unix"])
+@pytest.mark.parametrize("deed", ["pause_reading", "close"])
+def test_protocol_may_end_its_reading_from_within(loop: Loop, connect: Connect, deed: str) -> None:
+    recorder, peer = connect(data=lambda it: getattr(it.connection, deed)())
+    for data in (b"heard", b"not heard"):
+        peer.send(data)
+        loop.turn(2)
+    assert recorder.received == b"heard"
+    recorder.connection.resume_reading()
+    loop.turn(2)
+    assert recorder.received == b"heard" + b"not heard" * (deed == "pause_reading")
 
 
 # Closing.
@@ -248,8 +237,9 @@ def test_abort_is_told_a_step_later_once_with_reason(loop: Loop, connect: Connec
 
 
 @EACH_SELECTOR
-def test_protocol_may_abort_when_ready_for_both(loop: Loop, connect: Connect) -> None:
-    recorder, peer = connect(data=lambda it: it.connection.abort())
+@pytest.mark.parametrize("end", ["abort", "close_at_once"])
+def test_protocol_may_end_when_ready_for_both(loop: Loop, connect: Connect, end: str) -> None:
+    recorder, peer = connect(data=lambda it: getattr(it.connection, end)())
     owe_much(loop, recorder)
     peer.send(b"hey")
     recorder.connection.pause_reading()  # until there is room as well
@@ -260,10 +250,15 @@ def test_protocol_may_abort_when_ready_for_both(loop: Loop, connect: Connect) ->
     assert recorder.calls == ["made", "data", "lost"]
 
 
-@pytest.mark.parametrize("how", ["close", "abort"])
-def test_protocol_may_refuse_its_connection(loop: Loop, connect: Connect, how: str) -> None:
-    recorder, peer = connect(made=lambda it: getattr(it.connection, how)())
+@pytest.mark.parametrize("call", ["made", "flushed"])
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_protocol_may_end_in_first_or_last_call(
+    loop: Loop, connect: Connect, call: str, end: str
+) -> None:
+    recorder, peer = connect(**{call: lambda it: getattr(it.connection, end)()})
     peer.close()
+    recorder.connection.write(b"last words")
+    recorder.connection.write_eof()
     assert has_lost(loop, recorder)
 
 
@@ -285,12 +280,9 @@ def test_dead_connection_takes_no_harm_and_does_none(
     assert connection.descriptor in [other.connection.descriptor for other, _ in others]
     assert connection.send([b"hello?"]) == 0
     connection.write(b"hello?")
-    connection.write_eof()
-    connection.close()
     connection.abort(ValueError("never told"))
-    connection.pause_reading()
-    connection.resume_reading()
-    connection.flush()
+    for call in ("write_eof", "close", "pause_reading", "resume_reading", "flush"):
+        getattr(connection, call)()
     connection.wait_until_writable()
     connection.handle_events(READ | WRITE)
     assert connection.outbound.owed_bytes == 0
@@ -409,10 +401,11 @@ def test_descriptor_that_cannot_be_watched_is_the_end(
     assert recorder.lost == [refusal]
 
 
-@pytest.mark.parametrize("call", ["data", "eof", "flushed"])
+@pytest.mark.parametrize("call", ["data", "eof", "flushed", "lost"])
 def test_bug_in_protocol_costs_its_own_connection(loop: Loop, connect: Connect, call: str) -> None:
-    buggy, peer = connect(made=lambda it: it.connection.write(b"hello"))
+    buggy, peer = connect(eof=lambda it: it.connection.close())
     buggy.deeds[call] = fail
+    buggy.connection.write(b"hello")
     other, other_peer = connect()
     peer.send(b"hello")
     peer.shutdown(socket.SHUT_WR)
@@ -436,8 +429,8 @@ STEPS = st.lists(
 )
 
 
-@fault(30)
-@examples(80, 1000)
+@fault(30, 36)
+@examples(50, 1000)
 @example([("pause", 0), ("say", 5), ("write", 30_000), ("turn", 0), ("resume", 0)], "close")
 @example([("hang up", 0), ("turn", 0), ("write", 30_000), ("turn", 0)], "write_eof")
 @given(STEPS, st.sampled_from(["close", "write_eof"]))
@@ -448,6 +441,7 @@ def test_each_side_hears_what_the_other_said(steps: list[tuple[str, int]], end: 
         connection, calls = recorder.connection, recorder.calls
         written = said = 0
         heard = b""
+        flushes = 0
         has_hung_up = is_paused = False
         for step, size in steps:
             if step == "write":
@@ -461,8 +455,10 @@ def test_each_side_hears_what_the_other_said(steps: list[tuple[str, int]], end: 
                 peer.shutdown(socket.SHUT_WR)
                 has_hung_up = True
             elif step == "turn":
-                received_bytes = len(recorder.received)
+                received_bytes, owed_bytes = len(recorder.received), connection.outbound.owed_bytes
                 loop.turn()
+                flushes += owed_bytes > 0 and connection.outbound.owed_bytes == 0
+                assert calls.count("flushed") == flushes
                 assert not (is_paused and len(recorder.received) > received_bytes)
                 reads = READ if not is_paused and "eof" not in calls else 0
                 writes = WRITE if connection.outbound.owed_bytes else 0
@@ -492,21 +488,24 @@ def test_each_side_hears_what_the_other_said(steps: list[tuple[str, int]], end: 
 # Ending at once, because the descriptor is needed.
 
 
-@pytest.mark.parametrize("is_closing", [False, True])
-def test_close_at_once_sends_all_and_frees_descriptor(
-    loop: Loop, connect: Connect, is_closing: bool
-) -> None:
-    recorder, peer = connect()
+def close_at_once(recorder: Recorder) -> None:
+    """It frees the descriptor."""
     descriptor = recorder.connection.descriptor
+    os.fstat(descriptor)
+    recorder.connection.close_at_once()
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fstat(descriptor)
+
+
+@pytest.mark.parametrize("is_closing", [False, True])
+def test_close_at_once_sends_all(loop: Loop, connect: Connect, is_closing: bool) -> None:
+    recorder, peer = connect()
     recorder.connection.write(b"last ")
     recorder.connection.write(b"words")
     if is_closing:
         recorder.connection.close()
         loop.turn(2)
-        os.fstat(descriptor)
-    recorder.connection.close_at_once()
-    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
-        os.fstat(descriptor)
+    close_at_once(recorder)
     assert not loop.selector.get_map()
     assert recorder.lost == []
     assert loop.receive_to_end(peer) == b"last words"
@@ -517,8 +516,19 @@ def test_close_at_once_sends_all_and_frees_descriptor(
 def test_close_at_once_does_not_wait_for_slow_peer(loop: Loop, connect: Connect) -> None:
     recorder, peer = connect()
     owe_much(loop, recorder)
-    recorder.connection.close_at_once()
+    close_at_once(recorder)
     heard = loop.receive_to_end(peer)
     assert 0 < len(heard) < len(PATTERN)
     assert PATTERN.startswith(heard)
+    assert has_lost(loop, recorder)
+
+
+@pytest.mark.parametrize("go", [lambda peer: peer.shutdown(socket.SHUT_WR), reset])
+def test_close_at_once_works_when_peer_is_gone(
+    loop: Loop, connect: Connect, go: Callable[[socket.socket], None]
+) -> None:
+    recorder, peer = connect()
+    go(peer)
+    recorder.connection.write(b"last words")
+    close_at_once(recorder)
     assert has_lost(loop, recorder)

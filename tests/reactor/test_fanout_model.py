@@ -24,14 +24,14 @@ from tests.support.size import examples
 
 
 @fault(30)
-@examples(100, 1500)
+@examples(60, 1500)
 @given(SCRIPTS, GENTLE_TAPES)
 def test_partial_sends_never_matter(script: list[Step], tape: list[Verdict]) -> None:
     play(script, tape)
 
 
 @fault(74)
-@examples(100, 1500)
+@examples(60, 1500)
 @given(SCRIPTS, HARSH_TAPES)
 def test_failing_member_costs_others_nothing(script: list[Step], tape: list[Verdict]) -> None:
     play(script, tape)

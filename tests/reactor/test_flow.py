@@ -101,6 +101,15 @@ VERDICTS = {
         (5.9375 + BEHIND_SECONDS, 0, BEHIND, "free"),
         (6 + BEHIND_SECONDS, 0, BEHIND, "cut"),
     ],
+    "one that takes a few bytes now and then is cut all the same": [
+        (0, 0, BEHIND, "held"),
+        (0.0625, 3, BEHIND, "held"),
+        *[(0.0625 * step, 3, BEHIND, "free") for step in range(2, 16)],
+        (BEHIND_SECONDS, 3, BEHIND, "cut"),
+    ],
+    "one that is never behind is left alone while it takes something": [
+        (step * STALL_SECONDS / 2, 1, SEND_QUEUE_BYTES, "free") for step in range(100)
+    ],
     "one that is behind for short stretches is not cut": [
         (0, 0, BEHIND, "held"),
         (0.9375, 0, BEHIND, "free"),
@@ -126,10 +135,9 @@ VERDICTS = {
 is judged. The room is held for it, or free to go on, or it is cut."""
 
 
+@fault(28)
 @pytest.mark.parametrize("steps", VERDICTS.values(), ids=VERDICTS)
-def test_reader_is_judged_by_what_it_takes_and_when(
-    steps: list[tuple[float, int, int, str]],
-) -> None:
+def test_reader_is_judged_by_what_it_takes(steps: list[tuple[float, int, int, str]]) -> None:
     lag = Lag(0)
     for now, taken_bytes, unsent_bytes, verdict in steps:
         if taken_bytes:
@@ -161,15 +169,13 @@ def test_reader_is_looked_at_when_verdict_may_change() -> None:
     assert lag.next_deadline() == 3 + STALL_SECONDS
 
 
-@examples(60, 2000)
+@examples(40, 2000)
 @given(
     st.floats(0, 1e7),
     st.sampled_from([1, BEHIND, MAX_SEND_QUEUE_BYTES]),
     st.lists(st.sampled_from([0, 1, DRAIN_BYTES]), max_size=20),
 )
-def test_one_look_at_each_deadline_is_enough(
-    start: float, owed_bytes: int, takes: list[int]
-) -> None:
+def test_one_look_at_a_deadline_is_enough(start: float, owed_bytes: int, takes: list[int]) -> None:
     # Otherwise the loop would look again and again, without sleeping, until the clock ticks.
     lag = Lag(start)
     lag.judge(owed_bytes, start)
@@ -282,21 +288,6 @@ def test_member_that_stops_holds_room_for_a_pause_then_is_cut(crowd: Crowd) -> N
     assert crowd.is_at_rest()
 
 
-@fault(28)
-def test_member_reading_few_bytes_now_and_then_is_cut(crowd: Crowd) -> None:
-    dribbling, ann = crowd.join(), crowd.join()
-    owe(crowd, dribbling, 2 * SEND_QUEUE_BYTES)
-    start = crowd.loop.clock.now
-    while not dribbling.lost:
-        dribbling.heard += dribbling.peer.recv(3)
-        crowd.loop.pass_seconds(DRAIN_SECONDS / 2)
-    assert isinstance(dribbling.lost[0], SlowReaderError)
-    assert BEHIND_SECONDS <= crowd.loop.clock.now - start < BEHIND_SECONDS + 2 * DRAIN_SECONDS
-    crowd.say(b"on it goes")
-    read_all(crowd, ann)
-    assert crowd.is_at_rest()
-
-
 def test_sum_of_private_bytes_cuts_those_owed_most(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,31 +310,21 @@ def test_sum_of_private_bytes_cuts_those_owed_most(
     ]
 
 
-@fault(26, 41)
-def test_member_that_takes_nothing_is_cut_though_not_behind(crowd: Crowd) -> None:
+@fault(26, 29, 41)
+@pytest.mark.parametrize("crowd", [tcp_pair], indirect=True, ids=["tcp"])
+def test_member_that_takes_nothing_is_cut_by_a_reset(crowd: Crowd) -> None:
+    """Though it is not behind."""
     deaf, ann = crowd.join(), crowd.join()
     crowd.leave_owing(deaf)
-    owed_bytes = deaf.cursor.owed_bytes
-    assert owed_bytes < SEND_QUEUE_BYTES
+    assert deaf.cursor.owed_bytes < SEND_QUEUE_BYTES
     read_all(crowd, ann)
     crowd.loop.pass_seconds(STALL_SECONDS - 0.5)
     assert deaf.lost == []
-    crowd.loop.pass_seconds(0.5)
-    crowd.loop.turn()
-    [error] = deaf.lost
-    assert isinstance(error, SlowReaderError)
-    assert str(error) == f"{owed_bytes} bytes unsent, none taken for 10.0 s"
-    assert crowd.is_at_rest()
-
-
-@fault(29, 41)
-@pytest.mark.parametrize("crowd", [tcp_pair], indirect=True, ids=["tcp"])
-def test_cut_is_a_reset(crowd: Crowd) -> None:
-    deaf = crowd.join()
-    crowd.leave_owing(deaf)
-    crowd.loop.pass_seconds(2 * STALL_SECONDS)
+    crowd.loop.pass_seconds(STALL_SECONDS)
+    assert [type(error) for error in deaf.lost] == [SlowReaderError]
     with pytest.raises(ConnectionResetError):
         crowd.loop.receive_to_end(deaf.peer)
+    assert crowd.is_at_rest()
 
 
 def test_held_room_wakes_loop_once_for_each_window(crowd: Crowd) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import resource
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,7 +15,7 @@ import pytest
 
 from reactor import READ, Listener, listen, raise_descriptor_limit
 from reactor.listener import ACCEPTS_PER_TURN, REST_SECONDS, SEND_BUFFER_BYTES
-from tests.reactor.conftest import Loop, Recorder, fail
+from tests.reactor.conftest import Loop, Recorder, fail, nothing
 from tests.support.faults import fault
 
 NO_DESCRIPTOR = [errno.EMFILE, errno.ENFILE]
@@ -108,7 +107,7 @@ class House:
         self.addresses.append(address)
         guest = Recorder(**self.deeds)
         self.guests.append(guest)
-        self.deeds.get("factory", lambda guest: None)(guest)
+        self.deeds.get("factory", nothing)(guest)
         return guest
 
     def _make_room(self) -> bool:
@@ -117,6 +116,7 @@ class House:
 
     def _last_words(self, address: object) -> bytes:
         self.addressees.append(address)
+        self.deeds.get("last words", nothing)(address)
         return b"no room\n"
 
 
@@ -124,17 +124,17 @@ Open: TypeAlias = Callable[..., House]
 
 
 @pytest.fixture
-def open_house(loop: Loop) -> Iterator[Open]:
-    """Opens a House on TCP."""
-    houses: list[House] = []
+def open_house(loop: Loop, request: pytest.FixtureRequest) -> Open:
+    """Opens a House on TCP, or on `sock`."""
 
-    def open_house(*failures: Exception | int, **options: Any) -> House:
-        houses.append(House(loop, listen("127.0.0.1", 0), *failures, **options))
-        return houses[-1]
+    def open_house(
+        *failures: Exception | int, sock: socket.socket | None = None, **options: Any
+    ) -> House:
+        house = House(loop, sock or listen("127.0.0.1", 0), *failures, **options)
+        request.addfinalizer(house.tear_down)
+        return house
 
-    yield open_house
-    for house in houses:
-        house.tear_down()
+    return open_house
 
 
 @pytest.fixture
@@ -143,14 +143,12 @@ def house(open_house: Open) -> House:
 
 
 @pytest.fixture
-def unix_house(loop: Loop, tmp_path: Path) -> Iterator[House]:
+def unix_house(open_house: Open, tmp_path: Path) -> House:
     """On AF_UNIX what was done to a socket has arrived when the call returns."""
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(os.path.relpath(tmp_path / "door"))
     sock.listen(1024)
-    house = House(loop, sock)
-    yield house
-    house.tear_down()
+    return open_house(sock=sock)
 
 
 def open_descriptors() -> int:
@@ -327,8 +325,11 @@ def test_listener_may_be_closed_from_within(loop: Loop, house: House) -> None:
 # The listening socket.
 
 
-def test_accepted_sockets_inherit_options() -> None:
+@fault(66)
+def test_sockets_have_their_options() -> None:
+    """Those that are accepted, too; SO_REUSEADDR is for the server that starts again."""
     with listen("127.0.0.1", 0) as sock, socket.create_connection(sock.getsockname()):
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
         sock.setblocking(True)
         accepted, _ = sock.accept()
         with accepted:
@@ -355,29 +356,6 @@ def test_port_in_use_is_an_error_that_says_so() -> None:
             listen(*sock.getsockname())
         assert raised.value.errno == errno.EADDRINUSE
         assert open_descriptors() == before  # nothing was left open
-
-
-def listen_on_a_low_port() -> socket.socket:
-    """On a port that the kernel gives to none by itself."""
-    for port in random.sample(range(20_000, 32_768), 100):
-        try:
-            return listen("127.0.0.1", port)
-        except OSError:
-            continue
-    raise AssertionError("no port is free")
-
-
-@fault(66)
-def test_server_starts_again_while_old_connections_end() -> None:
-    with listen_on_a_low_port() as first:
-        address = first.getsockname()
-        first.setblocking(True)
-        with socket.create_connection(address) as peer:
-            accepted, _ = first.accept()
-            accepted.close()  # who closes first is the one who waits (TIME_WAIT)
-            assert peer.recv(1) == b""
-    with listen(*address) as second:
-        assert second.getsockname() == address
 
 
 def test_descriptor_limit_is_raised_as_far_as_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -497,11 +475,9 @@ def test_lost_reserve_is_not_closed_twice_and_kept_later(
         os.close(descriptor)  # which fails where the listener has closed it
 
 
-def test_bug_in_last_words_loses_no_descriptor(
-    loop: Loop, open_house: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bug_in_last_words_loses_no_descriptor(loop: Loop, open_house: Open) -> None:
     house = open_house(errno.EMFILE, has_last_words=True)
-    monkeypatch.setattr(house.listener, "_last_words", fail)
+    house.deeds["last words"] = fail
     before = open_descriptors()
     peer = house.visit()
     house.turn()

@@ -6,6 +6,8 @@ import os
 import selectors
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
 
 import pytest
 
@@ -18,6 +20,7 @@ from tests.reactor.conftest import (
     WatchedSelector,
     fail,
     new_loop,
+    nothing,
 )
 from tests.support.faults import fault
 
@@ -27,10 +30,6 @@ def loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
     """What is stated here holds on each selector."""
     with new_loop(request.param) as loop:
         yield loop
-
-
-def nothing() -> None:
-    """A callback that is only there to be called."""
 
 
 class Handler:
@@ -125,19 +124,6 @@ def test_descriptor_ready_for_both_is_told_in_one_call(loop: Loop, make_pair: Ma
     assert len(handler.seen) <= len(loop.selector.waits)
 
 
-@fault(35)
-@pytest.mark.parametrize("interest", [READ, WRITE])
-def test_hung_up_peer_comes_as_what_was_asked_for(
-    loop: Loop, make_pair: MakePair, interest: int
-) -> None:
-    near, far = make_pair()
-    handler = Handler()
-    far.close()
-    loop.reactor.set_interest(near.fileno(), interest, handler)
-    turn_when_ready(loop, 1)
-    assert handler.seen == [interest]
-
-
 # Batches: the world may change between two handlers.
 
 
@@ -158,10 +144,7 @@ def test_reused_number_brings_no_event_to_next_owner(loop: Loop, make_pair: Make
         loop.reactor.set_interest(ends[robber].fileno(), 0, handlers[robber])
         robbed.append(number)
 
-    handlers = [
-        Handler(lambda: close_other_and_reuse_its_number(0)),
-        Handler(lambda: close_other_and_reuse_its_number(1)),
-    ]
+    handlers = [Handler(partial(close_other_and_reuse_its_number, robber)) for robber in (0, 1)]
     for end, handler in zip(ends, handlers, strict=True):
         loop.reactor.set_interest(end.fileno(), READ, handler)
     turn_when_ready(loop, 2)
@@ -219,67 +202,42 @@ class OversleepingSelector(WatchedSelector):
         return ready
 
 
+PAUSES = {
+    "stopped in a turn": (2.0, 0.0, 0.0, 7.0),
+    # When it was stopped is not known: the sleep of 5 seconds counts for nothing, too.
+    "stopped asleep": (0.0, 0.0, 2.0, 12.0),
+    "stopped asleep for an hour": (0.0, 0.0, 3600.0, 3610.0),
+    "at work, while others were, too": (7.0, 6.75, 0.0, 7.0),
+    "a little late in a turn": (0.5, 0.0, 0.0, 5.0),
+    "a little late asleep": (0.0, 0.0, 0.5, 5.5),
+}
+"""How long a turn lasts, how long of that it works, how much too long the next sleep is; and what
+the clock says when five seconds of the loop's time have passed."""
+
+
 @fault(61)
-@pytest.mark.parametrize("extra_seconds", [2.0, 3600.0])
-def test_time_asleep_while_stopped_counts_for_no_deadline(
-    extra_seconds: float,
-) -> None:
-    clock = Clock()
+@pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
+def test_long_pause_alone_counts_for_no_deadline(pause: tuple[float, float, float, float]) -> None:
+    turn_seconds, worked_seconds, extra_seconds, due_seconds = pause
+    clock, worked = Clock(), Clock()
     selector = OversleepingSelector(selectors.DefaultSelector(), clock)
-    reactor = Reactor(selector, clock, cpu_clock=lambda: 0.0)
+    reactor = Reactor(cast(Any, selector), clock, cpu_clock=worked)
     calls: list[float] = []
-    for seconds in (1.0, 1.5, 3.0):
-        reactor.call_later(seconds, lambda: calls.append(clock.now - 1000.0))
+    reactor.call_later(5.0, lambda: calls.append(clock.now - 1000.0))
+    reactor.call_soon(lambda: clock.advance(turn_seconds))
+    reactor.call_soon(lambda: worked.advance(worked_seconds))
+    reactor.run_once()
     selector.extra_seconds = extra_seconds
-    for _ in range(4):
-        reactor.run_once()
+    reactor.run_once()
+    reactor.run_once(9.0)
     reactor.close()
-    # When it was stopped is not known: the sleep of a second counts for nothing, too.
-    assert calls == [1.0 + extra_seconds + seconds for seconds in (1.0, 1.5, 3.0)]
-    assert reactor.now == 1003.0
-    assert selector.waits == [1.0, 1.0, 0.5, 1.5]
-
-
-@fault(61)
-def test_time_of_a_stopped_turn_counts_for_no_deadline(loop: Loop) -> None:
-    calls: list[float] = []
-    loop.reactor.call_later(1.0, lambda: calls.append(loop.clock.now))
-    loop.reactor.call_soon(lambda: loop.clock.advance(2.0))
-    loop.turn()
-    loop.pass_seconds(1.0)
-    assert calls == [1003.0]
-
-
-def test_time_in_which_a_turn_worked_counts(loop: Loop) -> None:
-    clock = Clock()
-    worked = Clock()
-    reactor = Reactor(loop.selector, clock, cpu_clock=worked)
-    calls: list[float] = []
-
-    def work() -> None:
-        clock.advance(7.0)
-        worked.advance(6.75)  # the rest went to others, and is no pause
-
-    reactor.call_later(5.0, lambda: calls.append(clock.now))
-    reactor.call_soon(work)
-    reactor.run_once(0)
-    reactor.run_once(0)
-    assert calls == [1007.0]
-
-
-def test_sleep_a_little_too_long_counts(loop: Loop) -> None:
-    calls: list[float] = []
-    loop.reactor.call_later(1.0, lambda: calls.append(loop.clock.now))
-    loop.reactor.call_soon(lambda: loop.clock.advance(0.5))
-    loop.turn()
-    loop.reactor.run_once()
-    assert calls == [1001.0]
+    assert calls == [due_seconds]
 
 
 def test_wait_without_deadline_is_no_loss_of_time() -> None:
     clock = Clock()
     selector = OversleepingSelector(selectors.DefaultSelector(), clock)
-    reactor = Reactor(selector, clock)
+    reactor = Reactor(cast(Any, selector), clock)
     selector.extra_seconds = 3600.0
     reactor.run_once()
     reactor.close()
@@ -420,3 +378,11 @@ def test_loop_runs_until_it_is_stopped_and_runs_again(loop: Loop) -> None:
     loop.reactor.run()
     assert calls == ["stop", "end", "next"]
     assert loop.clock.now == 4601.0
+
+
+def test_closing_lets_go_of_selector_alone(loop: Loop, make_pair: MakePair) -> None:
+    near, _ = make_pair()
+    loop.reactor.set_interest(near.fileno(), READ, Handler())
+    loop.reactor.close()
+    assert not loop.selector.get_map()
+    assert near.send(b"still open") == len(b"still open")

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import pytest
 
@@ -31,8 +32,11 @@ def _dispositions_stay_as_they_were() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+Watch: TypeAlias = Callable[..., list[int]]
+
+
 @pytest.fixture
-def watch(loop: Loop) -> Iterator[Callable[..., list[int]]]:
+def watch(loop: Loop) -> Iterator[Watch]:
     """Watches for signals, and returns the list that those which come are noted in."""
     watching: list[Signals] = []
 
@@ -46,9 +50,7 @@ def watch(loop: Loop) -> Iterator[Callable[..., list[int]]]:
         signals.close()
 
 
-def test_signals_are_told_with_their_numbers_from_loop(
-    loop: Loop, watch: Callable[..., list[int]]
-) -> None:
+def test_signals_are_told_with_their_numbers_from_loop(loop: Loop, watch: Watch) -> None:
     seen = watch(signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):
         send(number)
@@ -58,9 +60,7 @@ def test_signals_are_told_with_their_numbers_from_loop(
     assert loop.is_idle()
 
 
-def test_flood_of_signals_neither_blocks_nor_stays(
-    loop: Loop, watch: Callable[..., list[int]]
-) -> None:
+def test_flood_of_signals_neither_blocks_nor_stays(loop: Loop, watch: Watch) -> None:
     seen = watch(signal.SIGUSR1)
     for _ in range(200):
         signal.raise_signal(signal.SIGUSR1)
@@ -72,7 +72,7 @@ def test_flood_of_signals_neither_blocks_nor_stays(
     assert set(seen) == {signal.SIGUSR1}
 
 
-def test_signal_handled_elsewhere_is_not_told(loop: Loop, watch: Callable[..., list[int]]) -> None:
+def test_signal_handled_elsewhere_is_not_told(loop: Loop, watch: Watch) -> None:
     handled: list[int] = []
     signal.signal(signal.SIGUSR2, lambda number, frame: handled.append(number))
     seen = watch(signal.SIGUSR1)
@@ -85,28 +85,17 @@ def test_signal_handled_elsewhere_is_not_told(loop: Loop, watch: Callable[..., l
 @fault(58)
 @pytest.mark.parametrize("selector_class", SELECTORS, ids=lambda kind: kind.__name__)
 def test_signal_wakes_sleeping_loop(selector_class: type[selectors.BaseSelector]) -> None:
-    asleep = threading.Event()
+    reactor = Reactor(selector_class())
     seen: list[int] = []
-    main_thread = threading.get_ident()
 
-    class Announcing(selector_class):  # type: ignore[valid-type, misc]
-        """Says when it is about to sleep for ever."""
+    def note_and_stop(number: int) -> None:
+        seen.append(number)
+        reactor.stop()
 
-        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            assert timeout is None
-            asleep.set()
-            ready: list[tuple[selectors.SelectorKey, int]] = super().select(timeout)
-            return ready
-
-    def disturb() -> None:
-        asleep.wait()
-        signal.pthread_kill(main_thread, signal.SIGUSR1)
-
-    reactor = Reactor(Announcing())
-    signals = Signals(reactor, [signal.SIGUSR1], seen.append)
-    disturber = threading.Thread(target=disturb)
+    signals = Signals(reactor, [signal.SIGUSR1], note_and_stop)
+    disturber = threading.Timer(0.02, send, [signal.SIGUSR1])
     disturber.start()
-    reactor.run_once()
+    reactor.run()
     disturber.join()
     assert seen == [signal.SIGUSR1]
     signals.close()

@@ -13,14 +13,15 @@ import termios
 import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reactor import READ, WRITE, Sink, Source, drain, is_null_device
 from reactor.stdio import READ_BYTES
-from tests.reactor.conftest import EACH_SELECTOR, Loop, fail, new_loop
+from tests.reactor.conftest import EACH_SELECTOR, Loop, fail, new_loop, nothing
 from tests.support.faults import fault
 from tests.support.size import examples
 
@@ -91,21 +92,21 @@ EACH_KIND = pytest.mark.parametrize("kind", ["pipe", "file"])
 
 
 class Ear:
-    """A Source, and what it has told. A shy one pauses after each piece."""
+    """A Source, and what it has told; it does `deed` whenever it is told something."""
 
-    def __init__(self, loop: Loop, descriptor: int, is_shy: bool = False) -> None:
+    def __init__(self, loop: Loop, descriptor: int) -> None:
         self.pieces: list[bytes] = []
         self.ends = 0
-        self._is_shy = is_shy
+        self.deed: Callable[[], None] = nothing
         self.source = Source(loop.reactor, descriptor, self.hear, self.end)
 
     def hear(self, data: bytes) -> None:
         self.pieces.append(data)
-        if self._is_shy:
-            self.source.pause()
+        self.deed()
 
     def end(self) -> None:
         self.ends += 1
+        self.deed()
 
     @property
     def heard(self) -> bytes:
@@ -156,13 +157,11 @@ def test_terminal_is_read_by_lines_to_control_d(loop: Loop, descriptors: Descrip
 
 
 @EACH_SELECTOR
-def test_descriptor_that_cannot_be_read_is_at_its_end(
-    loop: Loop, descriptors: Descriptors, tmp_path: Path
-) -> None:
+def test_descriptor_that_gives_nothing_is_at_its_end(loop: Loop, descriptors: Descriptors) -> None:
     gone, terminal = descriptors.terminal()
     master, other = descriptors.terminal()
     null = descriptors.open(os.devnull, os.O_RDONLY)
-    directory = descriptors.open(tmp_path, os.O_RDONLY)  # EISDIR
+    directory = descriptors.open(descriptors.path.parent, os.O_RDONLY)  # EISDIR
     ears = [Ear(loop, descriptor) for descriptor in (terminal, null, directory, master)]
     descriptors.close(gone, other)  # EIO for the master, on Linux
     assert all(ear.has_ended_with(loop, b"") for ear in ears)
@@ -183,7 +182,8 @@ def test_paused_source_reads_nothing(loop: Loop, descriptors: Descriptors, kind:
 
 
 def test_source_may_be_paused_from_within(loop: Loop, descriptors: Descriptors) -> None:
-    ear = Ear(loop, descriptors.holding("file", TEXT), is_shy=True)
+    ear = Ear(loop, descriptors.holding("file", TEXT))
+    ear.deed = ear.source.pause
     for count in (1, 2):
         loop.turn_until(lambda count=count: len(ear.pieces) == count)  # type: ignore[misc]
         loop.turn_until(loop.is_idle)
@@ -192,50 +192,39 @@ def test_source_may_be_paused_from_within(loop: Loop, descriptors: Descriptors) 
 
 
 @EACH_KIND
-@pytest.mark.parametrize("on_end", [lambda: None, fail], ids=["data", "end"])
-def test_bug_in_listener_ends_source_alone(
-    loop: Loop, descriptors: Descriptors, kind: str, on_end: Callable[[], None]
-) -> None:
-    ends: list[bool] = []
-    on_data = (lambda data: None) if on_end is fail else fail
-
-    def end() -> None:
-        ends.append(True)
-        on_end()
-
-    Source(loop.reactor, descriptors.holding(kind, b"all\n"), on_data, end)
-    loop.turn_until(loop.is_idle)
-    assert ends == [True]
-    assert loop.takes_one_bug()
+def test_bug_in_listener_ends_source(loop: Loop, descriptors: Descriptors, kind: str) -> None:
+    ear = Ear(loop, descriptors.holding(kind, b"all\n"))
+    ear.deed = fail
+    assert ear.has_ended_with(loop, b"all\n")
+    assert [type(error) for error in loop.take_errors()] == [ValueError] * 2, "of the end, too"
 
 
 # Sink.
 
 
 class Screen:
-    """A Sink, and what it has told."""
+    """A Sink, and what it has told: of lines dropped with the bytes that were owed then."""
 
     def __init__(self, loop: Loop, descriptor: int, max_bytes: float | None = None) -> None:
         self.loop = loop
         self.flushes = 0
-        self.dropped: list[int] = []
-        self.owed_when_dropped: list[int] = []
+        self.dropped: list[tuple[int, int]] = []
         self.errors: list[OSError] = []
         self.sink = Sink(
             loop.reactor,
             descriptor,
             max_bytes=max_bytes,
-            on_dropped=self.note_dropped,
+            on_dropped=lambda lines: self.dropped.append((lines, self.sink.owed_bytes)),
             on_flushed=self.note_flushed,
             on_error=self.errors.append,
         )
 
-    def note_dropped(self, lines: int) -> None:
-        self.dropped.append(lines)
-        self.owed_when_dropped.append(self.sink.owed_bytes)
-
     def note_flushed(self) -> None:
         self.flushes += 1
+
+    @property
+    def told_lines(self) -> int:
+        return sum(lines for lines, _ in self.dropped)
 
     def shown_on(self, descriptor: int, count: int) -> bytes:
         """Turn until `count` bytes have been read from `descriptor`."""
@@ -300,29 +289,6 @@ def test_pipe_that_is_full_after_all_is_waited_for(
 # Sink: its bound.
 
 
-@fault(51)
-def test_lines_beyond_bound_are_dropped_and_counted(loop: Loop, descriptors: Descriptors) -> None:
-    read_end, write_end = descriptors.pipe()
-    filler = fill(write_end)
-    screen = Screen(loop, write_end, max_bytes=20)
-    for line in (b"kept one\n", b"just fits!\n", b"too long\n"):
-        screen.sink.write(line)
-    screen.sink.write(b"\n")  # would come before its elder, if there were room
-    assert screen.sink.owed_bytes == 20
-    loop.turn()
-    screen.sink.write(b"b\nc\n")
-    loop.turn_until(loop.is_idle)
-    assert screen.dropped == []
-    assert screen.sink.unwritten_lines == 2 + 4
-    assert screen.shown_on(read_end, filler + 20)[filler:] == b"kept one\njust fits!\n"
-    loop.turn(2)
-    assert screen.dropped == [4]
-    assert screen.sink.unwritten_lines == 0
-    screen.sink.write(b"d\n")
-    loop.turn(2)
-    assert read_now(read_end) == b"d\n"
-
-
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("write"), st.integers(1, 4)),
@@ -333,36 +299,46 @@ STEPS = st.lists(
 )
 
 
-@examples(50, 500)
+LINE_BYTES = 4001
+
+
+@fault(51)
+@examples(35, 500)
+@example([("write", 1)] * 3 + [("turn", 0), ("write", 1)], 2 * LINE_BYTES)
 @given(STEPS, st.integers(1, 40_000) | st.just(math.inf))
-def test_each_line_is_shown_in_order_or_counted(
-    steps: list[tuple[str, int]], max_bytes: float
-) -> None:
+def test_each_line_is_shown_or_counted(steps: list[tuple[str, int]], max_bytes: float) -> None:
     with new_loop() as loop:
         descriptors = Descriptors(Path())
         read_end, write_end = descriptors.pipe()
         screen = Screen(loop, write_end, max_bytes)
-        written = 0
+        written = dropped = 0
         shown = b""
         for step, size in steps:
             if step == "write":
+                owed_bytes, is_dropping = screen.sink.owed_bytes, dropped > screen.told_lines
                 lines = (b"%04000d\n" % (written + index) for index in range(size))
                 screen.sink.write(b"".join(lines))
+                is_kept = not is_dropping and owed_bytes + size * LINE_BYTES <= max_bytes
+                assert screen.sink.owed_bytes == owed_bytes + is_kept * size * LINE_BYTES
                 written += size
+                dropped += (not is_kept) * size
             elif step == "read":
                 shown += read_now(read_end, size)
             else:
                 loop.turn()
                 is_waiting = loop.interest_in(write_end) == WRITE
                 assert is_waiting == (screen.sink.owed_bytes > 0)
+            owed_lines = math.ceil(screen.sink.owed_bytes / LINE_BYTES)
+            assert screen.sink.unwritten_lines == owed_lines + dropped - screen.told_lines
         for _ in range(2 + len(steps)):
             loop.turn()
             shown += read_now(read_end)
         numbers = [int(line) for line in shown.splitlines()]
         assert numbers == sorted(set(numbers))
-        assert len(numbers) + sum(screen.dropped) == written
+        assert len(numbers) + dropped == written
+        assert screen.told_lines == dropped
         assert screen.sink.owed_bytes == screen.sink.unwritten_lines == 0
-        assert all(owed_bytes * 2 <= max_bytes for owed_bytes in screen.owed_when_dropped)
+        assert all(owed_bytes * 2 <= max_bytes for _, owed_bytes in screen.dropped)
         assert loop.is_idle()
         assert is_blocking(write_end)
         assert screen.errors == []
@@ -374,12 +350,17 @@ def test_each_line_is_shown_in_order_or_counted(
 
 @pytest.mark.parametrize(
     ("end", "number"),
-    [("idle", errno.EPIPE), ("waiting", errno.EPIPE), ("closed by us", errno.EBADF)],
+    [
+        ("idle", errno.EPIPE),
+        ("waiting", errno.EPIPE),
+        ("closed by us", errno.EBADF),
+        ("terminal", errno.EIO),
+    ],
 )
 def test_error_is_told_once_and_breaks_sink(
     loop: Loop, descriptors: Descriptors, end: str, number: int
 ) -> None:
-    read_end, write_end = descriptors.pipe()
+    read_end, write_end = descriptors.terminal() if end == "terminal" else descriptors.pipe()
     screen = Screen(loop, write_end)
     if end == "waiting":
         fill(write_end)
@@ -395,6 +376,23 @@ def test_error_is_told_once_and_breaks_sink(
     assert screen.sink.is_broken
     assert screen.sink.owed_bytes == 0
     assert loop.is_idle()
+
+
+def test_closed_descriptor_can_have_no_sink(loop: Loop, descriptors: Descriptors) -> None:
+    _, write_end = descriptors.pipe()
+    descriptors.close(write_end)
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        Sink(loop.reactor, write_end)
+
+
+def test_full_disk_is_told_of_once_and_lines_are_kept(loop: Loop, descriptors: Descriptors) -> None:
+    screen = Screen(loop, descriptors.open("/dev/full", os.O_WRONLY))
+    for count in (1, 2, 3):
+        screen.sink.write(b"hello\n")
+        loop.turn_until(loop.is_idle)
+        assert screen.sink.unwritten_lines == count
+    assert [error.errno for error in screen.errors] == [errno.ENOSPC]
+    assert (screen.sink.is_broken, screen.flushes) == (False, 0)
 
 
 @contextlib.contextmanager
@@ -437,9 +435,7 @@ def test_bug_in_listener_costs_sink_alone(loop: Loop, descriptors: Descriptors) 
     assert loop.is_idle()
 
 
-def test_closed_sink_writes_nothing_and_leaves_descriptor(
-    loop: Loop, descriptors: Descriptors
-) -> None:
+def test_closed_sink_leaves_its_descriptor_alone(loop: Loop, descriptors: Descriptors) -> None:
     read_end, write_end = descriptors.pipe()
     screen = Screen(loop, write_end)
     filler = fill(write_end)
@@ -463,24 +459,16 @@ def cannot_tell(descriptor: int) -> str:
     raise OSError(errno.ENODEV, "no name for this terminal, as in some containers")
 
 
-@pytest.fixture(params=["opened anew", "as given"])
-def terminal(
-    request: pytest.FixtureRequest, descriptors: Descriptors, monkeypatch: pytest.MonkeyPatch
-) -> tuple[int, int]:
-    """A terminal which the Sink can open by its name, and one where it cannot."""
-    if request.param == "as given":
-        monkeypatch.setattr(os, "ttyname", cannot_tell)
-    return descriptors.terminal()
-
-
 @fault(52)
 @EACH_SELECTOR
 @pytest.mark.parametrize("is_paused", [False, True], ids=["full", "Control-S"])
+@pytest.mark.parametrize("ttyname", [os.ttyname, cannot_tell], ids=["opened anew", "as given"])
 def test_paused_terminal_never_blocks_and_gets_all_later(
-    loop: Loop, terminal: tuple[int, int], is_paused: bool
+    loop: Loop, descriptors: Descriptors, is_paused: bool, ttyname: Callable[[int], str]
 ) -> None:
-    master, own = terminal
-    screen = Screen(loop, own)
+    master, own = descriptors.terminal()
+    with patch("os.ttyname", ttyname):
+        screen = Screen(loop, own)
     if is_paused:
         termios.tcflow(own, termios.TCOOFF)
     screen.sink.write(TEXT[:140_000])
@@ -494,18 +482,6 @@ def test_paused_terminal_never_blocks_and_gets_all_later(
     assert is_blocking(own)
     assert loop.is_idle()
     screen.sink.close()
-
-
-def test_terminal_that_is_gone_is_an_error(
-    loop: Loop, terminal: tuple[int, int], descriptors: Descriptors
-) -> None:
-    master, own = terminal
-    screen = Screen(loop, own)
-    descriptors.close(master)
-    screen.sink.write(b"hello\n")
-    loop.turn()
-    assert [error.errno for error in screen.errors] == [errno.EIO]
-    assert screen.sink.is_broken
 
 
 def test_sink_closes_terminal_only_if_it_opened_it(loop: Loop, descriptors: Descriptors) -> None:

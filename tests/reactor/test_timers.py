@@ -7,87 +7,79 @@ import weakref
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactor.timers import Timers
+from reactor.timers import Timer, Timers
+from tests.reactor.conftest import nothing
 from tests.support.size import examples
-
-
-def nothing() -> None:
-    """What a timer calls when only its place matters."""
-
-
-def fire(timers: Timers, now: float) -> None:
-    """What a loop does when it is `now`."""
-    for timer in timers.pop_due(now):
-        if callback := timer.take_callback():
-            callback()
 
 
 def heap_size(timers: Timers) -> int:
     return len(timers._heap)
 
 
-# Order.
+# In any order.
 
-
-@examples(60, 1000)
-@given(
-    st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=150),
-    st.lists(st.integers(0, 20)),
+PLANS = st.lists(
+    st.tuples(
+        st.integers(0, 20),
+        st.sampled_from(["fire", "cancelled", "cancel another", "add another"]),
+        st.integers(0, 150),
+    ),
+    max_size=150,
 )
-def test_timers_fall_due_once_in_order_unless_cancelled(
-    plan: list[tuple[int, bool]], moments: list[int]
+
+
+@examples(40, 1000)
+@given(PLANS, st.lists(st.integers(0, 20)))
+def test_timers_agree_with_a_sorted_list(
+    plan: list[tuple[int, str, int]], moments: list[int]
 ) -> None:
+    """Each has a deadline, a deed that it does when it is due, and another that it is done to: one
+    that comes later, is over, is cancelled already, or is itself."""
     timers = Timers()
-    calls: list[tuple[int, int]] = []
-    made = [
-        timers.add(deadline, lambda entry=(deadline, order): calls.append(entry))  # type: ignore[misc]
-        for order, (deadline, _) in enumerate(plan)
-    ]
-    for timer, (_, is_cancelled) in zip(made, plan, strict=True):
-        if is_cancelled:
-            timer.cancel()
-    expected = sorted(
-        (deadline, order) for order, (deadline, is_cancelled) in enumerate(plan) if not is_cancelled
-    )
+    made: list[Timer] = []
+    calls: list[int] = []
+
+    def add(deadline: int, deed: str, other: int) -> None:
+        number = len(made)
+
+        def callback() -> None:
+            calls.append(number)
+            if deed == "cancel another":
+                made[other % len(made)].cancel()
+            elif deed == "add another":
+                add(0, "fire", 0)
+
+        made.append(timers.add(deadline, callback))
+
+    for entry in plan:
+        add(*entry)
+    pending = dict(enumerate(plan))
+    for number, (_, deed, _) in enumerate(plan):
+        if deed == "cancelled":
+            made[number].cancel()
+            del pending[number]
+    count = len(plan)
     for now in sorted(moments):
-        fire(timers, now)
-        assert calls == [entry for entry in expected if entry[0] <= now]
-        assert timers.next_deadline() == min(
-            (entry[0] for entry in expected if entry[0] > now), default=None
-        )
+        expected = []
+        for _, number in sorted((entry[0], number) for number, entry in pending.items()):
+            if number in pending and pending[number][0] <= now:
+                _, deed, other = pending.pop(number)
+                expected.append(number)
+                if deed == "cancel another":
+                    pending.pop(other % count, None)
+                elif deed == "add another":
+                    pending[count] = (0, "fire", 0)  # long overdue, and yet it waits for its turn
+                    count += 1
+        calls.clear()
+        for timer in timers.pop_due(now):
+            if call := timer.take_callback():
+                call()
+        assert calls == expected
+        assert [timer.is_pending for timer in made] == [n in pending for n in range(count)]
+        assert timers.next_deadline() == min((entry[0] for entry in pending.values()), default=None)
 
 
 # Cancelling.
-
-
-def test_timer_may_be_cancelled_late_twice_or_by_itself() -> None:
-    timers = Timers()
-    calls: list[str] = []
-
-    def cancel_myself() -> None:
-        calls.append("called")
-        itself.cancel()
-
-    itself = timers.add(1, cancel_myself)
-    never = timers.add(1, lambda: calls.append("never"))
-    never.cancel()
-    never.cancel()
-    late = timers.add(2, lambda: calls.append("late"))
-    fire(timers, 2)
-    assert late.take_callback() is None
-    late.cancel()
-    assert calls == ["called", "late"]
-    assert timers.next_deadline() is None
-
-
-def test_due_timer_may_cancel_another() -> None:
-    timers = Timers()
-    calls: list[str] = []
-    timers.add(1, lambda: second.cancel())
-    second = timers.add(1, lambda: calls.append("cancelled"))
-    timers.add(1, lambda: calls.append("third"))
-    fire(timers, 1)
-    assert calls == ["third"]
 
 
 def test_cancelled_callback_is_let_go_of_at_once() -> None:
@@ -100,23 +92,6 @@ def test_cancelled_callback_is_let_go_of_at_once() -> None:
     assert reference() is not None
     timer.cancel()
     assert reference() is None
-
-
-# Adding from within.
-
-
-def test_timer_added_by_due_one_waits_for_next_time() -> None:
-    timers = Timers()
-    calls: list[str] = []
-
-    def add_another() -> None:
-        timers.add(0, lambda: calls.append("long overdue, and yet"))
-
-    timers.add(1, add_another)
-    fire(timers, 1)
-    assert calls == []
-    fire(timers, 1)
-    assert calls == ["long overdue, and yet"]
 
 
 # Sweeping.
@@ -139,9 +114,9 @@ def test_cancelled_timers_passed_by_are_not_counted_twice() -> None:
         assert timers.next_deadline() is None
         assert heap_size(timers) == 0
     kept = [timers.add(1, nothing) for _ in range(4)]
-    for _ in range(60):
+    for _ in range(64):
         timers.add(2, nothing).cancel()
-    assert heap_size(timers) == 64
+    assert heap_size(timers) == 68
     assert timers.pop_due(2) == kept
 
 
@@ -157,6 +132,8 @@ def test_sweep_from_callback_disturbs_no_due_timer() -> None:
     timers.add(1, cancel_all_later)
     timers.add(1, lambda: calls.append("second"))
     last = timers.add(20, nothing)
-    fire(timers, 1)
+    for timer in timers.pop_due(1):
+        if call := timer.take_callback():
+            call()
     assert calls == ["second"]
     assert timers.pop_due(30) == [last]

@@ -3,7 +3,7 @@
 The naive way is the model: each broadcast is put into the queue of every member that is subscribed
 and not skipped, each private line into one. A World does everything to both, the model and the real
 Fanout; a Simulation is a World whose sockets take what a tape says. Raised: AssertionError when
-somebody is sent, or owed, anything else. tests/reactor and the fuzzer play the same scripts.
+a member is sent, or owed, anything else. tests/reactor and the fuzzer play the same scripts.
 """
 
 from __future__ import annotations
