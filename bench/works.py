@@ -82,7 +82,7 @@ def paced_to(members: int) -> Callable[[System, Size], Figures]:
 
 
 def idle(system: System, size: Size) -> Figures:
-    """(f): nobody talks."""
+    """(f): none talks."""
     with Process(system) as process:
         empty_bytes = process.resident_bytes()
         crowd = Crowd(system, process.port, size.idle_members)
@@ -161,7 +161,7 @@ class Work(NamedTuple):
     """One row of what is measured.
 
     `members`: where it stands in the plot. `ours_only`: the others have nothing to compare.
-    `is_quiet`: nobody uses the CPU while it is measured, so that all systems may do it at once.
+    `is_quiet`: none uses the CPU while it is measured, so that all systems may do it at once.
     """
 
     letter: str

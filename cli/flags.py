@@ -100,7 +100,7 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
 
 def say(descriptor: int, line: str) -> None:
     """Write one line to standard output or error, for as long as no loop runs. Where it is closed,
-    full, or not read, the line is lost: whoever does not read is not waited for.
+    full, or not read, the line is lost: a reader that does not read is not waited for.
 
     `print` would not do: where standard error is closed it prints on standard output.
     """

@@ -147,7 +147,7 @@ class Sink:
 
     What it does not take is kept, up to `max_bytes`, by default SINK_BYTES; beyond that, lines are
     dropped until half of it has been taken, and then `on_dropped` is told how many. Where it is
-    `math.inf` nothing is dropped, and whoever writes looks at `owed_bytes`. `on_flushed` is called
+    `math.inf` nothing is dropped, and the writer looks at `owed_bytes`. `on_flushed` is called
     when nothing is owed any more.
 
     `on_error` is told when a write fails, once until one succeeds. A full disk may have room again

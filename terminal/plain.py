@@ -39,7 +39,7 @@ class PlainScreen:
         self._owner = owner
 
     def start_typing(self) -> None:
-        # The null device has an end that nobody typed: a client without a keyboard stays.
+        # The null device has an end that no one typed: a client without a keyboard stays.
         if not is_null_device(0):
             owner = self._owner
             self._keyboard = Source(self._reactor, 0, owner.typed, owner.typing_ended)

@@ -79,7 +79,7 @@ def run_session(steps: list[Step]) -> list[Step]:
         server, *clients = programs.values()
         for program in clients:
             _expect_end(program)
-        # Whoever had not left yet has left now; the script says nothing of that.
+        # Those who had not left yet have left now; the script says nothing of that.
         server.terminate()
         rest, _ = server.communicate(timeout=EXIT_SECONDS)
         assert all(line.endswith(b" left the chatroom") for line in rest.splitlines()), rest
