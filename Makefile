@@ -83,6 +83,9 @@ fault-table: $(TOOLS)  ## name in docs/RELIABILITY.md the tests that are marked 
 soak: $(TOOLS)  ## talk, come, go and attack for MINUTES, and watch the server
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
+hand-in:  ## join each program with its modules: dist/server.py and dist/client.py, to hand in
+	@$(PYTHON) -m tools.flatten dist
+
 grade:  ## grade the solution of the assignment in DIR
 	@$(PYTHON) -m grader "$(or $(DIR),$(error DIR=… says which))" $(ARGS)
 
@@ -105,7 +108,7 @@ picture: $(TOOLS)  ## draw docs/session.svg and docs/report.svg from runs of the
 	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg
 
 clean:  ## remove everything that was made
-	@rm -rf .venv .venv-* .coverage .hypothesis .mypy_cache .ruff_cache autograder.zip
+	@rm -rf .venv .venv-* .coverage .hypothesis .mypy_cache .ruff_cache dist autograder.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(TOOLS): requirements-dev.txt
@@ -124,5 +127,5 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@touch $@
 
 .PHONY: help run-server run-client test test-long test-all lint types coverage bench bench-quick bench-flow \
-	simulate replay fuzz fuzz-wire siege faults fault-table soak grade test-grader test-grader-quick mutants grade-stability \
+	simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability \
 	autograder picture clean

@@ -16,6 +16,17 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 HERE = os.path.dirname(os.path.realpath(__file__))
+MISSING = [
+    name + "/"
+    for name in ("cli", "codec", "reactor", "terminal")
+    if not os.path.isdir(os.path.join(HERE, name))
+]
+if MISSING:
+    sys.stderr.write(
+        "error: %s %s missing beside client.py; make hand-in joins them into one file\n"
+        % (" and ".join(", ".join(MISSING).rsplit(", ", 1)), "are" if len(MISSING) > 1 else "is")
+    )
+    sys.exit(2)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)  # -I, -P and PYTHONSAFEPATH leave it out
 
