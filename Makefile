@@ -18,6 +18,8 @@ BENCH_TOOLS = $(BENCH_VENV)/.tools
 FUZZ_VENV = $(VENV)-fuzz
 FUZZ_TOOLS = $(FUZZ_VENV)/.tools
 TOOLS = $(VENV)/.tools
+MAKE_VENV = $(PYTHON) -m venv
+NO_VENV = { echo "error: $(PYTHON) makes no virtual environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
 
@@ -28,8 +30,10 @@ help:  ## list the targets
 run-server:  ## start a room: PORT, PASSCODE
 	@exec $(PYTHON) server.py -start -port "$(PORT)" -passcode "$(PASSCODE)"
 
+# The client dies of Ctrl-C, which make would report as a failure of its own.
 run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
-	@exec $(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -passcode "$(PASSCODE)"
+	@trap : INT; $(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" \
+		-passcode "$(PASSCODE)"; status=$$?; [ $$status -eq 130 ] || exit $$status
 
 test: $(TOOLS)  ## run the tests, at a small size; ARGS is passed on to pytest
 	@$(BIN)/python -m pytest -q -n auto $(ARGS)
@@ -87,7 +91,7 @@ hand-in:  ## join each program with its modules: dist/server.py and dist/client.
 	@$(PYTHON) -m tools.flatten dist
 
 grade:  ## grade the solution of the assignment in DIR
-	@$(PYTHON) -m grader "$(or $(DIR),$(error DIR=… says which))" $(ARGS)
+	@$(PYTHON) -m grader "$(or $(DIR),$(error usage: make grade DIR=path/to/solution))" $(ARGS)
 
 test-grader: $(TOOLS)  ## run the grader's own tests (three minutes)
 	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader $(ARGS)
@@ -112,17 +116,17 @@ clean:  ## remove everything that was made
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(TOOLS): requirements-dev.txt
-	@$(PYTHON) -m venv $(VENV)
+	@$(MAKE_VENV) $(VENV) || $(NO_VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 $(BENCH_TOOLS): requirements-bench.txt
-	@$(PYTHON) -m venv $(BENCH_VENV)
+	@$(MAKE_VENV) $(BENCH_VENV) || $(NO_VENV)
 	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
 $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
-	@$(PYTHON) -m venv $(FUZZ_VENV)
+	@$(MAKE_VENV) $(FUZZ_VENV) || $(NO_VENV)
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from reactor import Reactor, Sink, Source, drain, is_null_device
+from reactor import Reactor, Sink, Source, discard_typed, drain, is_null_device
 from terminal.screen import ScreenOwner
 
 HIGH_WATER_BYTES = 64 * 1024
@@ -51,6 +51,9 @@ class PlainScreen:
     def resume_typing(self) -> None:
         if self._keyboard:
             self._keyboard.resume()
+
+    def discard_typing(self) -> None:
+        discard_typed(0)
 
     def show(self, text: str) -> None:
         if text:
