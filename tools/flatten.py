@@ -24,7 +24,7 @@ import tokenize
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from cli.flags import VERSION
 from cli.limits import format_limits
@@ -202,12 +202,12 @@ class Program:
     def _meaning(self, module: Module, reference: Reference) -> Definition | None:
         """What is meant, where it is defined; None for a builtin name."""
         meaning = self._follow(module.meanings.get(reference.name.id))
-        if meaning is None or meaning.name or meaning.import_line:
-            return meaning
-        if reference.attribute is None:
+        if _is_module(meaning) and reference.attribute:
+            meaning = self._follow(Definition(meaning.module, reference.attribute.attr))
+        if _is_module(meaning):
             line = reference.name.lineno
             raise ValueError(f"{module.path}:{line}: a module of ours is used as a value")
-        return self._follow(Definition(meaning.module, reference.attribute.attr))
+        return meaning
 
     def _follow(self, meaning: Definition | None) -> Definition | None:
         """Through the modules that import it from each other."""
@@ -215,7 +215,7 @@ class Program:
             whole = f"{meaning.module}.{meaning.name}"
             if whole in self._modules:
                 return Definition(whole, "")
-            there = self._modules[meaning.module].meanings[meaning.name]
+            there = self._modules[meaning.module].meanings.get(meaning.name)
             if there == meaning:
                 break
             meaning = there
@@ -300,6 +300,10 @@ class Program:
             new = _replace_words(text, names)
             if new != text:
                 yield Edit(start, end, new)
+
+
+def _is_module(meaning: Definition | None) -> TypeGuard[Definition]:
+    return meaning is not None and not meaning.name and not meaning.import_line
 
 
 def _is_text(node: ast.stmt) -> bool:

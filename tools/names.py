@@ -60,16 +60,19 @@ class _Visitor(ast.NodeVisitor):
     def __init__(self) -> None:
         self.found: list[Reference] = []
         self._functions: frozenset[str] = frozenset()  # what all functions around bind
-        self._class: frozenset[str] = frozenset()  # and the class, for its own statements alone
+        self._class: set[str] | None = None  # and a class so far, for its own statements alone
         self._attribute: ast.Attribute | None = None
         self._string: ast.JoinedStr | None = None
 
     def visit_Name(self, node: ast.Name) -> None:
-        # A class's own statements see the module's name until the class binds it.
-        is_of_class = node.id in self._class and not isinstance(node.ctx, ast.Load)
-        if node.id not in self._functions and not is_of_class:
+        if node.id not in self._functions and not self._is_of_class(node):
             whole = self._attribute if self._attribute and self._attribute.value is node else None
             self.found.append(Reference(node, whole, self._string))
+
+    def _is_of_class(self, node: ast.Name) -> bool:
+        if self._class is None:
+            return False
+        return node.id in self._class or not isinstance(node.ctx, ast.Load)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self._attribute = node
@@ -93,8 +96,10 @@ class _Visitor(ast.NodeVisitor):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self._visit_all([*node.decorator_list, *node.bases, *node.keywords])
-        outer, self._class = self._class, frozenset(_bound_by(node.body))
-        self._visit_all(node.body)
+        outer, self._class = self._class, set()
+        for statement in node.body:
+            self.visit(statement)
+            self._class.update(bound_names(statement))
         self._class = outer
 
     def visit_ListComp(self, node: ast.ListComp) -> None:
@@ -124,7 +129,7 @@ class _Visitor(ast.NodeVisitor):
 
     def _visit_within(self, names: Iterable[str], nodes: Iterable[ast.AST]) -> None:
         outer = self._functions, self._class
-        self._functions, self._class = self._functions.union(names), frozenset()
+        self._functions, self._class = self._functions.union(names), None
         self._visit_all(nodes)
         self._functions, self._class = outer
 
