@@ -114,7 +114,7 @@ class Crowd:
 
     def _join(self, count: int, in_flight: int) -> None:
         """All of them, `in_flight` at a time, each saying who it is once it is connected;
-        all that have joined are read all along."""
+        those that have joined are read all along."""
         joining: dict[Member, bytes] = {}
         deadline = time.monotonic() + JOIN_SECONDS
         joined = 0

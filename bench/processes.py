@@ -3,86 +3,49 @@
 from __future__ import annotations
 
 import os
-import resource
 import socket
-import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
-from bench.systems import ROOT, System
+from bench.systems import System
+from tests.support import kernel
+from tests.support.programs import Program, Stage, free_port
 
 CORES = sorted(os.sched_getaffinity(0))  # before the load binds itself to one: children inherit it
 START_SECONDS = 20.0
 SETTLE_SECONDS = 0.1  # who listens may still be loading what it needs
 
+SILENT = "> /dev/null 2> /dev/null"
 
-class Process:
-    """A system's server, started, listening, and ended when the block ends.
 
-    Its standard output goes to `stdout`: where it is a pipe, somebody has to read it.
+class Process(Stage):
+    """A system's server, listening in the block, and killed when the block ends.
+
+    Where its output goes is what `redirect` says, or to a terminal of its own; what goes to a pipe
+    is read while the driver waits, or by `read_console`.
     """
 
-    def __init__(self, system: System, stdout: int = subprocess.DEVNULL) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self.port = free_port()
-        command: Sequence[str] = system.start(self.port, Path(self._folder.name))
-        self._process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=pin_to_first_core,
-        )
-        self._wait_until_listening()
-
-    def __enter__(self) -> Process:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
+    def __init__(
+        self, system: System, *, redirect: str = SILENT, on_terminal: bool = False
     ) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._folder.cleanup()
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self._console_reader: threading.Thread | None = None
+        self.port = free_port()
+        command = system.start(self.port, Path(self._folder.name))
+        self.program = self.run(
+            Program, system.name, command, redirect=redirect, on_terminal=on_terminal
+        )
+        os.sched_setaffinity(self.program.pid, {CORES[0]})
 
-    def read_stdout(self) -> None:
-        """Read what it prints, to the end, and forget it."""
-        assert self._process.stdout is not None
-        while self._process.stdout.read1(1 << 16):  # type: ignore[attr-defined]
-            pass
-
-    def cpu_seconds(self) -> float:
-        """Time on a core of all its threads, to the nanosecond (proc(5), schedstat)."""
-        nanoseconds = 0
-        for task in Path(f"/proc/{self._process.pid}/task").iterdir():
-            try:
-                nanoseconds += int((task / "schedstat").read_text().split()[0])
-            except FileNotFoundError:  # a thread that has just ended
-                continue
-        return nanoseconds / 1e9
-
-    def cpu_ticks(self) -> int:
-        """Clock ticks of user and system time (proc(5), stat, fields 14 and 15)."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return int(fields[11]) + int(fields[12])
-
-    def resident_bytes(self) -> int:
-        """Resident set size (proc(5), statm)."""
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-        return pages * resource.getpagesize()
-
-    def _wait_until_listening(self) -> None:
+    def open(self) -> None:
+        """Wait until it listens."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise ChildProcessError(f"ended with status {self._process.returncode}")
+            if (status := self.program.process.poll()) is not None:
+                raise ChildProcessError(f"ended with status {status}")
             try:
                 socket.create_connection(("127.0.0.1", self.port)).close()
                 time.sleep(SETTLE_SECONDS)
@@ -91,22 +54,44 @@ class Process:
                 time.sleep(0.02)
         raise TimeoutError("does not listen")
 
+    def finish(self) -> None:
+        """How it would end is not measured."""
 
-def free_port() -> int:
-    """A port below the range that the kernel gives to clients."""
-    for port in range(21000 + os.getpid() % 5000, 32768):
-        with socket.socket() as sock:
+    def close(self) -> None:
+        self.program.process.kill()
+        if self._console_reader:
+            self._console_reader.join()
+        super().close()
+        self._folder.cleanup()
+
+    def read_console(self) -> None:
+        """From here on read what it prints, to the end, and forget it."""
+
+        def read() -> None:
+            while not self.program.stdout.end:
+                self.pump.turn(START_SECONDS)
+                self.program.stdout.unread.clear()
+
+        self._console_reader = threading.Thread(target=read)
+        self._console_reader.start()
+
+    def cpu_seconds(self) -> float:
+        """Time on a core of all its threads, to the nanosecond (proc(5), schedstat)."""
+        nanoseconds = 0
+        for task in Path(f"/proc/{self.program.pid}/task").iterdir():
             try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
+                nanoseconds += int((task / "schedstat").read_text().split()[0])
+            except FileNotFoundError:  # a thread that has just ended
                 continue
-            return port
-    raise OSError("no free port")
+        return nanoseconds / 1e9
 
+    def cpu_ticks(self) -> int:
+        """Clock ticks of user and system time."""
+        return kernel.cpu_ticks(self.program.pid)
 
-def pin_to_first_core() -> None:
-    """The server's."""
-    os.sched_setaffinity(0, {CORES[0]})
+    def resident_bytes(self) -> int:
+        """Resident set size."""
+        return 1024 * kernel.status_of(self.program.pid, "VmRSS")
 
 
 def pin_to_last_core() -> None:

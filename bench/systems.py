@@ -98,7 +98,7 @@ class System(NamedTuple):
 
     `start` makes its command from a port and a folder of its own. `needs` is the program or module
     without which it cannot run. `max_flight_bytes`: the most that may be under way to one member,
-    for a server that has a limit which cannot be raised and cuts those beyond it.
+    for a server that has a limit which cannot be raised and cuts a member that is beyond it.
     `joins_in_flight`: how many may join at once when it is not joining that is measured.
     """
 

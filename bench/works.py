@@ -11,7 +11,6 @@ import os
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -56,9 +55,8 @@ def talkers(system: System, size: Size) -> Figures:
 
 def read_console(system: System, size: Size) -> Figures:
     """(a) once more, with the server's standard output a pipe that is read."""
-    process = Process(system, stdout=subprocess.PIPE)
-    threading.Thread(target=process.read_stdout, daemon=True).start()
-    with process:
+    with Process(system, redirect="2> /dev/null") as process:
+        process.read_console()
         return _measure_blast(process, system, size, 101, 1)
 
 
@@ -82,7 +80,7 @@ def paced_to(members: int) -> Callable[[System, Size], Figures]:
 
 
 def idle(system: System, size: Size) -> Figures:
-    """(f): none talks."""
+    """(f): no one talks."""
     with Process(system) as process:
         empty_bytes = process.resident_bytes()
         crowd = Crowd(system, process.port, size.idle_members)
@@ -161,7 +159,7 @@ class Work(NamedTuple):
     """One row of what is measured.
 
     `members`: where it stands in the plot. `ours_only`: the others have nothing to compare.
-    `is_quiet`: none uses the CPU while it is measured, so that all systems may do it at once.
+    `is_quiet`: the CPU is idle while it is measured, so that all systems may do it at once.
     """
 
     letter: str

@@ -24,8 +24,8 @@ import pytest
 from chat.session import HANDSHAKE_SECONDS
 from reactor import Signals
 from reactor.connection import LINGER_SECONDS
-from tests.end_to_end.processes import DEADLINE_SECONDS, GOODBYE, ROOT, Stage, free_port
 from tests.support.faults import fault
+from tests.support.programs import DEADLINE_SECONDS, GOODBYE, ROOT, Stage, free_port
 from tests.test_room import House, Person, numbered
 
 

@@ -26,8 +26,8 @@ from chat.gate import POOL_CONNECTIONS
 from chat.session import HANDSHAKE_SECONDS
 from codec import MAX_JOIN_BYTES, Dispatcher, Join, ProtocolError, Roster
 from reactor.listener import BACKLOG
-from tests.end_to_end.processes import CLOSED, Room, Stage, free_port
 from tests.support.faults import fault
+from tests.support.programs import CLOSED, Room, Stage, free_port
 from tests.test_room import JOIN_EXPECTED, PASSCODE, House, local_time, numbered
 
 TIMED_OUT = b"ERROR Handshake timed out\n"

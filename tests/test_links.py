@@ -16,9 +16,9 @@ import pytest
 
 from reactor import listen, listener
 from terminal.dial import connect
-from tests.end_to_end.processes import CLOSED, Stage
 from tests.support.faults import fault
 from tests.support.packets import lose_all, lose_none, lose_some, needs_filters
+from tests.support.programs import CLOSED, Stage
 from tests.support.wire import AWAY, HOME, Wire, needs_root
 from tests.test_room import House, Person, numbered
 

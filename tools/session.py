@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import re
 import shlex
-import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.programs import DEADLINE_SECONDS, ROOT, Program, Stage, free_port
+
+__all__ = ["ROOT", "Step", "parse_step", "read_sessions", "run_session"]
+
 WRITTEN_PORT = "65432"
-EXIT_SECONDS = 20
 
 _STEP = re.compile(r"(\w+) +([$>|]) (.*)")
 _TIME = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d \d{4}")
@@ -57,67 +57,41 @@ def run_session(steps: list[Step]) -> list[Step]:
     asked to end when the script is over, by the end of its input, and then the first one of all,
     which is the server, by SIGTERM.
     """
-    port = free_port()
-    programs: dict[str, subprocess.Popen[bytes]] = {}
+    port = str(free_port())
+    programs: dict[str, Program] = {}
     seen: list[Step] = []
-    try:
+    with Stage() as stage:
         for terminal, mark, text in steps:
             actual = text
             if mark == "$":
-                programs[terminal] = _start(text.replace(WRITTEN_PORT, port))
+                programs[terminal] = _start(stage, text.replace(WRITTEN_PORT, port))
             elif mark == ">":
-                stdin = programs[terminal].stdin
-                assert stdin is not None
-                stdin.write(text.encode() + b"\n")
-                stdin.flush()
+                programs[terminal].types(text)
             else:
-                stdout = programs[terminal].stdout
-                assert stdout is not None
-                actual = stdout.readline().decode().removesuffix("\n").replace(port, WRITTEN_PORT)
+                actual = programs[terminal].stdout.take_line().replace(port, WRITTEN_PORT)
                 assert _without_time(actual) == _without_time(text), f"in terminal {terminal}"
             seen.append(Step(terminal, mark, actual))
         server, *clients = programs.values()
         for program in clients:
-            _expect_end(program)
-        # Those who had not left yet have left now; the script says nothing of that.
+            program.end_input()
+            _expect_departures(program)
         server.terminate()
-        rest, _ = server.communicate(timeout=EXIT_SECONDS)
-        assert all(line.endswith(b" left the chatroom") for line in rest.splitlines()), rest
-    finally:
-        for program in programs.values():
-            program.kill()
-            program.communicate()
+        _expect_departures(server)
     return seen
 
 
-def free_port() -> str:
-    """A port that nobody listens on, below the range that the kernel gives to clients."""
-    for port in range(20000, 32768):
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return str(port)
-    raise OSError("no free port")
-
-
-def _start(command: str) -> subprocess.Popen[bytes]:
+def _start(stage: Stage, command: str) -> Program:
     python, *arguments = shlex.split(command)
     assert python == "python3"
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
+    return stage.run(Program, command, [sys.executable, *arguments])
 
 
-def _expect_end(program: subprocess.Popen[bytes]) -> None:
-    rest, _ = program.communicate(timeout=EXIT_SECONDS)
-    assert all(line.endswith(b" left the chatroom") for line in rest.splitlines()), rest
+def _expect_departures(program: Program) -> None:
+    """It ends, and has nothing more to say but who has left by now, of which no script tells."""
+    rest = program.stdout.take_rest().splitlines()
+    program.process.wait(DEADLINE_SECONDS)
+    program.has_ended = True
+    assert all(line.endswith(b" left the chatroom") for line in rest), rest
 
 
 def _without_time(text: str) -> str:

@@ -1,8 +1,7 @@
-"""A room with a screen for everyone, so that tests say what is read and not how it is delivered."""
+"""A room with a screen for each member, so that tests say what is read, not how it is delivered."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,68 +10,54 @@ import pytest
 from codec.dispatcher import Dispatcher
 from codec.errors import ProtocolError
 from codec.events import Event, Kind
-from codec.framing import MAX_LINE_BYTES
 from codec.handshake import Join
 from codec.roster import Roster
 from tests.support import protocol
 from tests.support.protocol import PASSCODE
 
 CONSOLE = "the console"
-"""Whose screen the server prints on. No member has this name: it holds a space."""
+"""The screen on which the server prints. No member has this name: it holds a space."""
 
 UNSAFE = set(map(ord, protocol.UNSAFE))
 """The codes of what may not reach a terminal."""
 
 Screens = dict[str, bytes]
-"""What came of one event: name -> the bytes on that screen. Who reads nothing is not in it."""
+"""What came of one event: name -> the bytes on that screen. A screen with nothing is not in it."""
 
 
 @contextmanager
-def refused(reason: str) -> Iterator[None]:
-    """What is done here ends in a ProtocolError with exactly this reason."""
+def refused(reason: str, code: str = "") -> Iterator[pytest.ExceptionInfo[ProtocolError]]:
+    """What is done here ends in a ProtocolError with exactly this reason, and with this code,
+    which is the whole reason unless it is given."""
     with pytest.raises(ProtocolError) as refusal:
-        yield
+        yield refusal
     assert str(refusal.value) == reason
-
-
-class Clock:
-    """A clock without a time zone, which stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1_758_717_104  # Wed Sep 24 12:31:44 2025
-
-    def local_time(self, seconds: int) -> Sequence[int]:
-        return time.gmtime(self.now + seconds)
+    assert refusal.value.code == (code or reason)
 
 
 class ScreenRoom:
-    """A dispatcher, a roster and everyone's screen: what a server does with events, without one.
+    """A dispatcher, a roster and a screen for each member: a server without a network.
 
-    Each method returns the screens of its event alone. `clock` starts at 12:31:44 on September 24,
-    2025, a Wednesday.
+    Each method returns the screens of its event alone. It is 12:31:44 on September 24, 2025, a
+    Wednesday, and `seconds_later` after that.
     """
 
-    def __init__(self, *usernames: str, max_line_bytes: int = MAX_LINE_BYTES) -> None:
-        self.clock = Clock()
+    def __init__(self, *usernames: str, max_line_bytes: int | None = None) -> None:
+        self.seconds_later = 0
         self.roster = Roster()
-        self.dispatcher = Dispatcher(PASSCODE, self.clock.local_time, self.roster, max_line_bytes)
+        self.dispatcher = Dispatcher(PASSCODE, self._local_time, self.roster, max_line_bytes)
         for username in usernames:
             self.join(username)
 
     def join(self, username: str, passcode: bytes = PASSCODE) -> Screens:
         self.dispatcher.check(Join(username, passcode))
         self.roster.claim(username)
-        screens = self._show(username, self.dispatcher.join(username), Kind.JOINED)
-        assert username in self.roster.usernames
-        return screens
+        return self._show(username, self.dispatcher.join(username), Kind.JOINED)
 
-    def type(self, username: str, line: bytes) -> Screens:
+    def type(self, username: str, line: bytes, kind: Kind | None = None) -> Screens:
+        """`kind` is the event's, where it matters."""
         event = self.dispatcher.dispatch(username, line)
-        if event is None:
-            return {}
-        screens = self._show(username, event)
-        assert (event.kind is Kind.LEFT) == (username not in self.roster.usernames)
-        return screens
+        return {} if event is None else self._show(username, event, kind)
 
     def type_plain(self, username: str, lines: bytes) -> Screens | None:
         event = self.dispatcher.dispatch_plain(username, lines)
@@ -82,15 +67,14 @@ class ScreenRoom:
         return self._show(username, self.dispatcher.refuse(username, error), Kind.NOTICE)
 
     def leave(self, username: str) -> Screens:
-        screens = self._show(username, self.dispatcher.leave(username), Kind.LEFT)
-        assert username not in self.roster.usernames
-        return screens
+        return self._show(username, self.dispatcher.leave(username), Kind.LEFT)
 
-    def _show(self, origin: str, event: Event, kind: Kind | None = None) -> Screens:
+    def _show(self, origin: str, event: Event, kind: Kind | None) -> Screens:
         assert event.origin == origin
         assert event.kind is (kind or event.kind)
         self.roster.apply(event)
         members = self.roster.usernames
+        assert (origin in members) == (event.kind is not Kind.LEFT)
         screens = dict.fromkeys([CONSOLE, *members], b"")
         screens[CONSOLE] += event.console
         for name in members:
@@ -99,6 +83,9 @@ class ScreenRoom:
         for name, line in event.private:
             screens[name] += line  # a KeyError here would be one in the server
         return {name: lines for name, lines in screens.items() if lines}
+
+    def _local_time(self, seconds: int) -> Sequence[int]:
+        return protocol.local_time(self.seconds_later + seconds)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The examples of the assignment, and of the README it came with, in their order as one session."""
+"""The examples of the assignment, in their order as one session."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from tests.end_to_end.processes import Room, free_port
+from tests.support.programs import Room, free_port
 
 TIME = r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d\d "
 TIME += r"\d\d:\d\d:\d\d \d{4}"
 
 
 @pytest.mark.parametrize("on_terminal", [False, True], ids=["pipes", "terminals"])
-def test_the_assignment(on_terminal: bool) -> None:
+def test_assignment(on_terminal: bool) -> None:
     port = free_port()
     with Room(port=port, passcode="abcde", on_terminal=on_terminal) as room:
         server = room.server
@@ -23,20 +23,19 @@ def test_the_assignment(on_terminal: bool) -> None:
         wrong = room.start_client(port, "user1", passcode="abcdf", on_terminal=on_terminal)
         wrong.shows("Incorrect passcode")
         wrong.exits(1)
-        one = room.start_client(port, "user1", passcode="abcde", on_terminal=on_terminal)
+        one = room.start_member("user1", on_terminal=on_terminal)
         server.shows("user1 joined the chatroom")
         one.shows(f"Connected to 127.0.0.1 on port {port}")
 
         # Multiple clients.
-        two = room.start_client(port, "user2", passcode="abcde", on_terminal=on_terminal)
+        two = room.start_member("user2", on_terminal=on_terminal)
         server.shows("user2 joined the chatroom")
         two.shows(f"Connected to 127.0.0.1 on port {port}")
         one.shows("user2 joined the chatroom")
-        three = room.start_client(port, "user3", passcode="abcde", on_terminal=on_terminal)
-        server.shows("user3 joined the chatroom")
+        three = room.start_member("user3", on_terminal=on_terminal)
         three.shows(f"Connected to 127.0.0.1 on port {port}")
-        one.shows("user3 joined the chatroom")
-        two.shows("user3 joined the chatroom")
+        for reader in (server, one, two):
+            reader.shows("user3 joined the chatroom")
 
         # Chat functionality.
         one.types("Hello Room")
@@ -76,23 +75,4 @@ def test_the_assignment(on_terminal: bool) -> None:
         for reader in (server, one, two):
             reader.shows("user3 left the chatroom")
         room.members += [one, two]
-        room.nothing_else()
-
-
-def test_the_readme_it_came_with() -> None:
-    port = free_port()
-    with Room(port=port, passcode="secret123") as room:
-        room.server.complains(
-            "warning: the passcode is not 1 to 5 letters or digits, as the assignment asks"
-        )
-        # Its own program puts dots after the banner; the assignment, which decides, does not.
-        room.server.shows(f"Server started on port {port}. Accepting connections")
-        alice = room.start_member("Alice")
-        alice.shows(f"Connected to 127.0.0.1 on port {port}")
-        room.server.shows("Alice joined the chatroom")
-        bob = room.start_member("Bob")
-        bob.shows(f"Connected to 127.0.0.1 on port {port}")
-        room.server.shows("Bob joined the chatroom")
-        alice.shows("Bob joined the chatroom")
-        room.members += [alice, bob]
         room.nothing_else()

@@ -5,16 +5,16 @@ from __future__ import annotations
 import ast
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import PASSCODE, ROOT, Stage
+from tests.support.faults import fault
+from tests.support.programs import ROOT, Room, Stage
 
-PROGRAMS = ["server.py", "client.py"]
+of_each_program = pytest.mark.parametrize("program", ["server.py", "client.py"])
 
 NEEDED = "error: Python 3.10 or newer is needed; this is 3.9.18\n"
 
@@ -29,59 +29,69 @@ finally:
 """
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@of_each_program
 def test_program_parses_whole_on_python_3_6(program: str) -> None:
     source = (ROOT / program).read_text()
     ast.parse(source, feature_version=(3, 6))
     assert "from __future__ import annotations" not in source
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@of_each_program
 def test_older_python_is_refused_before_our_imports(program: str) -> None:
     command = [sys.executable, "-c", AS_OLDER_PYTHON, str(ROOT / program)]
     run = subprocess.run(command, capture_output=True, text=True)
     assert (run.returncode, run.stdout, run.stderr) == (2, "[]\n", NEEDED)
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("switch", ["-I", "-P", "PYTHONSAFEPATH"])
+@of_each_program
+@pytest.mark.parametrize("switch", ["-I", "PYTHONSAFEPATH"])
 def test_start_does_not_need_the_path_of_the_script(
     program: str, switch: str, tmp_path: Path
 ) -> None:
-    if switch == "-P" and sys.version_info < (3, 11):
-        pytest.skip("NOT TESTED: this Python does not know -P")
-    switches = [switch] if switch.startswith("-") else []
     link = tmp_path / program
     link.symlink_to(ROOT / program)
-    for path in (ROOT / program, link):
-        command = [sys.executable, *switches, str(path), "-version"]
-        env = {**os.environ, "PYTHONSAFEPATH": "1"}
-        run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-        assert (run.returncode, run.stdout, run.stderr) == (0, "1.0.0\n", "")
+    switches = [switch] if switch == "-I" else []
+    command = [sys.executable, *switches, str(link), "-version"]
+    env = {**os.environ, "PYTHONSAFEPATH": "1"}
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "1.0.0\n", "")
 
 
 def test_development_mode_has_nothing_to_warn_of() -> None:
     dev = {"PYTHONDEVMODE": "1"}
-    flags = ["-start", "-port", "0", "-passcode", PASSCODE]
-    with Stage() as stage:
-        server = stage.start("server.py", *flags, env=dev)
-        port = int(server.stdout.take_line().split()[4].rstrip("."))
-        alice = stage.start_client(port, "Alice", env=dev)
-        alice.shows(f"Connected to 127.0.0.1 on port {port}")
-        server.shows("Alice joined the chatroom")
-        refused = stage.start_client(port, "alice", env=dev)
+    with Room(env=dev) as room:
+        alice = room.start_member("Alice", env=dev)
+        alice.shows(f"Connected to 127.0.0.1 on port {room.port}")
+        room.welcomes(alice)
+        refused = room.start_member("alice", env=dev)
         refused.shows("Username already in use: alice")
         refused.exits(1)
-        alice.types(":Exit")
-        alice.exits(0)
-        server.shows("Alice left the chatroom")
-        bob = stage.start_client(port, "Bob", env=dev)
-        bob.shows(f"Connected to 127.0.0.1 on port {port}")
-        server.shows("Bob joined the chatroom")
-        bob.signal(signal.SIGTERM)
-        bob.exits(128 + signal.SIGTERM)
-        server.shows("Bob left the chatroom")
-        with socket.create_connection(("127.0.0.1", port)):
-            server.signal(signal.SIGTERM)
-            server.signal(signal.SIGINT)  # which waits for no connection that lingers
-            server.exits(0)
+        alice.signal(signal.SIGTERM)
+        room.misses(alice)
+        alice.exits(128 + signal.SIGTERM)
+        room.connect()
+        room.server.signal(signal.SIGTERM)
+        room.server.signal(signal.SIGINT)  # which waits for no connection that lingers
+        room.server.exits(0)
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == "codec":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+@fault(59)
+@of_each_program
+def test_ctrl_c_while_a_program_starts_is_no_traceback(program: str, tmp_path: Path) -> None:
+    # The longest part of a start is the reading of our own modules: it comes in the midst of it.
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_IMPORT)
+    with Stage() as stage:
+        started = stage.start(program, "-version", env={"PYTHONPATH": str(tmp_path)})
+        started.exits(-signal.SIGINT)

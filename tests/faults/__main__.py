@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
+import re
 import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.faults.injection import Fault, TracingForbiddenError, all_faults
-from tests.faults.session import COMMAND, Outcome, run_case
+from tests.faults.session import Case, run_case
+
+VERDICTS = ("passed", "failed", "not reached")
 
 CANNOT_TRY = 3
 
@@ -35,22 +37,21 @@ def main() -> int:
     try:
         control = run_case(None)
         with ThreadPoolExecutor(options.jobs) as pool:
-            outcomes = [control, *pool.map(run_case, faults)]
+            cases = list(pool.map(run_case, faults))
     except TracingForbiddenError as error:
         print(f"NOTHING WAS TRIED: {error}", file=sys.stderr)
         return CANNOT_TRY
-    failed = [outcome for outcome in outcomes if outcome.verdict == "failed"]
-    for outcome in failed:
-        _print_failure(outcome)
-    _print_table(outcomes[1:])
-    verdicts = Counter(outcome.verdict for outcome in outcomes[1:])
-    print(
-        f"\n{verdicts['passed'] + verdicts['failed']} cases, {verdicts['failed']} failed; "
-        f"{verdicts['not reached']} more were not reached; {time.monotonic() - started_at:.0f} s"
-    )
-    if not verdicts["passed"]:
-        print("NOT ONE PASSED", file=sys.stderr)
-    return 1 if failed or not verdicts["passed"] else 0
+    failed = [case for case in (control, *cases) if case.verdict == "failed"]
+    for case in failed:
+        print(f"FAILED {case.fault or 'without a fault'}")
+        print(f"    again: python -m tests.faults --only {case.fault}")
+        print("".join(f"    | {line}\n" for line in case.details.splitlines()))
+    _print_table(cases)
+    verdicts = Counter(case.verdict for case in cases)
+    passed, not_passed, missed = (verdicts[verdict] for verdict in VERDICTS)
+    print(f"\n{passed + not_passed} cases, {not_passed} failed; {missed} more were not reached")
+    print(f"{time.monotonic() - started_at:.0f} s" if passed else "NOT ONE PASSED")
+    return 1 if failed or not passed else 0
 
 
 def _parse_options() -> argparse.Namespace:
@@ -64,30 +65,22 @@ def _parse_options() -> argparse.Namespace:
 
 def _wanted_faults(only: str) -> list[Fault]:
     """All of them, or those of one call, one error, one occurrence."""
-    if only.count(":") == 2:
-        call, error, occurrence = only.split(":")
-        return [Fault(call, error, int(occurrence))]
     return [fault for fault in all_faults() if f"{fault}:".startswith(f"{only}:" if only else "")]
 
 
-def _print_failure(outcome: Outcome) -> None:
-    print(f"FAILED {outcome.fault or 'without a fault'}")
-    for complaint in outcome.complaints:
-        print(f"    {complaint}")
-    print(f"    again: python -m tests.faults --only {outcome.fault}")
-    print(f"    server: {shlex.join(COMMAND)}")
-    print("".join(f"    | {line}\n" for line in outcome.details.splitlines()))
+def _print_table(cases: list[Case]) -> None:
+    counts = Counter((_row(case), case.verdict) for case in cases)
+    print(f"{'call':<14}{'error':<16}" + "".join(f"{verdict:>13}" for verdict in VERDICTS))
+    for row in sorted({row for row, _ in counts}):
+        print(row + "".join(f"{counts[row, verdict]:>13}" for verdict in VERDICTS))
 
 
-def _print_table(outcomes: list[Outcome]) -> None:
-    rows: dict[tuple[str, str], Counter[str]] = {}
-    for outcome in outcomes:
-        assert outcome.fault
-        rows.setdefault((outcome.row, outcome.fault.error), Counter())[outcome.verdict] += 1
-    print(f"{'call':<14}{'error':<16}{'passed':>8}{'failed':>8}{'not reached':>13}")
-    for (call, error), counts in sorted(rows.items()):
-        figures = f"{counts['passed']:>8}{counts['failed']:>8}{counts['not reached']:>13}"
-        print(f"{call:<14}{error:<16}{figures}")
+def _row(case: Case) -> str:
+    """The call, where to it writes, and the error."""
+    assert case.fault
+    match = re.search(r"write\((\d+), ", case.trace.injected)
+    call = case.fault.call + (f" to {match[1]}" if match else "")
+    return f"{call:<14}{case.fault.error:<16}"
 
 
 if __name__ == "__main__":

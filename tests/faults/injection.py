@@ -1,11 +1,11 @@
 """Faults that the kernel could answer with, and strace(1), which makes it do so.
 
-In: a Fault, and the number of a process. Out: an strace that is attached to it, and a Trace, which
-follows what that writes. Attached, and not started with the process: occurrences are counted from
-here on, so that no call of the process's start is hit.
+In: a Fault, and a program that runs. Out: a Trace, which follows what an strace that is attached to
+the program tells of it. Attached, and not started with it: occurrences are counted from here on, so
+that no call of the program's start is hit.
 
-A call that strace lets fail is not made at all. So one that "takes 3 bytes" has taken them from
-the sender and given them to nobody; `Trace.lost` tells where in the stream they are missing.
+A call that strace lets fail is not made at all. So one that "takes 3 bytes" has taken them from the
+sender, and they reach no one; `Trace.loss` tells where in the stream they are missing.
 """
 
 from __future__ import annotations
@@ -13,64 +13,48 @@ from __future__ import annotations
 import ast
 import re
 import shutil
-import subprocess
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.programs import Program, Stage
+
+_SENDING = "EPIPE ECONNRESET ENOBUFS ETIMEDOUT EAGAIN "
+_SENDING += " ".join(f"retval={count}" for count in range(1, 8))
+
 CALLS = {
-    "accept4": 14,
-    "recvfrom": 33,
-    "sendto": 40,
-    "sendmsg": 4,
-    "epoll_wait": 28,
-    "epoll_ctl": 15,
-    "setsockopt": 3,
-    "getsockname": 9,
-    "ioctl": 7,
-    "poll": 24,
-    "shutdown": 7,
-    "close": 12,
-    "write": 26,
+    "accept4": (14, "EMFILE ENFILE ENOBUFS ENOMEM ECONNABORTED EPROTO EPERM EINTR"),
+    "recvfrom": (33, "ECONNRESET ETIMEDOUT EHOSTUNREACH ENOBUFS ENOMEM EINTR EAGAIN"),
+    "sendto": (40, _SENDING),
+    "sendmsg": (4, _SENDING),
+    "epoll_wait": (28, "EINTR"),
+    "epoll_ctl": (15, "ENOSPC ENOMEM ENOENT EBADF"),
+    "setsockopt": (3, "EINVAL ENOPROTOOPT ENOTCONN"),
+    "getsockname": (9, "ENOBUFS"),
+    "ioctl": (7, "ENOMEM"),
+    "poll": (24, "EINTR ENOMEM"),
+    "shutdown": (7, "ENOTCONN"),
+    "close": (12, "EIO EINTR"),
+    "write": (26, "EAGAIN EPIPE ENOSPC EIO"),
 }
-"""The calls of a server that serves, and how often one session makes each, its end included.
-`send` is sendto there, `recv` recvfrom, `accept` accept4, and `select` poll."""
+"""The calls of a server that serves: how often one session makes each, its end included, and how
+it may fail. `send` is sendto there, `recv` recvfrom, `accept` accept4, and `select` poll."""
 
-_SENDING = ["EPIPE", "ECONNRESET", "ENOBUFS", "ETIMEDOUT", "EAGAIN"]
+HARMLESS = ("EAGAIN", "EINTR", "retval")
+"""What is no failure of anything: to be tried again, or a part."""
 
-ERRORS = {
-    "accept4": (
-        ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "EPROTO", "EPERM", "EINTR"]
-    ),
-    "recvfrom": (
-        ["ECONNRESET", "ETIMEDOUT", "EHOSTUNREACH", "ENOBUFS", "ENOMEM", "EINTR", "EAGAIN"]
-    ),
-    "sendto": [*_SENDING, *(f"retval={count}" for count in range(1, 8))],
-    "sendmsg": [*_SENDING, *(f"retval={count}" for count in range(1, 8))],
-    "epoll_wait": ["EINTR"],
-    "epoll_ctl": ["ENOSPC", "ENOMEM", "ENOENT", "EBADF"],
-    "setsockopt": ["EINVAL", "ENOPROTOOPT", "ENOTCONN"],
-    "getsockname": ["ENOBUFS"],
-    "ioctl": ["ENOMEM"],
-    "poll": ["EINTR", "ENOMEM"],
-    "shutdown": ["ENOTCONN"],
-    "close": ["EIO", "EINTR"],
-    "write": ["EAGAIN", "EPIPE", "ENOSPC", "EIO"],
-}
-
-HARMLESS = frozenset({"EAGAIN", "EINTR"})
-"""What is no failure of anything: to be tried again."""
-
-HARMLESS_CALLS = frozenset({"epoll_wait", "setsockopt", "write"})
+HARMLESS_CALLS = ("epoll_wait", "setsockopt", "write")
 """Calls that belong to no connection, or to one that is over."""
+
+TAIL_LINES = 25
+"""Of the trace, and of complaints, that are kept to explain a failure."""
 
 _SHOWN_BYTES = 64
 
 _ACCEPTED = re.compile(r"accept4\(.*sin_port=htons\((\d+)\).* = (\d+)$")
 _SENT = re.compile(r"(sendto|sendmsg)\((\d+), (.*) = (\d+)( \(INJECTED\))?$")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_CALL = re.compile(r"^(?:\d+ +)?([a-z0-9_]+)\(")
+_CALL = re.compile(r"([a-z0-9_]+)\(")
 _WAKEUP = re.compile(r"write\(\d+, \"\\\d+\", 1\)|recvfrom\(\d+, .*, 256, ")
 
 
@@ -89,50 +73,36 @@ class Fault(NamedTuple):
         return f"{self.call}:{self.error}:{self.occurrence}"
 
     @property
-    def taken_bytes(self) -> int | None:
-        """How many bytes a send says that it took; None for a call that fails."""
-        name, _, value = self.error.partition("=")
-        return int(value) if name == "retval" else None
-
-    @property
     def may_cost(self) -> int:
         """How many connections may be lost."""
-        is_harmless = self.error in HARMLESS or self.taken_bytes is not None
-        return 0 if is_harmless or self.call in HARMLESS_CALLS else 1
+        return int(not self.error.startswith(HARMLESS) and self.call not in HARMLESS_CALLS)
 
     @property
     def option(self) -> str:
         """What strace is told."""
-        error = self.error if self.taken_bytes is not None else f"error={self.error}"
+        error = self.error if "=" in self.error else f"error={self.error}"
         return f"inject={self.call}:{error}:when={self.occurrence}"
 
 
 def all_faults() -> Iterator[Fault]:
     """Every error of every call, at each of its occurrences."""
-    for call, count in CALLS.items():
-        for error in ERRORS[call]:
+    for call, (count, errors) in CALLS.items():
+        for error in errors.split():
             for occurrence in range(1, count + 1):
                 yield Fault(call, error, occurrence)
 
 
-def attach(pid: int, log: Path, fault: Fault | None) -> subprocess.Popen[bytes]:
-    """An strace that has taken hold of the process, and writes what it does to `log`. It ends with
-    the process. Raises TracingForbiddenError."""
+def attach(stage: Stage, program: Program, fault: Fault | None) -> Trace:
+    """Take hold of `program`, until it ends. Raises TracingForbiddenError."""
     if not shutil.which("strace"):
         raise TracingForbiddenError("strace is not installed (apt-get install strace)")
-    command = ["strace", "-f", "-s", str(_SHOWN_BYTES), "-o", str(log), "-p", str(pid)]
-    command += ["-e", f"trace={','.join(CALLS)}"]
-    if fault:
-        command += ["-e", fault.option]
-    strace = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    assert strace.stderr
-    said = strace.stderr.readline()
-    if b" attached" in said:
-        return strace
-    said += strace.communicate()[0] or b""
-    raise TracingForbiddenError(f"strace may not trace: {said.decode().strip()}")
+    command = ["strace", "-f", "-s", str(_SHOWN_BYTES), "-p", str(program.pid)]
+    command += ["-e", f"trace={','.join(CALLS)}", *(["-e", fault.option] if fault else [])]
+    strace = stage.run(Program, "strace", command)
+    answer = strace.stderr.take_line()
+    if not answer.endswith(" attached"):
+        raise TracingForbiddenError(f"strace may not trace: {answer}")
+    return Trace(strace)
 
 
 class Loss(NamedTuple):
@@ -144,39 +114,31 @@ class Loss(NamedTuple):
 
 
 class Trace:
-    """What an strace has written so far: read on by each `update`."""
+    """What an strace has told so far: read on by each `update`."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, strace: Program) -> None:
+        self.strace = strace
         self.calls: Counter[str] = Counter()
         """call -> how often it was made."""
-        self.lines: list[str] = []
+        self.lines: deque[str] = deque(maxlen=TAIL_LINES)
         self.injected = ""
         """The line of the fault; empty while it has not come."""
         self.loss: Loss | None = None
-        self._log = log
-        self._read_bytes = 0
         self._ports: dict[int, int] = {}  # descriptor -> port of its peer
         self._sent_bytes: Counter[int] = Counter()  # by port
 
     @property
-    def is_of_no_peer(self) -> bool:
-        """Whether the fault hit the pair of sockets by which a signal wakes the server: nobody but
-        the server itself is on either end of it."""
-        return bool(_WAKEUP.search(self.injected))
-
-    @property
-    def is_impossible(self) -> bool:
-        """Whether it took more bytes than there were: no kernel does."""
-        match = _SENT.search(self.injected)
-        return match is not None and int(match[4]) > len(_sent_data(match[3]))
+    def is_void(self) -> bool:
+        """Whether the fault hit the pair of sockets by which a signal wakes the server, or took
+        more bytes than there were: no peer can notice the one, and no kernel does the other."""
+        sent = _SENT.search(self.injected)
+        is_impossible = sent is not None and int(sent[4]) > len(_sent_data(sent[3]))
+        return is_impossible or bool(_WAKEUP.search(self.injected))
 
     def update(self) -> None:
-        with self._log.open("rb") as log:
-            log.seek(self._read_bytes)
-            complete, end, _ = log.read().rpartition(b"\n")
-        self._read_bytes += len(complete + end)
-        for line in complete.decode("utf-8", "replace").splitlines():
-            self._take(line)
+        """Read what has come, and wait for nothing."""
+        while b"\n" in self.strace.stderr.unread:
+            self._take(self.strace.stderr.take_line())
 
     def _take(self, line: str) -> None:
         self.lines.append(line)

@@ -1,8 +1,8 @@
 """A small session of the real server, in which one system call of the server fails.
 
 Two honest members talk. One comes, talks and goes by `:Exit`; one goes in the midst of a line; a
-stranger has a wrong passcode, another one goes before it has said what it wants. Then nobody says
-anything for a moment, a newcomer joins, and the server is asked to end. Everyone is a plain socket
+stranger has a wrong passcode, another one goes before it has said what it wants. Then all are
+silent for a moment, a newcomer joins, and the server is asked to end. Everyone is a plain socket
 here, reads all the time, and notes how it ended.
 
 What is owed, whatever fails: the server goes on, at most one connection is lost, every other
@@ -13,39 +13,26 @@ and SIGTERM ends it all with status 0 and no traceback.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import selectors
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from itertools import combinations
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import dropwhile, takewhile
 
-from tests.end_to_end.processes import DEADLINE_SECONDS, GOODBYE, PASSCODE, ROOT
-from tests.faults.injection import Fault, Trace, attach
-
-COMMAND = [sys.executable, "server.py", "-start", "-port", "0", "-passcode", PASSCODE, "-verbose"]
-
-LOOK_SECONDS = 0.02
-"""How often it is looked whether strace has written something, which wakes nobody."""
+from tests.faults.injection import TAIL_LINES, Fault, Trace, attach
+from tests.support.programs import DEADLINE_SECONDS, GOODBYE, PASSCODE, RawClient, Room
+from tests.support.protocol import INCORRECT_PASSCODE
 
 IDLE_SECONDS = 0.25
-"""How long nobody says anything."""
+"""How long all are silent."""
 
 MOST_IDLE_WAITS = 12
 """Waits of the server in that time: a timer or two. One that spins makes thousands."""
 
 LINGERERS = 3
 """Strangers who are refused and do not hang up. Only those make the server reset a connection."""
-
-TAIL_LINES = 25
 
 _EXPECTED_ON_STDERR = re.compile(
     r"room for \d+ members|refused .*|total (refused|gone) .*|warning: standard output: .*"
@@ -57,155 +44,102 @@ _FOR_SOME = re.compile(
 """Lines that one alone reads, or the console alone, or all but the console."""
 
 
-class Outcome(NamedTuple):
-    """How it went: `verdict` is "passed", "failed" or "not reached". `row` names the call for the
-    table; `details` is all that helps to understand a failure."""
-
-    fault: Fault | None
-    verdict: str
-    row: str
-    complaints: list[str]
-    details: str
-
-
-class ComplaintError(Exception):
-    """Something that is owed did not come."""
-
-
-class Stream:
-    """What comes out of one descriptor: `data` so far, and how that ended, if it has."""
-
-    def __init__(self, name: str, descriptor: int) -> None:
-        self.name = name
-        self.data = b""
-        self.end = ""
-        self.descriptor = descriptor
-
-    def read(self) -> None:
-        try:
-            data = os.read(self.descriptor, 1 << 16)
-        except OSError:
-            self.end = "reset"
-            return
-        self.data += data
-        if not data:
-            self.end = "the end"
-
-    def close(self) -> None:
-        os.close(self.descriptor)
-
-    @property
-    def lines(self) -> list[str]:
-        return _lines(self.data)
-
-
-class Peer(Stream):
+@dataclass(eq=False)
+class Peer:
     """One who has connected."""
 
-    def __init__(self, name: str, sock: socket.socket) -> None:
-        super().__init__(name, sock.fileno())
-        self.socket = sock
-        self.port: int = sock.getsockname()[1]
-        self.has_joined = False
-        self.said: list[str] = []
-        self.lingers = False
-        """Whether it stays when the server has ended its half."""
-        self.is_leaving = False
-        """Whether its connection is to end, or has done so as it should."""
-        self.is_robbed = False
-        """Whether it was not told what it had to be told before its end."""
+    client: RawClient
+    port: int
+    has_joined: bool = False
+    said: list[str] = field(default_factory=list)
+    lingers: bool = False
+    """Whether it stays when the server has ended its half."""
+    is_leaving: bool = False
+    """Whether its connection is to end, or has done so as it should."""
+    is_robbed: bool = False
+    """Whether it was not told what it had to be told before its end."""
+
+    @property
+    def name(self) -> str:
+        return self.client.name
+
+    @property
+    def end(self) -> str:
+        return self.client.stdout.end
 
     @property
     def is_lost(self) -> bool:
         """Whether its connection ended when, or as, it should not have."""
-        return self.is_robbed or self.end == "reset" or bool(self.end and not self.is_leaving)
-
-    @property
-    def is_member(self) -> bool:
-        return self.has_joined and not self.end
+        is_bad_end = bool(self.end) and not (self.is_leaving and self.end == "the end")
+        return self.is_robbed or is_bad_end
 
     @property
     def news(self) -> list[str]:
-        """All that the others are to hear of it."""
-        said = [f"{self.name}: {text}" for text in self.said]
-        return [f"{self.name} joined the chatroom", *said, f"{self.name} left the chatroom"]
+        """What the others are to hear of it while it is there."""
+        return [f"{self.name} joined the chatroom", *(f"{self.name}: {text}" for text in self.said)]
+
+    @property
+    def farewell(self) -> str:
+        return f"{self.name} left the chatroom"
 
     def say(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # reading will tell why
-            self.socket.sendall(data)
-
-    def end_input(self) -> None:
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        self.socket.close()
+            if not self.end:
+                self.client.feed(data)
 
 
 class Case:
     """One session with one fault, or with none. What is wrong is noted in `complaints`."""
 
-    def __init__(self, fault: Fault | None, log: Path) -> None:
+    def __init__(self, fault: Fault | None, room: Room, trace: Trace) -> None:
         self.fault = fault
         self.complaints: list[str] = []
-        self.trace = Trace(log)
-        self._log = log
-        self._selector = selectors.DefaultSelector()
+        self.trace = trace
+        self._room = room
         self._peers: list[Peer] = []
-        self._strace: subprocess.Popen[bytes] | None = None
-        self._server = subprocess.Popen(
-            COMMAND,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert self._server.stdout
-        assert self._server.stderr
-        self._console = Stream("the console", self._server.stdout.fileno())
-        self.stderr = Stream("standard error", self._server.stderr.fileno())
-        for stream in (self._server.stdout, self._server.stderr):
-            os.set_blocking(stream.fileno(), False)
-        for output in (self._console, self.stderr):
-            self._selector.register(output.descriptor, selectors.EVENT_READ, output)
+        self._news: list[str] = []
+        """All that is to be heard, in order; of those that were lost, less may be."""
 
-    def close(self) -> None:
-        self._server.kill()
-        self._server.communicate()
-        if self._strace:
-            self._strace.communicate()  # it ends with the server
-        for peer in self._peers:
-            peer.close()
-        self._selector.close()
+    @property
+    def verdict(self) -> str:
+        """Once it has run: "passed", "failed" or "not reached"."""
+        if self.fault and (self.trace.is_void or not (self.trace.injected or self.complaints)):
+            return "not reached"
+        return "failed" if self.complaints else "passed"
+
+    @property
+    def details(self) -> str:
+        """All that helps to understand a failure."""
+        told = [*self.complaints, f"injected: {self.trace.injected}"]
+        told += ["standard error of the server:", *self._stderr[-TAIL_LINES:]]
+        return "\n".join([*told, "the end of the trace:", *self.trace.lines])
+
+    @property
+    def _stderr(self) -> list[str]:
+        return _lines(self._room.server.stderr.unread)
+
+    @property
+    def _console(self) -> list[str]:
+        return _lines(self._room.server.stdout.unread)
 
     def run(self) -> None:
         """The whole session. Raises TracingForbiddenError."""
         try:
-            self._set_the_scene()
             self._play()
             self._look_whether_it_is_idle()
             self._let_a_newcomer_in()
             self._shut_down()
-        except ComplaintError as complaint:
-            self.complaints.append(str(complaint))
-        else:
             self.complaints += self._wrong_among_lines()
-        self.complaints += self._wrong_on_stderr()
+        except AssertionError as complaint:
+            self.complaints.append(str(complaint))
+        told = [line for line in self._stderr if not _EXPECTED_ON_STDERR.fullmatch(line)]
+        if told:
+            self.complaints.append(f"on standard error: {told[0]}, and at last {told[-1]}")
         lost = [f"{peer.name} ({peer.end})" for peer in self._peers if peer.is_lost]
         if len(lost) > (self.fault.may_cost if self.fault else 0):
             self.complaints.append(f"connections lost: {', '.join(lost)}")
 
     # The acts.
-
-    def _set_the_scene(self) -> None:
-        self._wait("the banner", lambda: bool(self._console.lines))
-        self._port = int(self._console.lines[0].split()[4].rstrip("."))
-        # When somebody has been answered, the server has started and come to its loop.
-        scout = self._connect("a scout")
-        scout.is_leaving = True
-        scout.say(b"?\n")
-        self._wait_for_end(scout)
-        self._strace = attach(self._server.pid, self._log, self.fault)
 
     def _play(self) -> None:
         alice = self._join("Alice")
@@ -215,48 +149,37 @@ class Case:
         for number in range(3):
             self._say(bob, f"before {number}", f"after {number}", between=":Msg Alice psst")
             self._say(alice, f"before {number}", f"after {number}", between=":Users")
-        self._pass_by()
+        self._pass_by("Carol", b":Msg Bob psst\n:Exit\nwhat follows is for no one\n")
         self._be_refused()
-        self._hang_up_early()
-        self._stop_in_a_line()
+        self._hang_up(self._connect("a stranger"), b"JOIN Nobo")
+        self._pass_by("Dave", b"half a li")
         for speaker in (alice, bob):
             self._say(speaker, *(f"burst {number}" for number in range(20)))
 
-    def _pass_by(self) -> None:
-        carol = self._join("Carol")
-        self._say(carol, "one")
-        self._leave(carol, b":Msg Bob psst\n:Exit\nwhat follows is for nobody\n")
-
-    def _stop_in_a_line(self) -> None:
-        dave = self._join("Dave")
-        self._say(dave, "one")
-        self._leave(dave, b"half a li")
+    def _pass_by(self, name: str, last_words: bytes) -> None:
+        passer_by = self._join(name)
+        self._say(passer_by, "one")
+        self._hang_up(passer_by, last_words)
+        if passer_by.has_joined:
+            self._wait_until_heard(passer_by, [passer_by.farewell])
 
     def _be_refused(self) -> None:
         is_to_linger = bool(self.fault and self.fault.call == "setsockopt")
         for _ in range(LINGERERS if is_to_linger else 1):
-            mallory = self._connect("Mallory")
-            mallory.lingers = is_to_linger
+            mallory = self._connect("Mallory", lingers=is_to_linger)
             mallory.is_leaving = True
             mallory.say(b"JOIN Mallory wrong\n")
             self._wait_for_end(mallory)
-            mallory.is_robbed = self._heard(mallory) != ["ERROR Incorrect passcode"]
+            mallory.is_robbed = self._heard(mallory) != [f"ERROR {INCORRECT_PASSCODE}"]
         if is_to_linger:
             self._wait("a reset", lambda: self.trace.calls["setsockopt"] >= LINGERERS)
 
-    def _hang_up_early(self) -> None:
-        stranger = self._connect("a stranger")
-        stranger.is_leaving = True
-        stranger.say(b"JOIN Nobo")
-        stranger.end_input()
-        self._wait_for_end(stranger)
-
     def _look_whether_it_is_idle(self) -> None:
-        self._pump()
         before = self.trace.calls["epoll_wait"]
         end = time.monotonic() + IDLE_SECONDS
-        while time.monotonic() < end:
-            self._pump()
+        while (seconds := end - time.monotonic()) > 0:
+            self._room.pump.turn(seconds)
+        self.trace.update()
         waits = self.trace.calls["epoll_wait"] - before
         if waits > MOST_IDLE_WAITS:
             self.complaints.append(f"it spins: {waits} waits in {IDLE_SECONDS} s of silence")
@@ -274,34 +197,30 @@ class Case:
         members = self._members
         for member in members:
             member.is_leaving = True
-        self._server.send_signal(signal.SIGTERM)
+        server = self._room.server
+        server.signal(signal.SIGTERM)
         for member in members:
             self._wait_for_end(member)
             member.is_robbed = self._heard(member)[-1:] != [GOODBYE]
-        self._wait("the last of its output", lambda: bool(self._console.end and self.stderr.end))
-        status = self._server.wait(DEADLINE_SECONDS)
-        if status != 0:
+        self._wait("the end", lambda: self._has_ended)
+        self._room.pump.wait(lambda: bool(self.trace.strace.stderr.end))
+        self.trace.update()
+        if status := server.process.wait(DEADLINE_SECONDS):
             self.complaints.append(f"exit status {status}")
-        if self._strace:
-            self._strace.wait(DEADLINE_SECONDS)
-            self.trace.update()
 
     # What peers do.
 
     @property
     def _members(self) -> list[Peer]:
-        return [peer for peer in self._peers if peer.is_member]
+        return [peer for peer in self._peers if peer.has_joined and not peer.end]
 
-    def _connect(self, name: str) -> Peer:
-        sock = socket.create_connection(("127.0.0.1", self._port), DEADLINE_SECONDS)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer = Peer(name, sock)
+    def _connect(self, name: str, *, lingers: bool = False) -> Peer:
+        sock = socket.create_connection(("127.0.0.1", self._room.port), DEADLINE_SECONDS)
+        peer = Peer(self._room.take_over(sock, name), sock.getsockname()[1], lingers=lingers)
         self._peers.append(peer)
-        self._selector.register(sock, selectors.EVENT_READ, peer)
         return peer
 
     def _join(self, name: str) -> Peer:
-        others = self._members
         peer = self._connect(name)
         peer.say(f"JOIN {name} {PASSCODE}\n".encode())
         self._wait(f"an answer to {name}", lambda: bool(peer.end or self._heard(peer)))
@@ -309,71 +228,65 @@ class Case:
             self._wait_for_end(peer)
             return peer
         peer.has_joined = True
-        self._wait_until_heard(others, peer.news[:1], peer)
+        self._wait_until_heard(peer, peer.news)
         return peer
 
     def _say(self, speaker: Peer, *texts: str, between: str = "") -> None:
         """`speaker` says all of it in one burst, and everyone else hears the texts. What is said
         `between` the first and the others is for one alone."""
-        if speaker.end:
-            return
-        others = [member for member in self._members if member is not speaker]
-        speaker.said += texts
-        speaker.say("".join(f"{line}\n" for line in (*texts[:1], between, *texts[1:])).encode())
-        self._wait_until_heard(others, [f"{speaker.name}: {text}" for text in texts], speaker)
+        if not speaker.end:
+            lines = [*texts[:1], between, *texts[1:]]
+            speaker.said += texts
+            speaker.say("".join(f"{line}\n" for line in lines).encode())
+            self._wait_until_heard(speaker, [f"{speaker.name}: {text}" for text in texts])
 
-    def _leave(self, member: Peer, last_words: bytes) -> None:
-        if not member.end:
-            member.is_leaving = True
-            member.say(last_words)
-            member.end_input()
-            self._wait_for_end(member)
-        if member.has_joined:
-            self._wait_until_heard(self._members, member.news[-1:], None)
+    def _hang_up(self, peer: Peer, last_words: bytes) -> None:
+        if not peer.end:
+            peer.is_leaving = True
+            peer.say(last_words)
+            with contextlib.suppress(OSError):
+                peer.client.end_input()
+            self._wait_for_end(peer)
 
     # Waiting.
 
+    @property
+    def _has_ended(self) -> bool:
+        return bool(self._room.server.stdout.end and self._room.server.stderr.end)
+
     def _wait(self, what: str, is_done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not is_done():
-            if self.stderr.end and self._console.end:
-                status = self._server.wait(DEADLINE_SECONDS)
-                raise ComplaintError(f"{what} did not come: exit status {status}")
-            if time.monotonic() > deadline:
-                raise ComplaintError(f"{what} did not come")
-            self._pump()
+        def is_over() -> bool:
+            self.trace.update()
+            for peer in self._peers:
+                if peer.end and not peer.lingers:
+                    peer.client.close()
+            return is_done() or self._has_ended
+
+        self._room.pump.wait(is_over)
+        status = self._room.server.process.poll()
+        assert is_done(), f"{what} did not come (exit status {status})"
 
     def _wait_for_end(self, peer: Peer) -> None:
         self._wait(f"the end of {peer.name}", lambda: bool(peer.end))
 
-    def _wait_until_heard(
-        self, listeners: list[Peer], lines: list[str], speaker: Peer | None
-    ) -> None:
-        """Until each of `listeners` has heard all of `lines`, or is gone, or `speaker` is."""
+    def _wait_until_heard(self, speaker: Peer, lines: list[str]) -> None:
+        """Until all others have heard these lines of `speaker`, or it is lost. Where there are no
+        others the console has shown them."""
+        listeners = [member for member in self._members if member is not speaker]
 
-        def has_heard(listener: Peer) -> bool:
-            return bool(listener.end) or set(lines) <= set(self._heard(listener))
+        def is_heard() -> bool:
+            heard = [self._heard(listener) for listener in listeners if not listener.end]
+            if not listeners and self._owes_console:
+                heard = [self._console]
+            is_over = bool(speaker.end) and not speaker.is_leaving
+            return is_over or all(set(lines) <= set(of_one) for of_one in heard)
 
-        names = " and ".join(listener.name for listener in listeners)
-        self._wait(
-            f"{lines} to {names}",
-            lambda: bool(speaker and speaker.end) or all(map(has_heard, listeners)),
-        )
-
-    def _pump(self) -> None:
-        for key, _ in self._selector.select(LOOK_SECONDS):
-            stream: Stream = key.data
-            stream.read()
-            if stream.end:
-                self._selector.unregister(key.fd)
-                if isinstance(stream, Peer) and not stream.lingers:
-                    stream.close()
-        if self._strace:
-            self.trace.update()
+        self._wait(f"{lines} to all others", is_heard)
+        self._news += lines
 
     def _heard(self, peer: Peer) -> list[str]:
         """The whole lines that it has read, with the bytes in place that strace took away."""
-        data = peer.data
+        data = bytes(peer.client.stdout.unread)
         loss = self.trace.loss
         if loss and loss.port == peer.port and len(data) >= loss.offset:
             data = data[: loss.offset] + loss.data + data[loss.offset :]
@@ -381,105 +294,59 @@ class Case:
 
     # Judging.
 
-    def _wrong_on_stderr(self) -> Iterator[str]:
-        lines = self.stderr.lines
-        unexpected = [line for line in lines if not _EXPECTED_ON_STDERR.fullmatch(line)]
-        if any(line.startswith("Traceback") for line in unexpected):
-            yield f"a traceback on standard error, the last of it: {unexpected[-1]}"
-        elif unexpected:
-            yield f"on standard error: {unexpected[0]}"
-
     def _wrong_among_lines(self) -> Iterator[str]:
-        heard = {peer.name: self._heard(peer) for peer in self._peers if peer.has_joined}
-        if self._owes_console:
-            console = self._console.lines[1:]
-            heard[self._console.name] = console
-            for peer in self._peers:
-                missing = set(self._public(heard.get(peer.name, []))) - set(console)
-                if missing:
-                    yield f"the console has not shown {sorted(missing)}"
-        for name, lines in heard.items():
-            yield from self._wrong_in(name, lines)
-        for (one, lines), (other, other_lines) in combinations(heard.items(), 2):
-            common = set(self._public(lines)) & set(other_lines)
-            if _only(lines, common) != _only(other_lines, common):
-                yield f"{one} and {other} heard in another order"
+        """The console shows all in the order of the session. Each member hears what was shown
+        from its joining to its end, which may have come too soon, but for its own lines."""
+        shown = _public(self._console) if self._owes_console else self._news
+        lost = [peer for peer in self._peers if peer.is_lost]
+        uncertain = {line for peer in lost for line in (*peer.news, peer.farewell)}
+        certain = [line for line in shown if line not in uncertain]
+        if certain != [line for line in self._news if line not in uncertain]:
+            yield f"the console has shown {certain}, and said was {self._news}"
+        for peer in lost:
+            told = [line for line in shown if line in (*peer.news, peer.farewell)]
+            begun = peer.news[: len(told) - 1]
+            if told not in ([], [*begun, peer.farewell], peer.news if peer.is_leaving else []):
+                yield f"of {peer.name} was shown {told}"
+        for peer in self._peers:
+            if peer.has_joined:
+                yield from self._wrong_with(peer, shown)
+
+    def _wrong_with(self, peer: Peer, shown: list[str]) -> Iterator[str]:
+        since = dropwhile(lambda line: line != peer.news[0], shown)
+        until = takewhile(lambda line: line != peer.farewell, since)
+        due = [line for line in until if line not in peer.news]
+        heard = _public(self._heard(peer))
+        if heard != (due[: len(heard)] if peer.is_lost else due):
+            yield f"{peer.name} heard {heard}, and not {due}"
 
     @property
     def _owes_console(self) -> bool:
         """Whether all has to be shown there: but for what it says that it has not shown, and all
         that follows an error which is not that the disk is full."""
-        warnings = [line for line in self.stderr.lines if "standard output" in line]
+        warnings = [line for line in self._stderr if "standard output" in line]
         is_full = bool(self.fault and self.fault.error == "ENOSPC")
         return not warnings or (is_full and not any("not shown" in line for line in warnings))
 
-    def _wrong_in(self, name: str, lines: list[str]) -> Iterator[str]:
-        """What one has heard, from its joining to its end, which may have come too soon."""
-        doubled = [line for line, count in Counter(self._public(lines)).items() if count > 1]
-        if doubled:
-            yield f"{name} heard twice: {doubled}"
-        speakers = [peer for peer in self._peers if peer.name != name]
-        known = {line for peer in speakers for line in peer.news}
-        if unknown := [line for line in self._public(lines) if line not in known]:
-            yield f"{name} heard what nobody said: {unknown}"
-        for speaker in speakers:
-            news = speaker.news
-            heard = _only(lines, news)
-            start = news.index(heard[0]) if heard else 0
-            # The last words of one who was lost may be lost too.
-            is_whole = heard == news[start : start + len(heard)]
-            if not is_whole and not (speaker.is_lost and heard == _only(news, heard)):
-                yield f"{name} heard out of order: {heard}"
-            if speaker.is_lost and heard and not heard[-1].endswith("left the chatroom"):
-                yield from self._not_missed(name, speaker)
 
-    def _not_missed(self, name: str, speaker: Peer) -> Iterator[str]:
-        """One who was lost has `left`, for all who stayed; at the end, nobody has."""
-        if not speaker.is_leaving and name in ("Alice", "Bob", "Nina", self._console.name):
-            listener = [peer for peer in self._peers if peer.name == name]
-            if not any(peer.is_lost for peer in listener):
-                yield f"{name} did not hear that {speaker.name} left"
-
-    def _public(self, lines: Iterable[str]) -> list[str]:
-        return [line for line in lines if line and not _FOR_SOME.fullmatch(line)]
-
-
-def _lines(data: bytes) -> list[str]:
+def _lines(data: bytes | bytearray) -> list[str]:
     """Those that have ended."""
     return data.decode("utf-8", "replace").split("\n")[:-1]
 
 
-def _only(lines: Iterable[str], wanted: Iterable[str]) -> list[str]:
-    """Those of `lines` that are wanted, in the order they have there."""
-    wanted = set(wanted)
-    return [line for line in lines if line in wanted]
+def _public(lines: list[str]) -> list[str]:
+    return [line for line in lines if line and not _FOR_SOME.fullmatch(line)]
 
 
-def run_case(fault: Fault | None) -> Outcome:
+def run_case(fault: Fault | None) -> Case:
     """Raises TracingForbiddenError."""
-    with tempfile.TemporaryDirectory() as folder:
-        case = Case(fault, Path(folder) / "strace")
-        try:
-            case.run()
-        finally:
-            case.close()
-        return _outcome(case)
-
-
-def _outcome(case: Case) -> Outcome:
-    fault, trace = case.fault, case.trace
-    row = fault.call if fault else "none"
-    if match := re.search(r"write\((\d+), ", trace.injected):
-        row += f" to {match[1]}"
-    is_void = trace.is_of_no_peer or trace.is_impossible
-    if fault and (is_void or not (trace.injected or case.complaints)):
-        return Outcome(fault, "not reached", row, [], trace.injected)
-    details = [
-        f"injected: {trace.injected}",
-        "standard error of the server:",
-        *case.stderr.lines[-TAIL_LINES:],
-        "the end of the trace:",
-        *trace.lines[-TAIL_LINES:],
-    ]
-    verdict = "failed" if case.complaints else "passed"
-    return Outcome(fault, verdict, row, case.complaints, "\n".join(details))
+    with contextlib.closing(Room("-verbose")) as room:
+        room.open()
+        # When someone has been answered, the server has started and come to its loop.
+        scout = room.connect("a scout")
+        scout.types("?")
+        scout.stdout.take_rest()
+        scout.close()
+        case = Case(fault, room, attach(room, room.server, fault))
+        case.run()
+    return case

@@ -1,9 +1,9 @@
-"""`python -m tests.fuzz --seconds N`: look for what nobody has thought of.
+"""`python -m tests.fuzz --seconds N`: look for what no one has thought of.
 
-Half of the time hypothesis attacks the properties of tests/fuzz/properties.py, with another seed
-each round; the other half goes to tests.fuzz.core, guided by coverage where atheris can be
-imported, and by blind mutations where not. Exit status 0: nothing was found; 1: something was,
-and it is said how to replay it; 2: a mistake on the command line.
+hypothesis makes the attacks of tests/fuzz/properties.py, with another seed each round; where
+atheris can be imported, half of the time goes to tests.fuzz.core, guided by coverage. Exit status
+0: nothing was found; 1: something was, and it is said how to replay it; 2: a mistake on the
+command line.
 """
 
 from __future__ import annotations
@@ -16,16 +16,11 @@ import traceback
 from pathlib import Path
 
 from tests.fuzz.core import core
-from tests.fuzz.guided import fuzz_blindly, fuzz_guided, has_atheris
-from tests.fuzz.properties import PROPERTIES, attack
+from tests.fuzz.guided import fuzz_guided, has_atheris
+from tests.fuzz.properties import ATTACKS, attack
 
 EXAMPLES = 300
-"""Of each property in a round; a round takes some seconds."""
-
-NO_ATHERIS = (
-    "atheris is not here (pip install -r requirements-fuzz.txt; it has no wheel for every Python):"
-    " mutations without coverage instead"
-)
+"""Of each attack in a round; a round takes some seconds."""
 
 
 def main() -> int:
@@ -39,41 +34,31 @@ def main() -> int:
         print("nothing found")
         return 0
     seed: int = time.time_ns() % 1_000_000 if arguments.seed is None else arguments.seed
-    print(f"seed {seed}", flush=True)
-    is_clean = attack_properties(arguments.seconds / 2, seed) and fuzz_core(
-        arguments.seconds - arguments.seconds // 2, seed
-    )
+    findings = Path(tempfile.mkdtemp(prefix="chatroom-fuzz-"))
+    print(f"seed {seed}; findings and inputs: {findings}", flush=True)
+    if not has_atheris():
+        print("atheris is not here (requirements-fuzz.txt): nothing is guided by coverage")
+    half = arguments.seconds - arguments.seconds // 2
+    try:
+        attack_all(half if has_atheris() else arguments.seconds, seed, findings)
+    except Exception:
+        traceback.print_exc()
+        print(f"replay a script with: python -m tests.fuzz --replay {findings}/finding")
+        is_clean = False
+    else:
+        is_clean = not has_atheris() or fuzz_guided(half, seed, findings)
     print("nothing found" if is_clean else f"FOUND something, with --seed {seed}")
     return 0 if is_clean else 1
 
 
-def attack_properties(seconds: float, seed: int) -> bool:
-    """Rounds of all properties until the time is over; False if one was broken."""
+def attack_all(seconds: float, seed: int, findings: Path) -> None:
+    """Rounds of all attacks until the time is over. Raises what is found."""
     deadline = time.monotonic() + seconds
-    attacks = 0
-    while True:
-        for function in PROPERTIES:
-            if time.monotonic() >= deadline:
-                print(f"hypothesis: about {attacks * EXAMPLES} examples, nothing found", flush=True)
-                return True
-            try:
-                attack(function, EXAMPLES, seed + attacks // len(PROPERTIES))
-            except Exception:
-                traceback.print_exc()
-                return False
-            attacks += 1
-
-
-def fuzz_core(seconds: int, seed: int) -> bool:
-    """False if something was found; all that comes of it is in a directory that is named."""
-    findings = Path(tempfile.mkdtemp(prefix="chatroom-fuzz-"))
-    if has_atheris():
-        is_clean = fuzz_guided(seconds, seed, findings)
-    else:
-        print(NO_ATHERIS, flush=True)
-        is_clean = fuzz_blindly(seconds, seed, findings)
-    print(f"inputs: {findings}")
-    return is_clean
+    count = 0
+    while time.monotonic() < deadline:
+        attack([*ATTACKS][count % len(ATTACKS)], EXAMPLES, seed + count // len(ATTACKS), findings)
+        count += 1
+    print(f"hypothesis: about {count * EXAMPLES} examples, nothing found", flush=True)
 
 
 if __name__ == "__main__":

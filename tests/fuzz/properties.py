@@ -1,162 +1,59 @@
-"""What always holds, for hypothesis to attack: each function here is one property.
+"""What always holds, for hypothesis to attack: scripts are as documented, and so is the fan-out.
 
-The same properties run with few examples in tests/fuzz/test_properties.py and for as long as
-somebody likes in `python -m tests.fuzz`.
+The same attacks run with few examples in tests/fuzz/test_properties.py and for as long as one
+likes in `python -m tests.fuzz`.
 """
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from codec import LineDecoder, LineTooLongError, decode_text
-from codec.commands import EXIT, MISUSE, NOTHING, SAY, is_exit, parse_command
-from codec.text import are_plain, translate
 from tests.fuzz.core import core
-from tests.support.fanout import HARSH_TAPES, SCRIPTS, Step, Verdict, play
-from tests.support.lines import COMMANDS, LINES, TEXTS
-from tests.support.protocol import (
-    UNSAFE,
-    USAGE,
-    lines_of,
-    local_time,
-    safe_text,
-    tells_time,
-    translated,
-)
+from tests.fuzz.guided import CORPUS_SCRIPTS, mutated_script
+from tests.fuzz.wire.grammar import Maker
+from tests.support.fanout import HARSH_TAPES, SCRIPTS, play
+from tests.support.lines import COMMANDS, LINES
+from tests.support.protocol import PASSCODE
+from tests.support.size import examples
 
-# Sessions for tests.fuzz.core: joins first, as a rule, and lines in pieces behind them.
+MAKERS = st.builds(Maker, st.randoms(), name=st.just(b"Carol"), passcode=st.just(PASSCODE))
+LINES_OF_ONE = st.lists(
+    (COMMANDS | LINES).map(lambda line: line + b"\n"), min_size=1, max_size=3
+).map(lambda lines: b"JOIN Alice abc12\n<2>JOIN Bob abc12\n<1>" + b"".join(lines))
+MUTATED = st.builds(mutated_script, st.randoms(), st.sampled_from(CORPUS_SCRIPTS))
 
-JOINS = [
-    *[b"JOIN Alice abc12\n", b"JOIN Bob abc12\n", b"JOIN Carol abc12\r\n", b"JOIN BOB abc12\n"],
-    *[b"JOIN Dave abc1\n", b"JOIN  abc12\n", b"JOIN D-a.v_e9 abc12\n", b"JOIN Dave9.-_ abc12\n"],
-]
-MARKS = [b"<1>", b"<2>", b"<3>", b"<4>", b"<1>", b"<2>", b"<3/>"]
-EVENTS = st.one_of(
-    st.sampled_from(MARKS),
-    st.tuples(LINES, st.sampled_from([b"\n", b"\n", b"\r\n", b""])).map(b"".join),
-    COMMANDS.map(lambda line: line + b"\n"),
-)
-OPENINGS = st.lists(
-    st.tuples(st.sampled_from(MARKS), st.sampled_from(JOINS)).map(b"".join), max_size=4
-).map(b"".join)
-SESSIONS = st.tuples(
-    OPENINGS | st.just(b"<1>JOIN Alice abc12\n<2>JOIN Bob abc12\n<3>JOIN Carol abc12\n"),
-    st.lists(EVENTS, max_size=14).map(b"".join),
-).map(b"".join)
-
-
-def lines_never_depend_on_how_they_were_cut(data: bytes, limit: int) -> None:
-    """Every way there is to cut `data`, and what a plain reading of all of it gives."""
-    expected = lines_of(data, limit)
-    for cuts in itertools.product((False, True), repeat=max(0, len(data) - 1)):
-        decoder = LineDecoder(limit)
-        taken: list[bytes | None] = []
-        start = 0
-        for end in [*(index + 1 for index, cut in enumerate(cuts) if cut), len(data)]:
-            decoder.feed_data(data[start:end])
-            start = end
-            taken += taken_lines(decoder)
-        assert taken == expected, f"{data!r} at {cuts}"
-
-
-def every_text_is_safe(data: bytes) -> None:
-    text = decode_text(data)
-    assert text == safe_text(data)
-    assert not UNSAFE & set(text)
-    assert decode_text(text.encode()) == text
-
-
-def shortcuts_are_words(text: str) -> None:
-    assert translate(text, local_time) == (translated(text), tells_time(text))
-
-
-def every_line_is_one_command(line: bytes) -> None:
-    text = decode_text(line)
-    command = parse_command(text)
-    if command.verb == SAY:
-        assert command == (SAY, text, "")
-    elif command.verb == "message":
-        assert command.text.strip(" \t")
-        assert re.fullmatch("[^ \t]+", command.to)
-        assert re.fullmatch(
-            rf"(?i::msg)[ \t]+{re.escape(command.to)}[ \t]+{re.escape(command.text)}", text
-        )
-    elif command.verb == MISUSE:
-        assert re.fullmatch(r"(?i::msg)([ \t]+[^ \t]+)?[ \t]*", text)
-        assert command == (MISUSE, USAGE, "")
-    elif command.verb == NOTHING:
-        assert not text.strip(" \t")
-    else:
-        word = {EXIT: ":exit", "list_users": ":users"}[command.verb]
-        assert text.rstrip(" \t").lower() == word
-    assert is_exit(line) == (command.verb == EXIT)
-
-
-def plain_lines_are_shown_as_typed(lines: list[bytes]) -> None:
-    """Whatever `are_plain` lets pass needs no closer look."""
-    block = b"".join(line + b"\n" for line in lines)
-    if lines and are_plain(block):
-        for line in lines:
-            text = safe_text(line)
-            assert text.encode() == line
-            assert parse_command(text) == (SAY, text, "")
-            assert translated(text) == text
-            assert not line.endswith(b"\r")
-
-
-def a_session_is_as_documented(script: bytes) -> None:
-    core(script)
-
-
-def a_cursor_is_a_queue_of_its_own(script: list[Step], tape: list[Verdict]) -> None:
-    play(script, tape)
-
-
-def taken_lines(decoder: LineDecoder) -> list[bytes | None]:
-    """All that can be taken now; None for each refusal."""
-    taken: list[bytes | None] = []
-    while True:
-        try:
-            line = decoder.next_line()
-        except LineTooLongError:
-            taken.append(None)
-            continue
-        if line is None:
-            return taken
-        taken.append(line)
-
-
-FRAGMENTS = st.lists(st.sampled_from([b"x", b"x", b"\r", b"\n"]), max_size=9).map(b"".join)
-LIMITS = st.integers(1, 6)
-
-PROPERTIES: dict[Callable[..., None], tuple[st.SearchStrategy[Any], ...]] = {
-    lines_never_depend_on_how_they_were_cut: (FRAGMENTS, LIMITS),
-    every_text_is_safe: (LINES | st.binary(max_size=40),),
-    shortcuts_are_words: (TEXTS | LINES.map(safe_text),),
-    every_line_is_one_command: (COMMANDS | LINES,),
-    plain_lines_are_shown_as_typed: (st.lists(LINES, max_size=3),),
-    a_session_is_as_documented: (SESSIONS,),
-    a_cursor_is_a_queue_of_its_own: (SCRIPTS, HARSH_TAPES),
+ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
+    "lines": (core, LINES_OF_ONE),
+    "sessions": (core, MAKERS.map(lambda maker: maker.make(b"script"))),
+    "mutated corpus": (core, MUTATED),
+    "fan-out": (lambda example: play(*example), st.tuples(SCRIPTS, HARSH_TAPES)),
 }
-"""Each property and what it is given."""
+"""Each function that raises when something does not hold, and what it is given."""
 
 
-def attack(function: Callable[..., None], examples: int, seed_number: int) -> None:
-    """Let hypothesis look for an example that breaks `function`, the same ones for the same seed.
-    What it finds it raises, with the smallest example in the notes."""
-    test = given(*PROPERTIES[function])(function)
+def attack(name: str, count: int, seed_number: int, findings: Path | None = None) -> None:
+    """Let hypothesis look for an example that breaks a function, the same ones for the same seed.
+    What it finds it raises, with the smallest example in the notes; a script is written to a file
+    in `findings`, too."""
+    function, strategy = ATTACKS[name]
+
+    def look(example: Any) -> None:
+        try:
+            function(example)
+        except Exception:
+            if findings and isinstance(example, bytes):
+                (findings / "finding").write_bytes(example)  # the last one is the smallest
+            raise
+
     with_settings = settings(
-        deadline=None,
-        max_examples=examples,
+        examples(count, count),
         database=None,
-        phases=[Phase.explicit, Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    seed(seed_number)(with_settings(test))()
+    seed(seed_number)(with_settings(given(strategy)(look)))()

@@ -9,38 +9,27 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
+import tempfile
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PASSCODE = "abc12"
-END_SECONDS = 20
+from tests.support.programs import PASSCODE, ROOT, Room
+
+EXPECTED = re.compile(
+    r"(cut \S+ \(\S+\): .*|cut \d+ more: .*|warning: standard output: \d+ lines not shown)\n"
+)
+"""The console is a pipe that is not read: what it was not shown is told, and is no fault."""
 
 
 def main() -> int:
-    server = subprocess.Popen(
-        [sys.executable, "server.py", "-start", "-port", "0", "-passcode", PASSCODE],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        found = re.search(r"port (\d+)\.", server.stdout.readline())
-        assert found, "the server did not start"
-        wire = [sys.executable, "-m", "tests.fuzz.wire", "--port", found[1], "--passcode", PASSCODE]
-        status = subprocess.call([*wire, *sys.argv[1:]], cwd=ROOT)
-        server.terminate()
-        _, complaints = server.communicate(timeout=END_SECONDS)
-    finally:
-        server.kill()
-    # The console is a pipe that nobody reads: what it was not shown is told, and is no fault.
-    complaints = re.sub(r"warning: standard output: \d+ lines not shown\n", "", complaints)
-    complaints = re.sub(r"cut \S+ \(\S+\): .*\n|cut \d+ more: .*\n", "", complaints)
-    if complaints or server.returncode:
-        print(f"the server ended with status {server.returncode}:\n{complaints}", file=sys.stderr)
+    with tempfile.NamedTemporaryFile("r") as stderr:
+        with Room(redirect=f"2> {stderr.name}") as room:
+            wire = ["tests.fuzz.wire", "--port", str(room.port), "--passcode", PASSCODE]
+            found = subprocess.call([sys.executable, "-m", *wire, *sys.argv[1:]], cwd=ROOT)
+            status = room.server.terminate()
+        complaints = EXPECTED.sub("", stderr.read())
+    if complaints or status:
+        print(f"the server ended with status {status}:\n{complaints}", file=sys.stderr)
         return 1
-    return status
+    return found
 
 
 if __name__ == "__main__":

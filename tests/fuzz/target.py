@@ -7,7 +7,7 @@ import importlib
 import sys
 from random import Random
 
-from tests.fuzz.guided import corpus_inputs, mutated_script
+from tests.fuzz.guided import mutated_script
 
 
 def main() -> None:
@@ -15,13 +15,12 @@ def main() -> None:
     # What is imported here is watched, so it may not have been imported before.
     with atheris.instrument_imports(include=["codec"]):
         core = importlib.import_module("tests.fuzz.core").core
-    corpus = corpus_inputs()
 
     def mutate(data: bytes, max_bytes: int, seed: int) -> bytes:
         """Ours leave scripts whole; libFuzzer's own know what was compared: in turns."""
         if seed % 2:
             return bytes(atheris.Mutate(data, max_bytes))
-        return mutated_script(Random(seed), data, corpus)[:max_bytes]
+        return mutated_script(Random(seed), data)[:max_bytes]
 
     atheris.Setup(sys.argv, core, custom_mutator=mutate)
     atheris.Fuzz()

@@ -3,18 +3,51 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTIONS = Path(__file__).parent / "solutions"
+
+SERVER = (SOLUTIONS / "threads" / "server.py").read_text("utf-8")
+CLIENT = (SOLUTIONS / "threads" / "client.py").read_text("utf-8")
 
 POINTED = "start,connection,clients,broadcast,passcode,shortcuts"
 """The groups that decide the score."""
 
-LIMIT_SECONDS = 110
+LIMIT_SECONDS = 280
+"""Longest that the grader may run: far more than it takes on a machine that is busy otherwise."""
+
+graded_whole = pytest.mark.timeout(LIMIT_SECONDS + 20)
+"""Marks tests that grade a whole solution."""
+
+IS_ROOT = os.geteuid() == 0
+
+PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") if IS_ROOT else sys.executable
+"""For root one that every user may run."""
+
+needs_root = pytest.mark.skipif(not IS_ROOT or not PYTHON, reason="needs root, and Python for all")
+
+SPY = """import os
+assert os.geteuid() != 0 != os.getegid() and os.getgroups() in ([], [os.getegid()])
+found = []
+for path in [*{paths!r}, f"/proc/{{os.getppid()}}/fd"]:
+    found += [path for mode in (os.R_OK, os.W_OK, os.X_OK) if os.access(path, mode)]
+for pid in {{os.getppid(), *(int(name) for name in os.listdir("/proc") if name.isdigit())}}:
+    try:
+        if os.stat(f"/proc/{{pid}}").st_uid != os.geteuid():
+            os.kill(pid, 0)
+            found.append(pid)
+    except (PermissionError, FileNotFoundError, ProcessLookupError):
+        pass
+"""
+"""Finds which of `paths` and of other users' processes it can reach. It is to be no root."""
 
 
 class Grade(NamedTuple):
@@ -50,7 +83,7 @@ def grade(directory: Path, scratch: Path, *flags: str) -> Grade:
 
 
 def write_solution(directory: Path, server: str, client: str) -> Path:
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     (directory / "server.py").write_text(server)
     (directory / "client.py").write_text(client)
     return directory

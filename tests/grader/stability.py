@@ -18,10 +18,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from grader import report, rubric, run
+from grader import rubric, run
 from grader.rubric import Rubric
 from tests.grader.grading import SOLUTIONS
-from tests.grader.mutants.mutant import copy_programs
+from tests.grader.mutants.mutant import copy_programs, failing_cases
 
 TIMES = 20
 
@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--times", type=int, default=TIMES)
     parser.add_argument("--jobs", type=int, default=run.default_jobs())
     flags = parser.parse_args(argv, _Flags())
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     graded_by = rubric.load(rubric.find(rubric.DEFAULT))
     are_stable = [
         _is_stable(name, graded_by, flags.times, flags.jobs) for name in flags.solutions or DEFAULT
@@ -58,34 +59,28 @@ def _is_stable(name: str, graded_by: Rubric, times: int, jobs: int) -> bool:
     for number in range(times):
         is_loaded = number % 2 == 1
         with _burners(BURNERS if is_loaded else 0), tempfile.TemporaryDirectory() as scratch:
+            solution = SOLUTIONS / name
+            if name == OWN:
+                solution = Path(scratch) / OWN
+                copy_programs(solution)
             began = time.monotonic()
-            score, failed = _grade(name, graded_by, Path(scratch), jobs)
+            failed = frozenset(failing_cases(solution, graded_by, jobs))
             seconds = time.monotonic() - began
         verdicts[failed] += 1
+        score = sum(case.points for case in graded_by.cases if case.id not in failed)
         load = f"{BURNERS} busy loops" if is_loaded else "none"
-        _tell(f"{name} {number + 1:>3}, beside it {load}: {score:g} points in {seconds:.1f} s")
+        print(f"{name} {number + 1:>3}, beside it {load}: {score:g} points in {seconds:.1f} s")
     always = ", ".join(sorted(frozenset.intersection(*verdicts))) or "nothing"
-    _tell(f"{name}: {times} times, {len(verdicts)} different outcomes; {always} failed each time")
+    print(f"{name}: {times} times, {len(verdicts)} different outcomes; {always} failed each time")
     if len(verdicts) > 1:
         differing = frozenset.union(*verdicts) - frozenset.intersection(*verdicts)
-        _tell(f"{name}: not always the same: {', '.join(sorted(differing))}")
+        print(f"{name}: not always the same: {', '.join(sorted(differing))}")
     return len(verdicts) == 1
-
-
-def _grade(name: str, graded_by: Rubric, scratch: Path, jobs: int) -> tuple[float, frozenset[str]]:
-    solution = SOLUTIONS / name
-    if name == OWN:
-        solution = scratch / OWN
-        copy_programs(solution)
-    options = run.Options(jobs, sys.executable)
-    outcomes = run.grade(graded_by, solution, options, graded_by.cases, lambda outcome: None)
-    score, _ = report.total_of(graded_by.cases, outcomes)
-    return score, frozenset(outcome.case for outcome in outcomes if not outcome.has_passed)
 
 
 @contextlib.contextmanager
 def _burners(count: int) -> Iterator[None]:
-    """Whoever takes all processor time that can be had."""
+    """Processes that take all processor time that can be had."""
     burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -93,11 +88,6 @@ def _burners(count: int) -> Iterator[None]:
         for burner in burners:
             burner.kill()
             burner.wait()
-
-
-def _tell(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -9,58 +9,49 @@ from pathlib import Path
 
 import pytest
 
-from tests.grader.grading import grade
+from grader import rubric
+from tests.grader.grading import grade, graded_whole
 from tests.grader.mutants.mutant import all_mutants, copy_programs
 
-MUTANTS = {mutant.name: mutant for _, mutant in all_mutants()}
+pytestmark = graded_whole
 
-MISTAKES = {
-    "one-at-a-time": ("start,second-connected", {"second-served", "second-connected"}),
-    "banner-dots": ("connection", {"banner"}),
-    "told-of-earlier-ones": ("clients", {"newcomer-not-told", "second-connected"}),
-    "spaces-collapsed": ("broadcast", {"exact-text"}),
-    "prefix": ("passcode", {"nearly-right"}),
-    "later-same-day": ("time,later*", {"later-at-midnight"}),
-    "message-spaces-collapsed": ("message*", {"message-spaces"}),
-    "cr-kept": ("crlf,long-line,port-in-use", {"crlf"}),
-    "reads-by-sevens": ("burst,joined-by-tcp,exit-*", set[str]()),
+RUBRIC = rubric.load(rubric.find(rubric.DEFAULT))
+MUTANTS = {mutant.name: mutant for mutant in all_mutants()}
+
+GRADED = {
+    "one-at-a-time": "start,second-connected",
+    "banner-dots": "connection",
+    "told-of-earlier-ones": "clients",
+    "spaces-collapsed": "broadcast",
+    "prefix": "passcode",
+    "later-same-day": "time,later*",
+    "message-spaces-collapsed": "message*",
+    "cr-kept": "crlf,long-line,port-in-use",
+    "reads-by-sevens": "burst,joined-by-tcp,exit-*",
 }
-"""Mutant -> where to look, and what fails there. One of each group."""
+"""Mutant -> where to look for it. One of each group."""
+
+ON_A_TERMINAL = "connection,passcode,conversation,exit-*,end-of-input,interrupt"
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Path:
-    folder = tmp_path / "own"
-    copy_programs(folder)
-    return folder
+@pytest.mark.parametrize(
+    "flags", [("--strict",), ("--pty", "--only", ON_A_TERMINAL)], ids=["pipes", "terminal"]
+)
+def test_own_programs_have_no_mistake(flags: tuple[str, ...], tmp_path: Path) -> None:
+    copy_programs(tmp_path / "own")
+    graded = grade(tmp_path / "own", tmp_path, *flags)
+    assert (graded.failed, graded.status) == (set(), 0), graded.output
 
 
-@pytest.mark.timeout(120)
-def test_our_programs_on_pipes(own: Path, tmp_path: Path) -> None:
-    graded = grade(own, tmp_path, "--strict")
-    assert graded.failed == set(), graded.output
-    assert (graded.score, graded.status) == (100, 0)
+@pytest.mark.parametrize("name", GRADED)
+def test_mistake_is_found_and_no_other(name: str, tmp_path: Path) -> None:
+    mutant = MUTANTS[name]
+    graded = grade(mutant.write(tmp_path / name), tmp_path, "--only", GRADED[name])
+    assert mutant.meant in {*graded.stories, ""}
+    assert graded.failed == mutant.failing(RUBRIC) & graded.stories.keys(), graded.output
 
 
-@pytest.mark.timeout(120)
-def test_our_programs_on_a_terminal(own: Path, tmp_path: Path) -> None:
-    only = "connection,passcode,conversation,exit-*,end-of-input,interrupt"
-    graded = grade(own, tmp_path, "--pty", "--only", only)
-    assert graded.failed == set(), graded.output
-    assert graded.status == 0
-
-
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_found_and_no_other(name: str, tmp_path: Path) -> None:
-    only, failed = MISTAKES[name]
-    solution = MUTANTS[name].write(tmp_path / name)
-    graded = grade(solution, tmp_path, "--only", only)
-    assert graded.failed == failed, graded.output
-
-
-@pytest.mark.timeout(120)
-def test_a_score_is_the_same_again(tmp_path: Path) -> None:
+def test_score_is_the_same_again(tmp_path: Path) -> None:
     solution = MUTANTS["echo"].write(tmp_path / "echo")
     flags = ("--only", "start,broadcast,feelings-not-to-sender", "--jobs", "3")
     grades = [grade(solution, tmp_path, *flags) for _ in range(2)]

@@ -6,7 +6,7 @@ from tests.grader.grading import ROOT
 from tools.picture import draw, run_report
 
 
-def test_the_picture_is_what_is_printed() -> None:
+def test_picture_is_what_is_printed() -> None:
     """`make picture` draws it anew."""
     drawn = draw("A report of the grader", run_report())
     assert drawn == (ROOT / "docs" / "report.svg").read_text("utf-8")

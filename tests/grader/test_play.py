@@ -9,7 +9,7 @@ import pytest
 from grader import play, rubric
 
 
-def test_nobody_tells_an_earlier_second_than_the_one_we_note() -> None:
+def test_no_clock_tells_an_earlier_second_than_we_note() -> None:
     """`time.localtime()` does, for some milliseconds after a second has begun, if the second is
     noted by `time.time()`."""
     end = int(time.time()) + 1.1
@@ -20,8 +20,8 @@ def test_nobody_tells_an_earlier_second_than_the_one_we_note() -> None:
 
 
 @pytest.mark.parametrize("now", [*range(57_840, 57_960, 7), 57_900, 0, 14_700, 14_701, 86_399])
-def test_a_clock_that_is_set_is_never_universal_time(now: int) -> None:
-    """Whoever tells universal time would otherwise be right at one time of the day."""
+def test_clock_that_is_set_is_never_universal_time(now: int) -> None:
+    """A server that tells universal time would otherwise be right at one time of the day."""
     wanted = 16 * 3600 + 5 * 60
     shift = play._shift_to(wanted, now)
     assert (now + shift) % 86_400 == wanted
@@ -29,7 +29,7 @@ def test_a_clock_that_is_set_is_never_universal_time(now: int) -> None:
 
 
 @pytest.mark.parametrize("case", ["time", "time-to-sender", "later", "later-at-midnight"])
-def test_the_time_of_the_day_decides_nothing(case: str) -> None:
+def test_time_of_the_day_decides_nothing(case: str) -> None:
     """Before noon twelve hours look like twenty-four, and at midnight an hour is a day."""
     ours = rubric.load(rubric.find(rubric.DEFAULT))
     steps = next(c for c in ours.cases if c.id == case).steps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,7 +10,7 @@ import pytest
 
 from grader import gradescope, report, rubric
 from grader.play import Mismatch, Outcome
-from tests.grader.grading import SOLUTIONS, run_grader, write_solution
+from tests.grader.grading import SOLUTIONS, run_grader
 
 RUBRIC = rubric.load(rubric.find(rubric.DEFAULT))
 CASES = [case for case in RUBRIC.cases if case.group == "broadcast"]
@@ -32,13 +31,10 @@ def test_results_are_valid_from_the_first_moment(tmp_path: Path) -> None:
     results.add(Outcome(CASES[0].id, has_passed=True))
     tests = json.loads(path.read_text())["tests"]
     assert [test["score"] for test in tests] == [CASES[0].points] + [0] * (len(CASES) - 1)
-    assert tests[0].keys() == {
-        *("name", "score", "max_score", "status", "output", "output_format", "visibility"),
-    }
     assert sum(test["max_score"] for test in tests) == 20
 
 
-def test_junit(tmp_path: Path) -> None:
+def test_junit_tells_each_case_and_its_failure(tmp_path: Path) -> None:
     path = tmp_path / "junit.xml"
     run_grader(SOLUTIONS / "echo", "--only", "not-to-sender,on-server", "--junit", path)
     root = ElementTree.parse(path).getroot()  # noqa: S314  we wrote it
@@ -49,27 +45,6 @@ def test_junit(tmp_path: Path) -> None:
     suite = root.find("testsuite")
     assert suite is not None
     assert suite.get("failures") == "1"
-
-
-def test_a_folder_of_solutions(tmp_path: Path) -> None:
-    client = (SOLUTIONS / "threads" / "client.py").read_text()
-    folder = tmp_path / "all"
-    folder.mkdir()
-    write_solution(folder / "b broken", "def (:", client)
-    (folder / "empty").mkdir()
-    (folder / "good").symlink_to(SOLUTIONS / "threads")
-    write_solution(folder / "silent", "input()", client)
-    table = tmp_path / "scores.csv"
-    run = run_grader("--all", folder, "--csv", table, "--only", "start,connection")
-    assert run.stderr == ""
-    assert run.returncode == 1
-    with table.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [(row["solution"], row["total"], row["connection"]) for row in rows] == [
-        *(("b broken", "0", "0"), ("empty", "0", "0"), ("good", "20", "20"), ("silent", "0", "0")),
-    ]
-    assert "SyntaxError" in rows[0]["remark"]
-    assert rows[1]["remark"] == "server.py and client.py missing in empty"
 
 
 @pytest.mark.parametrize(
@@ -85,13 +60,13 @@ def test_a_folder_of_solutions(tmp_path: Path) -> None:
         (["--all", "no-such-folder"], "there is no folder no-such-folder"),
     ],
 )
-def test_a_mistake_on_the_command_line(arguments: list[str], complaint: str) -> None:
+def test_mistake_on_the_command_line_is_told(arguments: list[str], complaint: str) -> None:
     run = run_grader(*arguments)
     assert run.returncode == 2
     assert complaint in run.stderr
 
 
-def test_the_list_plays_nothing() -> None:
+def test_list_plays_nothing() -> None:
     run = run_grader("--list", "--only", "banner")
     assert run.returncode == 0
     assert 'server sees "Server started on port {port}. Accepting connections"' in run.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import selectors
 import socket
 import struct
@@ -15,22 +16,19 @@ import pytest
 from reactor import Connection, Reactor
 
 SELECTORS: list[type[selectors.BaseSelector]] = [
-    getattr(selectors, name)
-    for name in (
-        "SelectSelector",
-        "PollSelector",
-        "EpollSelector",
-        "DevpollSelector",
-        "KqueueSelector",
-    )
-    if hasattr(selectors, name)
+    getattr(selectors, f"{name}Selector")
+    for name in ("Select", "Poll", "Epoll", "Devpoll", "Kqueue")
+    if hasattr(selectors, f"{name}Selector")
 ]
 
 MOST_TURNS = 10_000
-"""More turns than any wait here needs: whoever takes more of them is spinning."""
+"""More turns than any wait here needs: a loop that takes more of them is spinning."""
 
 POLL_SECONDS = 0.001
 """How long the kernel is given to deliver before the loop looks again."""
+
+PATTERN = random.Random(0).randbytes(400_000)
+"""Bytes that tell when one of them is lost, doubled or out of place. No socket takes them all."""
 
 Pair: TypeAlias = tuple[socket.socket, socket.socket]
 MakePair: TypeAlias = Callable[[], Pair]
@@ -98,9 +96,13 @@ class Loop:
         self._errors.append(error)
 
     def take_errors(self) -> list[BaseException]:
-        """What was reported so far. What nobody takes fails the test when it ends."""
+        """What was reported so far. What is not taken fails the test when it ends."""
         errors, self._errors = self._errors, []
         return errors
+
+    def takes_one_bug(self) -> bool:
+        """Whether a ValueError, and nothing else, was reported so far: that of `fail`."""
+        return [repr(error) for error in self.take_errors()] == ["ValueError('a bug')"]
 
     def turn(self, turns: int = 1) -> None:
         """Turn without waiting; no time passes."""
@@ -160,6 +162,11 @@ class Loop:
             return False
         self.reactor.run_once()
         return self.selector.waits[-1] is None
+
+
+def fail(*_: object) -> None:
+    """A callback with a bug; `Loop.takes_one_bug` tells that it was reported."""
+    raise ValueError("a bug")
 
 
 class Recorder:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import socket
 from collections.abc import Callable
 
 from reactor import Connection, Fanout, SocketTransport
-from tests.reactor.conftest import Loop, MakePair, Recorder
-
-PATTERN = random.Random(0).randbytes(1_000_000)
-"""Bytes that tell when one of them is lost, doubled or out of place. No socket takes them all."""
+from tests.reactor.conftest import PATTERN, Loop, MakePair, Recorder
 
 BUFFER_BYTES = 64 * 1024
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import textwrap
-from collections.abc import Callable, Iterator
 from typing import Any
-
-import pytest
 
 import reactor
 from reactor import Reactor, listen
@@ -22,66 +19,14 @@ def example() -> str:
     return textwrap.dedent(mark + source)
 
 
-class Session:
-    """The running example, and the people who talk to it."""
-
-    def __init__(self) -> None:
-        namespace: dict[str, Any] = {"__name__": "example"}
-        exec(compile(example(), "example", "exec"), namespace)  # noqa: S102
-        self._sock = listen("127.0.0.1", 0)
-        self._address = self._sock.getsockname()
-        self.reactor: Reactor = namespace["serve"](self._sock)
-        self.people: list[socket.socket] = []
-
-    def enter(self) -> socket.socket:
-        """One more person, who has entered once the others have heard it say so."""
-        person = socket.create_connection(self._address)
-        person.setblocking(False)
-        person.send(b"hi\n")
-        for other in self.people:
-            assert self.hear(other, 3) == b"hi\n"
-        self.people.append(person)
-        return person
-
-    def hear(self, person: socket.socket, count: int) -> bytes:
-        """What this one hears: `count` bytes, or less if the stream ends there."""
-        heard = bytearray()
-
-        def has_all() -> bool:
-            with contextlib.suppress(BlockingIOError):
-                while len(heard) < count:
-                    data = person.recv(count - len(heard))
-                    if not data:
-                        return True
-                    heard.extend(data)
-            return len(heard) == count
-
-        self.turn_until(has_all)
-        return bytes(heard)
-
-    def turn_until(self, condition: Callable[[], object]) -> None:
-        for _ in range(MOST_TURNS):
-            if condition():
-                return
-            self.reactor.run_once(0.001)
-        pytest.fail("what was waited for did not come")
-
-    def close(self) -> None:
-        for person in self.people:
-            person.close()
-        self._sock.close()
-        self.reactor.close()
-
-
-@pytest.fixture
-def session() -> Iterator[Session]:
-    session = Session()
-    yield session
-    for person in session.people:
-        with contextlib.suppress(OSError):
-            person.shutdown(socket.SHUT_WR)
-        assert session.hear(person, 1) == b""
-    session.close()
+def hear(server: Reactor, person: socket.socket, count: int) -> bytes:
+    """What this one hears while the server turns: `count` bytes, or none at the stream's end."""
+    for _ in range(MOST_TURNS):
+        server.run_once(0.001)
+        with contextlib.suppress(BlockingIOError):
+            if len(person.recv(count, socket.MSG_PEEK)) in (0, count):
+                return person.recv(count)
+    raise AssertionError("what was waited for did not come")
 
 
 def test_example_is_complete_and_short() -> None:
@@ -91,23 +36,33 @@ def test_example_is_complete_and_short() -> None:
     assert len(source.rstrip().splitlines()) < 40
 
 
-def test_people_hear_each_other_and_not_themselves(session: Session) -> None:
-    alice = session.enter()
-    bob = session.enter()
+def test_people_hear_each_other_until_they_leave() -> None:
+    namespace: dict[str, Any] = {"__name__": "example"}
+    exec(compile(example(), "example", "exec"), namespace)  # noqa: S102
+    sock = listen("127.0.0.1", 0)
+    server: Reactor = namespace["serve"](sock)
+    people: list[socket.socket] = []
+    for _ in range(3):
+        person = socket.create_connection(sock.getsockname())
+        person.setblocking(False)
+        person.send(b"hi\n")
+        assert all(hear(server, other, 3) == b"hi\n" for other in people)
+        people.append(person)
+    alice, bob, carol = people
     alice.send(b"one\ntw")
-    assert session.hear(bob, 4) == b"one\n"
+    assert hear(server, bob, 4) == b"one\n"
     alice.send(b"o\n")
-    bob.send(b"three\n")
-    assert session.hear(bob, 4) == b"two\n"
-    assert session.hear(alice, 6) == b"three\n"
-
-
-def test_leaver_is_told_no_more_and_others_go_on(session: Session) -> None:
-    alice, bob, carol = session.enter(), session.enter(), session.enter()
-    alice.send(b"goodbye\n")
-    alice.shutdown(socket.SHUT_WR)
-    assert session.hear(bob, 8) == b"goodbye\n"
-    assert session.hear(carol, 8) == b"goodbye\n"
-    bob.send(b"she is gone\n")
-    assert session.hear(carol, 12) == b"she is gone\n"
-    assert session.hear(alice, 1) == b""
+    assert hear(server, bob, 4) == b"two\n"
+    bob.send(b"goodbye\n")
+    bob.shutdown(socket.SHUT_WR)
+    assert hear(server, alice, 8) == b"goodbye\n"
+    carol.send(b"he is gone\n")
+    assert hear(server, alice, 11) == b"he is gone\n"
+    assert hear(server, bob, 1) == b""
+    for person in (alice, carol):
+        person.shutdown(socket.SHUT_WR)
+        while hear(server, person, 1):
+            pass
+    for end in (*people, sock):
+        end.close()
+    server.close()

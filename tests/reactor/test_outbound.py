@@ -12,7 +12,7 @@ from tests.support.size import examples
 
 
 @fault(30)
-@examples(100, 1000)
+@examples(60, 1000)
 @given(st.lists(st.tuples(st.binary(max_size=8), st.integers(0, 12))))
 def test_buffer_owes_what_was_written_less_what_was_taken(steps: list[tuple[bytes, int]]) -> None:
     buffer = Buffer()

@@ -2,62 +2,43 @@
 
 from __future__ import annotations
 
-from reactor import READ, WRITE, Connection
+from reactor import WRITE, Connection
 from tests.reactor.conftest import Loop, MakePair, Recorder, unix_pair
 from tests.reactor.crowd import Crowd, Member
-from tests.reactor.framed import END, Framed, frame, unframed
+from tests.reactor.doubling import END, Doubling, doubled
 
-PAYLOAD = bytes(range(1, 24))
-FRAME_BYTES = 10
-WIRE_BYTES = len(PAYLOAD) + 2 * 3 + len(END)  # three frames, and the one that ends the stream
+PAYLOAD = b"to be sent"
+WIRE = doubled(PAYLOAD) + END
 ALL = 1000
 
 
 def test_partial_send_at_every_byte_loses_none(loop: Loop) -> None:
-    for first in range(WIRE_BYTES + 1):
+    for first in range(len(WIRE) + 1):
         near, peer = unix_pair()
-        transport, recorder = Framed(near, FRAME_BYTES), Recorder()
+        transport, recorder = Doubling(near, first), Recorder()
         connection = Connection(loop.reactor, transport, recorder)
-        transport.budget = first
         connection.write(PAYLOAD)
         connection.write_eof()
         loop.turn(3)
-        is_flushed = first >= WIRE_BYTES - len(END)
+        is_flushed = first >= len(WIRE) - len(END)
         assert recorder.calls == ["made"] + ["flushed"] * is_flushed, first
         is_waiting = bool(loop.interest_in(connection.descriptor) & WRITE)
-        assert is_waiting == (first < WIRE_BYTES), first
-        transport.budget = ALL
-        assert unframed(loop.receive_to_end(peer)) == (PAYLOAD, True), first
-        assert recorder.calls == ["made", "flushed"], first
-        assert loop.interest_in(connection.descriptor) == READ, first
-        connection.abort()
-        peer.close()
-
-
-def test_close_sends_end_of_stream_before_it_dies(loop: Loop) -> None:
-    for first in range(WIRE_BYTES + 1):
-        near, peer = unix_pair()
-        transport, recorder = Framed(near, FRAME_BYTES), Recorder()
-        connection = Connection(loop.reactor, transport, recorder)
+        assert is_waiting == (first < len(WIRE)), first
         peer.send(END)
-        loop.turn()
-        transport.budget = first
-        connection.write(PAYLOAD)
         connection.close()
         loop.turn(2)
+        assert bool(recorder.lost) == (first == len(WIRE)), "it dies when all is sent"
         transport.budget = ALL
-        assert unframed(loop.receive_to_end(peer)) == (PAYLOAD, True), first
-        loop.turn()
-        assert recorder.calls[-1] == "lost"
-        assert recorder.lost == [None]
+        assert loop.receive_to_end(peer) == WIRE, first
+        loop.turn_until(lambda recorder=recorder: recorder.lost)  # type: ignore[misc]
         peer.close()
 
 
-def test_input_behind_socket_is_read_a_frame_a_turn(loop: Loop) -> None:
+def test_input_behind_socket_is_read_a_piece_a_turn(loop: Loop) -> None:
     near, peer = unix_pair()
     recorder = Recorder()
-    connection = Connection(loop.reactor, Framed(near, FRAME_BYTES), recorder)
-    peer.send(frame(b"one ") + frame(b"two ") + frame(b"three"))
+    connection = Connection(loop.reactor, Doubling(near), recorder)
+    peer.send(doubled(b"one two three"))
     loop.turn()
     assert recorder.received == b"one two "  # what came, and one step more of what it left
     connection.pause_reading()
@@ -71,14 +52,14 @@ def test_input_behind_socket_is_read_a_frame_a_turn(loop: Loop) -> None:
     peer.close()
 
 
-def test_shared_log_reaches_framed_member_whole(loop: Loop) -> None:
-    for first in range(70):
+def test_shared_log_reaches_such_a_member_whole(loop: Loop) -> None:
+    own = b"said to everyone, to you alone, and to everyone again"
+    for first in range(len(doubled(own))):
         crowd = Crowd(loop, unix_pair)
         near, peer = unix_pair()
-        transport, member = Framed(near, FRAME_BYTES), Member(crowd.fanout, peer)
+        transport, member = Doubling(near, first), Member(crowd.fanout, peer)
         Connection(loop.reactor, transport, member)
         plain = crowd.join()
-        transport.budget = first
         crowd.say(b"said to everyone, ")
         member.connection.write(b"to you alone, ")
         crowd.say(b"and to everyone")
@@ -87,8 +68,7 @@ def test_shared_log_reaches_framed_member_whole(loop: Loop) -> None:
         loop.turn(2)
         transport.budget = ALL
         member.connection.write_eof()
-        expected = b"said to everyone, to you alone, and to everyone again"
-        assert unframed(loop.receive_to_end(peer)) == (expected, True), first
+        assert loop.receive_to_end(peer) == doubled(own) + END, first
         assert crowd.receives(plain, b"said to everyone, and to everyone again")
         assert crowd.fanout.log.kept_bytes == 0
         for one in (member, plain):
@@ -98,9 +78,8 @@ def test_shared_log_reaches_framed_member_whole(loop: Loop) -> None:
 
 def test_lost_peer_ends_connection_that_has_output(loop: Loop, make_pair: MakePair) -> None:
     near, peer = make_pair()
-    transport, recorder = Framed(near, FRAME_BYTES), Recorder()
+    transport, recorder = Doubling(near, budget=1), Recorder()
     connection = Connection(loop.reactor, transport, recorder)
-    transport.budget = 1
     connection.write(PAYLOAD)
     loop.turn(2)
     assert transport.has_output

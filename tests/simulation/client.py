@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket
 
@@ -40,10 +39,7 @@ class Client:
         """Whether `act` would do something now."""
         if self.is_over:
             return False
-        can_send = bool(self.outbox) and self.end.free_bytes > 0
-        is_at_end = self.end.has_fin or bool(self.end.error) or self.end.is_dead
-        can_read = bool(self.end.unread) or (is_at_end and not self._has_read_end)
-        return can_send or (self._appetite != 0 and can_read)
+        return self._can_read or (bool(self.outbox) and self.end.free_bytes > 0)
 
     def do(self, step: Step, now: float) -> None:
         """What the script wants of it. One that is gone does nothing."""
@@ -80,8 +76,10 @@ class Client:
             if now >= self._vanished_at + VANISHED_SECONDS:
                 self.end.peer.fail(errno.ETIMEDOUT)
         elif not self.end.is_closed:
-            self._send()
-            self._read()
+            if self.outbox or self._wants_fin:
+                self._send()
+            if self._can_read:
+                self._read()
 
     def settle(self) -> None:
         """From now on read everything, and end when the server does."""
@@ -97,8 +95,8 @@ class Client:
         try:
             # Of much it sends more at a time, or a flood would take for ever.
             size = max(self._piece, len(self.outbox) // 100) if self._piece else len(self.outbox)
-            while size and self.end.free_bytes:
-                sent = self.end.send(self.outbox[:size])
+            while size and (room := self.end.free_bytes):
+                sent = self.end.send(self.outbox[: min(size, room)])
                 del self.outbox[:sent]
                 size -= sent
             if self._wants_fin and not (self.outbox or self.end.is_shut_write):
@@ -106,15 +104,22 @@ class Client:
         except OSError:
             self.outbox.clear()
 
+    @property
+    def _can_read(self) -> bool:
+        """Whether it wants to read, and `recv` has an answer for it."""
+        if not self._appetite or self._has_read_end:
+            return False
+        end = self.end
+        return bool(end.unread) or end.has_fin or bool(end.error) or end.is_dead
+
     def _read(self) -> None:
         appetite = self._appetite if self._appetite >= 0 else 1 << 30
-        with contextlib.suppress(BlockingIOError):
-            while appetite > 0 and not self._has_read_end:
-                try:
-                    data = self.end.recv(appetite)
-                except ConnectionError:
-                    data = b""
-                appetite -= len(data)
-                self._has_read_end = not data
+        while appetite > 0 and self._can_read:
+            try:
+                data = self.end.recv(appetite)
+            except ConnectionError:
+                data = b""
+            appetite -= len(data)
+            self._has_read_end = not data
         if self._has_read_end and self._closes_at_end:
             self.end.close()

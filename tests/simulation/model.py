@@ -10,8 +10,10 @@ whole, once, and while its sender was a member, is checked here, and so is all t
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from chat.gate import ATTEMPT_SECONDS
 from chat.session import ALL_PAGES, HANDSHAKE_SECONDS, WAITING_PAGES
@@ -41,10 +43,36 @@ GONE_WITHIN_TURNS = 2
 """Turns after the one in which a member's end was received, until it has left."""
 
 
+class Log:
+    """All that was ever said to the room, and where each line of it ends."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self._ends = [0]
+
+    def add(self, line: bytes) -> None:
+        self.data += line
+        self._ends.append(len(self.data))
+
+    def last_end(self, position: int) -> int:
+        """Where the last line ends that ends at `position` or before."""
+        return self._ends[bisect_right(self._ends, position) - 1]
+
+
+class Stretch(NamedTuple):
+    """Bytes that one connection is owed on end: a stretch of the log, or a line of its own, where
+    the log's start and end are one."""
+
+    owed_end: int  # counted from the first byte that it was ever owed
+    log_start: int
+    log_end: int
+    own_bytes: int
+
+
 class Peer:
     """One connection as it ought to be."""
 
-    def __init__(self, address: Address, limits: Limits, now: float, log_bytes: int) -> None:
+    def __init__(self, address: Address, limits: Limits, now: float, log: Log) -> None:
         self.address = address
         self.accepted_at = now
         self.received_at = now
@@ -53,9 +81,7 @@ class Peer:
         self.has_waited = False  # to be heard, when the last page was sent
         self.taken_lines = 0  # since then, or since it was read
         self.waits = 0  # for its turn, behind those with a lower number; 0 if it does not
-        self.owed = bytearray()
         self.patience = Patience(limits)
-        self.request: Line = b""
         self.was_answered = False
         self.has_eof = False
         self.has_failed = False
@@ -68,51 +94,74 @@ class Peer:
         self.received_since_ending = 0
         self.added_in_turn = 0
         self.most_added = 0  # in a turn before this one
-        # Where each line ends (bytes owed since the beginning, the log's bytes then), and how many
-        # bytes of it are for this one alone.
-        self._marks: deque[tuple[int, int, int]] = deque()
-        self._skips: deque[int] = deque()  # bytes owed since the beginning before each
-        self._owed_ever = 0
+        self.owed_bytes = 0  # at the end of the last turn
+        self.kept_bytes = 0  # because of it then, at most
         self.own_bytes = 0  # owed to it alone; a line of which a part is sent counts whole
-        self._position = log_bytes
+        self._owed = bytearray()
+        self._owed_ever = 0
+        self._stretches: deque[Stretch] = deque()
+        self._skips: deque[int] = deque()  # bytes owed since the beginning before each
+        self._log = log
+        self._followed_to: int | None = None  # the end of what it is owed of the log, or ever was
+        self._needs_from = len(log.data)
 
-    def start_at(self, log_bytes: int) -> None:
-        """It needs nothing of the log before this."""
-        self._position = log_bytes
+    @property
+    def owed(self) -> bytearray:
+        """What is to be sent to it, and is not yet."""
+        start, end = self._followed_to, len(self._log.data)
+        if start is not None and start < end:
+            self._followed_to = end
+            self._owe(self._log.data[start:end], start, end)
+        return self._owed
+
+    def follow(self) -> None:
+        """From here on it is owed what is added to the log, and needs nothing before."""
+        self._followed_to = self._needs_from = len(self._log.data)
+
+    def unfollow(self) -> None:
+        """It is not owed what is added to the log from here on."""
+        assert self.owed is self._owed
+        self._followed_to = None
+
+    def skip(self, line: bytes) -> None:
+        """Add this to the log; it is not owed it."""
+        assert self.owed is self._owed
+        self._log.add(line)
+        if self._followed_to is not None:
+            self._followed_to = len(self._log.data)
+            self._skips.append(self._owed_ever)
+
+    def owe(self, line: bytes) -> None:
+        """This comes next for it alone."""
+        assert self.owed is self._owed
+        log_bytes = len(self._log.data)
+        self._owe(line, log_bytes, log_bytes, len(line))
 
     def fail(self) -> None:
         """Nothing that is owed to it will be sent any more."""
         self.has_failed = True
-        self.owed.clear()
-        self._marks.clear()
-        self._skips.clear()
+        self._owed.clear()
+        self._stretches.clear()
         self.own_bytes = 0
 
-    def skip(self) -> None:
-        """It is not to have what was just added to the log."""
-        self._skips.append(self._owed_ever)
-
-    def owe(self, data: bytes, log_bytes: int, own_bytes: int = 0) -> None:
-        """This comes next for it; the log is so long now. `own_bytes` of it are for it alone."""
-        if self.has_failed:
-            return
-        self.owed += data
-        self.added_in_turn += len(data)
-        self._owed_ever += len(data)
-        self._marks.append((self._owed_ever, log_bytes, own_bytes))
-        self.own_bytes += own_bytes
-
-    def take(self, data: bytes) -> bool:
-        """The kernel took this for it; False if that is not what was due."""
-        is_due = self.owed.startswith(data)
-        del self.owed[: len(data)]
-        taken_ever = self._owed_ever - len(self.owed)
-        while self._marks and self._marks[0][0] <= taken_ever:
-            _, self._position, own_bytes = self._marks.popleft()
-            self.own_bytes -= own_bytes
+    def take(self, data: bytes) -> bytes | None:
+        """The kernel took this for it. If that is not what was due: what was."""
+        owed = self.owed
+        due = None if owed.startswith(data) else bytes(owed[: len(data) + 20])
+        del owed[: len(data)]
+        taken_ever = self._owed_ever - len(owed)
+        while self._stretches and self._stretches[0].owed_end <= taken_ever:
+            stretch = self._stretches.popleft()
+            self._needs_from = stretch.log_end
+            self.own_bytes -= stretch.own_bytes
+        if self._stretches:
+            owed_end, log_start, log_end, _ = self._stretches[0]
+            line_end = self._log.last_end(log_end - (owed_end - taken_ever))
+            if line_end > log_start:
+                self._needs_from = line_end
         while self._skips and self._skips[0] < taken_ever:
             self._skips.popleft()
-        return is_due
+        return due
 
     @property
     def waits_to_join(self) -> bool:
@@ -120,25 +169,38 @@ class Peer:
         is_over = self.was_answered or self.has_failed or self.ending_since is not None
         return bool(self.lines.lines) and not (is_over or self.is_closed)
 
-    def kept_bytes(self, log_bytes: int) -> int:
-        """The most that may be kept because of it."""
-        return max(log_bytes - self._position, len(self.owed))
+    def count(self) -> None:
+        """Set `owed_bytes` and `kept_bytes`."""
+        self.owed_bytes = len(self.owed)
+        self.kept_bytes = max(len(self._log.data) - self._needs_from, self.owed_bytes)
 
     @property
     def first_own_bytes(self) -> int:
         """How many of them are of a line that may be sent in part."""
-        return self._marks[0][2] if self._marks else 0
+        return self._stretches[0].own_bytes if self._stretches else 0
 
     @property
     def pieces(self) -> int:
-        """How many lines are not yet sent to it, its own, which it is not to have, included."""
-        return len(self._marks) + len(self._skips)
+        """Of how many pieces that is which is not yet sent to it, its own lines, which it is not
+        to have, included."""
+        return len(self._stretches) + len(self._skips)
+
+    def _owe(
+        self, data: bytes | bytearray, log_start: int, log_end: int, own_bytes: int = 0
+    ) -> None:
+        if self.has_failed:
+            return
+        self._owed += data
+        self.added_in_turn += len(data)
+        self._owed_ever += len(data)
+        self._stretches.append(Stretch(self._owed_ever, log_start, log_end, own_bytes))
+        self.own_bytes += own_bytes
 
 
 class Model:
     """Everyone, the console, and what was wrong. `now` tells the process's own time,
     `is_anyone_waiting` whether somebody has connected who was not accepted yet, `is_lost` whether
-    the kernel knows that nobody is at the other end any more."""
+    the kernel knows that the other end is gone."""
 
     def __init__(
         self,
@@ -151,8 +213,7 @@ class Model:
         self.members: dict[str, Peer] = {}  # username -> its connection, in the order they joined
         self.console = bytearray()
         self.faults: list[str] = []
-        self.log_bytes = 0
-        """How long the log is: all that was ever said to the room."""
+        self.log = Log()
         self.cuts = 0
         self.events = 0
         """How many things the dispatcher was asked."""
@@ -175,7 +236,7 @@ class Model:
     # What passes between kernel and server.
 
     def accepted(self, address: Address) -> None:
-        self.peers[address] = Peer(address, self._limits, self._now(), self.log_bytes)
+        self.peers[address] = Peer(address, self._limits, self._now(), self.log)
 
     def received(self, address: Address, data: bytes) -> None:
         peer = self.peers[address]
@@ -209,8 +270,8 @@ class Model:
             self.blame(f"{address}: sent {data!r}, and was never accepted")
             return
         peer.patience.note_taken(len(data), self._now())
-        due = bytes(peer.owed[: len(data) + 20])
-        if not peer.take(data):
+        due = peer.take(data)
+        if due is not None:
             self.blame(f"{address} ({peer.username}): was sent {data!r}, due was {due!r}")
 
     def left_owing(self, address: Address) -> None:
@@ -224,7 +285,7 @@ class Model:
         if has_unread and peer.has_failed and peer.can_be_read and not is_over:
             self.blame(f"{address} ({peer.username}): its last words were not read")
         if peer.is_dropped and peer.owed and not peer.was_tried:
-            self.blame(f"{address}: nobody tried to send it {bytes(peer.owed)!r}")
+            self.blame(f"{address}: no attempt was made to send it {bytes(peer.owed)!r}")
         if peer.has_failed or peer.is_dropped:
             return
         fault = self._fault_of_reset(peer) if is_reset else self._fault_of_close(peer, has_unread)
@@ -250,7 +311,7 @@ class Model:
         peer.username = username
         self._carry_out(peer, joined(username))
         self.members[username] = peer
-        peer.start_at(self.log_bytes)  # behind its own `joined`
+        peer.follow()  # from behind its own `joined`
         self._tell(peer, "OK")
 
     def turned_away(self, address: Address, reason: str) -> None:
@@ -271,7 +332,7 @@ class Model:
     def dropped(self, address: Address, reason: str) -> None:
         """A stranger has to go at once, for somebody else."""
         if reason == SERVER_FULL and not self._is_anyone_waiting():
-            self.blame(f"{address}: was dropped, and there is nobody to take its place")
+            self.blame(f"{address}: was dropped, and there is none to take its place")
         self.peers[address].is_dropped = True
 
     def cut(self, address: Address, username: str, reason: str) -> None:
@@ -353,7 +414,8 @@ class Model:
         self.is_shutting_down = True
         for peer in self.members.values():
             self._tell(peer, SHUTTING_DOWN)
-        self.log_bytes += len(f"{SHUTTING_DOWN}\n")
+            peer.unfollow()
+        self.log.add(f"{SHUTTING_DOWN}\n".encode())
         self.members.clear()
         for peer in self.peers.values():
             if peer.ending_since is None:
@@ -365,6 +427,7 @@ class Model:
         """Whatever ought to have happened by now has."""
         now = self._now()
         for peer in list(self.peers.values()):
+            peer.count()
             if peer.is_closed:
                 if peer.turns_since_end > GONE_WITHIN_TURNS:
                     del self.peers[peer.address]
@@ -372,8 +435,9 @@ class Model:
                 self.blame(f"{peer.address} ({peer.username}): {fault}")
             if peer.has_eof or peer.is_closed:
                 self._check_gone(peer)
-            peer.most_added = max(peer.most_added, peer.added_in_turn)
-            peer.added_in_turn = 0
+            if peer.added_in_turn:
+                peer.most_added = max(peer.most_added, peer.added_in_turn)
+                peer.added_in_turn = 0
         waiting = self._waiting_to_join()
         if any(count > self._limits.max_waiting_requests for count in waiting.values()):
             self.blame(f"so many wait to join: {waiting}")
@@ -451,27 +515,26 @@ class Model:
     def _carry_out(self, sender: Peer, said: Said) -> None:
         if said.leaves:
             del self.members[sender.username]
+            sender.unfollow()
             sender.ending_since = self._now()
             sender.lines.lines.clear()
         if said.console:
             self.console += said.console.encode() + b"\n"
         if said.to_room:
             self._broadcast(said.to_room, None if said.to_sender else sender)
-        if said.private[0] in self.members:  # whoever joins is not, yet
+        if said.private[0] in self.members:  # one that joins is not, yet
             self._tell(self.members[said.private[0]], said.private[1])
 
     def _broadcast(self, text: str, skip: Peer | None) -> None:
-        data = text.encode() + b"\n"
-        self.log_bytes += len(data)
-        for peer in self.members.values():
-            if peer is skip:
-                peer.skip()
-            else:
-                peer.owe(data, self.log_bytes)
+        """Add it to the log, which all members follow."""
+        line = text.encode() + b"\n"
+        if skip:
+            skip.skip(line)
+        else:
+            self.log.add(line)
 
     def _tell(self, peer: Peer, text: str) -> None:
-        data = text.encode() + b"\n"
-        peer.owe(data, self.log_bytes, len(data))
+        peer.owe(text.encode() + b"\n")
 
     def _fault_of_reset(self, peer: Peer) -> str:
         now = self._now()
@@ -479,7 +542,8 @@ class Model:
             now >= peer.ending_since + LINGER_SECONDS - TOLERANCE_SECONDS
         ):
             return ""
-        fault = peer.patience.fault_of_cutting(peer.kept_bytes(self.log_bytes), now)
+        peer.count()
+        fault = peer.patience.fault_of_cutting(peer.kept_bytes, now)
         if not fault:
             self.cuts += 1
         return f"there was no reason for a reset: {fault}" if fault else ""
@@ -494,22 +558,23 @@ class Model:
         return f"it is owed {bytes(peer.owed[:100])!r}" if peer.owed else ""
 
     def _fault_of_living(self, peer: Peer, now: float) -> str:
-        is_stranger = not (peer.username or peer.was_answered or peer.ending_since is not None)
-        if is_stranger and now > peer.accepted_at + HANDSHAKE_SECONDS + TOLERANCE_SECONDS:
-            return "it had no answer in time"
-        if peer.waits_to_join and self._is_due(peer.address[0], peer.received_at):
-            return "its turn to be judged has come"
-        ending_since = now if peer.ending_since is None else peer.ending_since
-        if now > ending_since + LINGER_SECONDS + TOLERANCE_SECONDS:
-            return f"it is still there, and ended at {ending_since}"
+        if peer.ending_since is not None:
+            if now > peer.ending_since + LINGER_SECONDS + TOLERANCE_SECONDS:
+                return f"it is still there, and ended at {peer.ending_since}"
+        elif not peer.was_answered:
+            if now > peer.accepted_at + HANDSHAKE_SECONDS + TOLERANCE_SECONDS:
+                return "it had no answer in time"
+            if peer.waits_to_join and self._is_due(peer.address[0], peer.received_at):
+                return "its turn to be judged has come"
         if peer.has_failed:
             return ""
-        kept_bytes = peer.kept_bytes(self.log_bytes)
-        peer.patience.note_turn(len(peer.owed), kept_bytes, now)
-        # Whoever is found to drain well is not cut for what has come in the turn before that.
-        most_bytes = self._limits.max_send_queue_bytes + max(peer.added_in_turn, peer.most_added)
-        if len(peer.owed) > most_bytes:
-            return f"it is owed {len(peer.owed)} bytes"
+        peer.patience.note_turn(peer.owed_bytes, peer.kept_bytes, now)
+        most_bytes = self._limits.max_send_queue_bytes
+        if peer.owed_bytes > most_bytes:
+            # One that is found to drain well is not cut for what has come in the turn before that.
+            most_bytes += max(peer.added_in_turn, peer.most_added)
+            if peer.owed_bytes > most_bytes:
+                return f"it is owed {peer.owed_bytes} bytes"
         return peer.patience.fault_of_sparing(now) if peer.username else ""
 
     def _check_gone(self, peer: Peer) -> None:

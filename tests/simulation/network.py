@@ -120,7 +120,9 @@ class SimulatedSocket:
         self.chance = random.Random(f"{network.seed} {address}")
         self.stop_seconds = 0.0
         """For how long the process is stopped in the next call."""
-        self._is_told = True  # a Listener reads at once; later, whoever was said to be ready
+        self._is_told = (
+            True  # a Listener reads at once; later, only one that was said to be ready may
+        )
         self._network = network
         self._end = end
         self._descriptor = -1
@@ -178,12 +180,14 @@ class SimulatedSocket:
         self._check_open()
         assert all(pieces), "an empty piece was sent"
         assert len(pieces) <= self._network.max_pieces, "more pieces than one call takes"
-        data = b"".join(pieces)
+        size = sum(map(len, pieces))
         # Until it is known better.
         self._network.witness.left_owing(self.address)
         self._begin_call(is_send=True)
         if self._happens(self.faults.short):
-            data = data[: self.chance.randint(1, len(data))]
+            size = self.chance.randint(1, size)
+        # No more of it is joined than there is room for: of megabytes, that is little.
+        data = _first(pieces, min(size, max(1, self._end.free_bytes)))
         try:
             size = self._end.send(data)
         except BlockingIOError:
@@ -276,7 +280,7 @@ class ListeningSocket:
         self._descriptor = network.allocate(self)
 
     def connect(self, address: Address, faults: Faults, limits: list[int]) -> End | None:
-        """Somebody connects, from `address`; the other end, or None if nobody listens."""
+        """Somebody connects, from `address`; the other end, or None if the door is closed."""
         if self.is_closed:
             return None
         near, far = connect_ends(limits)
@@ -358,7 +362,7 @@ class SimulatedSelector(selectors.BaseSelector):
         self.asked_wait: float | None = None
         """How long the last `select` was to wait; None is for ever."""
         self.told = 0
-        """How many were ready then; -1 if nobody looked, as after a signal."""
+        """How many were ready then; -1 if the kernel did not look, as after a signal."""
         self.faults = faults
         self._on_wake = on_wake
         self._network = network
@@ -415,7 +419,7 @@ class SimulatedSelector(selectors.BaseSelector):
             slept = min(self.longest_sleep, math.inf if timeout is None else timeout)
             clock.now += math.ceil(slept * 1000) / 1000  # as epoll_wait(2)
         if self.stop_seconds:
-            # When in its sleep the process was stopped, nobody knows: none of that sleep counts.
+            # It is not known when in its sleep the process was stopped: none of that sleep counts.
             excess = self.stop_seconds - (math.inf if timeout is None else timeout - slept)
             clock.now += self.stop_seconds
             clock.stopped_seconds += clock.now - asleep_at if excess > GRACE_SECONDS else 0.0
@@ -429,6 +433,16 @@ class SimulatedSelector(selectors.BaseSelector):
                 ready.append((key, events))
         self._chance.shuffle(ready)
         return ready
+
+
+def _first(pieces: list[bytes | memoryview], size: int) -> bytes:
+    """So many of their bytes."""
+    data = bytearray()
+    for piece in pieces:
+        if len(data) == size:
+            break
+        data += piece[: size - len(data)]
+    return bytes(data)
 
 
 def error(number: int) -> OSError:

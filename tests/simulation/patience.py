@@ -42,6 +42,9 @@ class Patience:
     def note_turn(self, owed_bytes: int, kept_bytes: int, now: float) -> None:
         """A turn has ended: it is owed so much, and that much is kept because of it at most."""
         limit = self._limits.send_queue_bytes
+        if not owed_bytes and kept_bytes <= limit:
+            self._owing_since = self._kept_too_much_since = self._owed_too_much_since = None
+            return
         self._owing_since = _since(self._owing_since, owed_bytes > 0, now)
         self._kept_too_much_since = _since(self._kept_too_much_since, kept_bytes > limit, now)
         self._owed_too_much_since = _since(self._owed_too_much_since, owed_bytes > limit, now)

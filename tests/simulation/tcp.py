@@ -40,7 +40,8 @@ class End:
         if self.unread:
             data = bytes(self.unread[:size])
             del self.unread[:size]
-            self.peer._deliver()
+            if self.peer.unsent:
+                self.peer._deliver()
             return data
         if self.has_fin:
             return b""
@@ -123,7 +124,7 @@ class End:
         if self.is_dead:
             return
         if self.unsent and (peer.is_closed or (peer.is_shut_read and peer.is_shut_write)):
-            # Nobody will ever read it: RFC 1122, 4.2.2.13.
+            # It will never be read: RFC 1122, 4.2.2.13.
             if not peer.is_dead:
                 peer._die_of_reset()
             self._die_of_reset()

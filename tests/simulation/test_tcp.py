@@ -8,7 +8,6 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import pytest
 
@@ -18,18 +17,6 @@ from tests.simulation.tcp import End, connect_ends
 
 MOST_BYTES = 1 << 26
 """More than the buffers of two sockets hold."""
-
-
-class Side(Protocol):
-    """One end of a connection, simulated or real."""
-
-    def recv(self, size: int) -> bytes: ...
-    def send(self, data: bytes) -> int: ...
-    def shutdown(self, how: int) -> None: ...
-    def take_error(self) -> int: ...
-    def close(self) -> None: ...
-    def reset(self) -> None: ...
-    def events(self) -> int: ...
 
 
 class SimulatedSide(End):
@@ -64,6 +51,9 @@ class RealSide:
             return READ | WRITE
         return (READ if events & select.POLLIN else 0) | (WRITE if events & select.POLLOUT else 0)
 
+
+Side = SimulatedSide | RealSide
+"""One end of a connection."""
 
 Sides = tuple[Side, Side]
 
@@ -127,7 +117,7 @@ def test_bytes_arrive_in_order_and_are_read_in_any_pieces(sides: Sides) -> None:
     assert near.events() == WRITE
 
 
-def test_a_full_buffer_is_eagain_and_ready_again_when_the_peer_has_read(sides: Sides) -> None:
+def test_full_buffer_is_eagain_until_the_peer_has_read(sides: Sides) -> None:
     near, far = sides
     taken = fill(near)
     assert error_of(lambda: near.send(b"x")) == errno.EAGAIN
@@ -170,7 +160,7 @@ def test_a_reset_comes_behind_what_was_received_and_once(sides: Sides) -> None:
     assert error_of(lambda: near.shutdown(socket.SHUT_WR)) == errno.ENOTCONN
 
 
-def test_whoever_asks_is_told_of_a_reset_once(sides: Sides) -> None:
+def test_reset_is_told_once_to_who_asks(sides: Sides) -> None:
     near, far = sides
     assert near.take_error() == 0
     far.reset()
@@ -233,7 +223,7 @@ def test_who_sends_to_a_closed_end_is_reset(sides: Sides) -> None:
     assert far.recv(1) == b""
 
 
-def test_an_end_shut_both_ways_reads_the_end_and_resets_who_goes_on(sides: Sides) -> None:
+def test_end_shut_both_ways_reads_the_end_and_resets_its_peer(sides: Sides) -> None:
     near, far = sides
     far.send(b"before")
     near.shutdown(socket.SHUT_RDWR)

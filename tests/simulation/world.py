@@ -15,7 +15,7 @@ from collections.abc import Callable
 import pytest
 
 import reactor.listener
-from reactor import READ, WRITE, Connection, Cursor
+from reactor import READ, WRITE, Cursor
 from reactor.listener import REST_SECONDS
 from server import SHUTDOWN_SECONDS
 from tests.simulation.client import Client
@@ -33,7 +33,7 @@ from tests.simulation.product import make_product
 from tests.simulation.script import Script, Setting, Step
 
 MOST_TURNS = 10_000
-"""More turns than any one step needs: whoever takes more of them is spinning."""
+"""More turns than any one step needs: a loop that takes more of them is spinning."""
 
 MOST_IDLE_TURNS = 4
 """Most turns on end in which the loop neither slept nor did anything, and one more for each
@@ -168,7 +168,7 @@ class World:
             return
         for client in self.clients.values():
             client.act(self.network.clock.now)
-        progress, log_bytes = self._progress(), self.model.log_bytes
+        progress, log_bytes = self._progress(), len(self.model.log.data)
         self.door.calls_of_turn.clear()
         self.selector.longest_sleep = longest_sleep
         self.product.reactor.run_once()
@@ -179,7 +179,7 @@ class World:
         if self._idle_turns > MOST_IDLE_TURNS + len(self.model.peers):
             self.model.blame("the loop spins")
         # What a turn's end lets others say belongs to the next turn's page.
-        grown = self.model.log_bytes - log_bytes
+        grown = len(self.model.log.data) - log_bytes
         page = self._grown + grown + self.limits.small_page_bytes
         self._largest_page, self._grown = max(self._largest_page, page), grown
         self._check_turn()
@@ -266,16 +266,16 @@ class World:
         self._check_memory()
 
     def _check_socket(self, sock: SimulatedSocket, peer: Peer) -> None:
-        connection = self._connection_of(peer)
-        if connection is None:
+        guest = self.product.room.guests.get(peer.address)
+        if guest is None or guest.connection is None:
             self.model.blame(f"{peer.address}: has a descriptor, and no connection")
             return
-        owed_bytes = connection.outbound.owed_bytes
-        if owed_bytes != len(peer.owed):
-            self.model.blame(f"{peer.username}: owes {owed_bytes} bytes, not {len(peer.owed)}")
-        if self.selector.interest_in(sock.fileno()) & WRITE and not peer.owed:
+        outbound = guest.connection.outbound
+        owed_bytes = outbound.owed_bytes
+        if owed_bytes != peer.owed_bytes:
+            self.model.blame(f"{peer.username}: owes {owed_bytes} bytes, not {peer.owed_bytes}")
+        if not peer.owed_bytes and self.selector.interest_in(sock.fileno()) & WRITE:
             self.model.blame(f"{peer.username}: waits to write, and nothing is owed")
-        outbound = connection.outbound
         if isinstance(outbound, Cursor) and len(outbound.splices) > peer.pieces + 1:
             self.model.blame(
                 f"{peer.username}: {len(outbound.splices)} splices, {peer.pieces} pieces"
@@ -305,7 +305,7 @@ class World:
 
     def _check_memory(self) -> None:
         log, model = self.product.room.fanout.log, self.model
-        most = max((peer.kept_bytes(model.log_bytes) for peer in model.peers.values()), default=0)
+        most = max((peer.kept_bytes for peer in model.peers.values()), default=0)
         if log.kept_bytes > most + self._largest_page:
             model.blame(f"the log keeps {log.kept_bytes} bytes, {most} are needed")
         limit = self.limits.max_send_queue_bytes + 2 * self._largest_page
@@ -315,14 +315,11 @@ class World:
     def _check_rest(self) -> None:
         """The loop would sleep now: everything that could be done has been done."""
         limits, model = self.limits, self.model
-        is_held = any(
-            peer.kept_bytes(model.log_bytes) > limits.send_queue_bytes
-            for peer in model.peers.values()
-        )
+        is_held = any(peer.kept_bytes > limits.send_queue_bytes for peer in model.peers.values())
         for sock, peer in self._sockets():
             interest = self.selector.interest_in(sock.fileno())
-            if peer.owed and not interest & WRITE:
-                model.blame(f"{peer.username}: {len(peer.owed)} bytes are owed, and not sent")
+            if peer.owed_bytes and not interest & WRITE:
+                model.blame(f"{peer.username}: {peer.owed_bytes} bytes are owed, and not sent")
             is_waiting = not peer.username and model.has_guessed_too_often(peer.address[0])
             may_wait = is_held or is_waiting or peer.own_bytes >= limits.page_bytes
             is_unheard = sock.events() & READ and not interest & READ and not peer.has_eof
@@ -330,7 +327,7 @@ class World:
                 model.blame(f"{peer.address} {peer.username}: is not heard")
         is_resting = self._now <= self._door_failed_at + REST_SECONDS + TOLERANCE_SECONDS
         if self.door.backlog and not is_resting:
-            model.blame("nobody answers the door")
+            model.blame("the door is not answered")
 
     def _check_settled(self) -> None:
         """Nothing is under way, and everyone who is left is a member that has everything."""
@@ -343,8 +340,10 @@ class World:
                 continue
             if model.members.get(peer.username) is not peer:
                 model.blame(f"{peer.address} {peer.username} is still there")
-            if peer.owed or peer.lines.lines:
-                model.blame(f"{peer.username}: {len(peer.owed)} owed, {peer.lines.lines} not taken")
+            if peer.owed_bytes or peer.lines.lines:
+                model.blame(
+                    f"{peer.username}: {peer.owed_bytes} owed, {peer.lines.lines} not taken"
+                )
         usernames = self.product.roster.usernames
         if usernames != list(model.members):
             model.blame(f"members are {usernames}, not {list(model.members)}")
@@ -372,10 +371,6 @@ class World:
             for owner in self.network.owners.values()
             if isinstance(owner, SimulatedSocket) and not peers[owner.address].has_failed
         ]
-
-    def _connection_of(self, peer: Peer) -> Connection | None:
-        guest = self.product.room.guests.get(peer.address)
-        return guest.connection if guest else None
 
 
 def run(script: Script, tell: Callable[[str], None] | None = None) -> None:

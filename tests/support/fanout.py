@@ -27,7 +27,7 @@ SMALL_PAGE_BYTES = 8
 """In place of 16 KiB, so that pages are joined, and are not, in a script of a few bytes."""
 
 MOST_TURNS = 10_000
-"""More turns than any script needs: whoever takes more of them is spinning."""
+"""More turns than any script needs: a loop that takes more of them is spinning."""
 
 # What the kernel does.
 

@@ -1,4 +1,4 @@
-"""What is worth typing, for hypothesis: lines that are commands, nearly commands, or neither."""
+"""Lines for hypothesis to type: commands, what is nearly a command, and other text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.support.protocol import UNSAFE
 
-# As text, in which a lone surrogate stands for a byte that is not UTF-8.
+# As text. Lone surrogates are encoded as bytes that are not UTF-8.
 WORDS = [
     *[":Users", ":Exit", ":Msg", ":msg", ":MSG", ":)", ":(", ":mytime", ":MyTime", ":+1hr"],
     *["\\:mytime", "\\:)", "\\\\", "\\", ":", "C:\\x", "hi", "x" * 40, "Alice", "bob", "Carol"],

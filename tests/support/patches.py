@@ -3,6 +3,20 @@
 In: a Patch, and the root of a tree. Out: the one file that defines the symbol, with the change in
 it. Syntax trees are compared, so that neither formatting nor a move to another file matters.
 Raises ValueError where a patch fits no place, or more than one.
+
+Patches are written in tables, and `read_table` reads those. An entry looks like this:
+
+    ## fixed-port: the server listens on 65432, whatever port is asked for
+    in Server.__init__
+    - flags.port
+    + 65432
+
+It begins with its name, and may say more behind a colon. `in` names the symbol. Lines with a `-`
+hold what is there, lines with a `+` what is to be there instead; either may be missing, as Patch
+tells. `fails`, `also` and `flags` may follow, whose words mean what the reader of the table wants.
+
+`# NAME` begins a group of entries. `let NAME = words` gives words a name in capital letters, which
+stands for them in later lines with `let` and `also`. `// words` is a comment.
 """
 
 from __future__ import annotations
@@ -26,10 +40,11 @@ def product_files(root: Path) -> list[Path]:
 
 
 class Patch(NamedTuple):
-    """In `symbol`, the one place that reads `old` becomes `new`. `name` is for complaints.
+    """In `symbol`, the one place that reads `old` becomes `new`. Complaints name `where` it stands.
 
     `symbol` is a function, a class or a constant, as `translate`, `Server.run` or `OK`. Where
-    several files define it, its module stands before it, as in `server:main`.
+    several files define it, its module stands before it, as in `server:main`. It may also be a
+    file, as `server.py`: that ends with the line `old`, and what comes of it need not be Python.
 
     `old` is an expression, or statements in a row; empty, it is the start of a function. `new` is
     an expression for an expression, or any number of statements for statements. Statements for an
@@ -41,9 +56,30 @@ class Patch(NamedTuple):
     symbol: str
     old: str
     new: str
+    where: str
 
     def apply(self, root: Path) -> tuple[Path, str]:
         """The file that changes, relative to `root`, and its new text."""
+        change = self._change_file if self.symbol.endswith(".py") else self._change_tree
+        try:
+            path, text, count = change(root)
+            if count != 1:
+                raise ValueError(f"{count} places in {self.symbol} read {self.old!r}")
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(f"{self.where}: {self.name}: {error}") from error
+        return path, text + "\n"
+
+    def write(self, root: Path) -> None:
+        """Change the file itself."""
+        path, text = self.apply(root)
+        (root / path).write_text(text, "utf-8")
+
+    def _change_file(self, root: Path) -> tuple[Path, str, int]:
+        text = (root / self.symbol).read_text("utf-8")
+        rest = text.removesuffix(f"{self.old}\n")
+        return Path(self.symbol), rest + self.new, int(rest != text)
+
+    def _change_tree(self, root: Path) -> tuple[Path, str, int]:
         path, tree, symbol = self._find(root)
         old, new = ast.parse(self.old).body, ast.parse(self.new)
         match old, new.body:
@@ -57,14 +93,7 @@ class Patch(NamedTuple):
                     body[start:end] = new.body
                     if not body:
                         body.append(ast.Pass())
-        if count != 1:
-            raise ValueError(f"{self.name}: {count} places in {self.symbol} read {self.old!r}")
-        return path, ast.unparse(tree) + "\n"
-
-    def write(self, root: Path) -> None:
-        """Change the file itself."""
-        path, text = self.apply(root)
-        (root / path).write_text(text, "utf-8")
+        return path, ast.unparse(tree), count
 
     def _find(self, root: Path) -> tuple[Path, ast.Module, ast.stmt]:
         module, _, symbol = self.symbol.rpartition(":")
@@ -78,22 +107,69 @@ class Patch(NamedTuple):
                     found += [(path, tree, node) for node in _definitions(tree, symbol)]
         if len(found) != 1:
             files = ", ".join(str(path) for path, _, _ in found) or "no file"
-            raise ValueError(f"{self.name}: {self.symbol} is defined in {files}")
+            raise ValueError(f"{self.symbol} is defined in {files}")
         return found[0]
+
+
+class Entry(NamedTuple):
+    """A patch as a table has it. `more`: what is said behind its name. `facts`: the lines of code
+    behind `-` and `+`, the words behind any other word."""
+
+    where: str
+    group: str
+    name: str
+    more: str
+    facts: dict[str, list[str]]
+
+    @property
+    def patch(self) -> Patch:
+        old, new = ("\n".join(self.facts.get(sign, [])) for sign in "-+")
+        return Patch(self.name, self.facts["in"][0], old, new, self.where)
+
+
+def read_table(path: Path) -> list[Entry]:
+    """All entries, in order. Raises ValueError, with file and line, where one cannot be read."""
+    entries: dict[str, Entry] = {}
+    sets: dict[str, list[str]] = {}
+    group, entry = "", None
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        where = f"{path}:{number}"
+        match line.split(" ", 1):
+            case [""] | ["//", *_]:
+                pass
+            case ["#", group]:
+                entry = None
+            case ["##", title] if (name := title.partition(": ")[0]) not in entries:
+                entry = entries[name] = Entry(where, group, name, title.partition(": ")[2], {})
+            case ["let", definition]:
+                name, _, words = definition.partition(" = ")
+                sets[name] = _expand(words, sets)
+            case ["-" | "+" as sign, *code] if entry:
+                entry.facts.setdefault(sign, []).extend(code or [""])
+            case ["in" | "fails" | "also" | "flags" as word, words] if (
+                entry and word not in entry.facts
+            ):
+                entry.facts[word] = _expand(words, sets if word == "also" else {})
+            case _:
+                raise ValueError(f"{where}: not a line of a table, or not here: {line}")
+    for entry in entries.values():
+        if "in" not in entry.facts or entry.facts.keys().isdisjoint("-+"):
+            raise ValueError(f"{entry.where}: {entry.name} tells no place or no change")
+        if any(word.isupper() for word in entry.facts.get("also", [])):
+            raise ValueError(f"{entry.where}: {entry.name} names a set that is not there")
+    return list(entries.values())
+
+
+def _expand(words: str, sets: dict[str, list[str]]) -> list[str]:
+    return [case for word in words.split() for case in sets.get(word, [word])]
 
 
 def _definitions(scope: ast.AST, symbol: str) -> Iterator[ast.stmt]:
     name, _, rest = symbol.partition(".")
     for node in _body(scope):
-        match node:
-            case (
-                ast.FunctionDef(name=defined)
-                | ast.AsyncFunctionDef(name=defined)
-                | ast.ClassDef(name=defined)
-                | ast.Assign(targets=[ast.Name(id=defined)])
-                | ast.AnnAssign(target=ast.Name(id=defined))
-            ) if defined == name:
-                yield from _definitions(node, rest) if rest else [node]
+        targets = [node, getattr(node, "target", None), *getattr(node, "targets", [])]
+        if name in [getattr(target, "name", getattr(target, "id", None)) for target in targets]:
+            yield from _definitions(node, rest) if rest else [node]
 
 
 def _places(symbol: ast.stmt, old: list[ast.stmt]) -> Iterator[tuple[list[ast.stmt], int, int]]:
@@ -103,14 +179,13 @@ def _places(symbol: ast.stmt, old: list[ast.stmt]) -> Iterator[tuple[list[ast.st
             start = 0 if ast.get_docstring(symbol) is None else 1
             yield symbol.body, start, start
         return
-    sought = _dump(old)
     for node in ast.walk(symbol):
         for body in (_body(node, name) for name in ("body", "orelse", "finalbody")):
             for start, statement in enumerate(body):
                 if isinstance(old[0], ast.Expr) and len(old) == 1:
                     count = _dump(_own_nodes(statement)).count(ast.dump(old[0].value))
                 else:
-                    count = _dump(body[start : start + len(old)]) == sought
+                    count = _dump(body[start : start + len(old)]) == _dump(old)
                 yield from [(body, start, start + len(old))] * count
 
 

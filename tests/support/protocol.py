@@ -1,8 +1,8 @@
-"""The protocol once more, as plainly as it can be said: the one witness of all tests.
+"""The plain model of the protocol, with which all tests compare the product.
 
 In: bytes that connections send, in any pieces, and their ends. Out: what each line means, and the
-bytes that everyone, and the console, is to read. Written from docs/PROTOCOL.md alone, with no
-regard to cost; nothing of the product is used, so that a mistake has to be made twice to pass.
+bytes that each member, and the console, is to read. It is written from docs/PROTOCOL.md alone, slow
+and simple, and uses nothing of the product: a mistake has to be made in both to pass.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import NamedTuple
 PASSCODE = b"abc12"
 
 NOW = "Wed Sep 24 12:31:44 2025"
-"""The local time of every server here, for ever."""
+"""The local time of every server in the tests."""
 
 IN_AN_HOUR = "Wed Sep 24 13:31:44 2025"
 
 
 def local_time(seconds: int) -> tuple[int, ...]:
-    """The same, for the product: what it is in so many seconds."""
+    """The local time `seconds` later, as the product asks for it."""
     return (2025, 9, 24, 12 + seconds // 3600, 31, 44, 2)
 
 
@@ -69,21 +69,21 @@ REPLY = re.compile(
     rf"{USERS}{NAME}(, {NAME})*|{NO_SUCH_USER}[^ \t]+|{re.escape(USAGE)}"
     r"|Message too long \(limit \d+ bytes\); not sent"
 )
-"""What a member reads alone, and from nobody."""
+"""What the server says to one member alone."""
 
 
 def error_line(reason: str) -> bytes:
-    """What one who is refused reads."""
+    """What a guest that is refused reads."""
     return f"ERROR {reason}\n".encode()
 
 
 Line = bytes | None
 TOO_LONG = None
-"""In place of a line: it is over the limit."""
+"""Stands in place of a line that is over the limit."""
 
 
 class Limits(NamedTuple):
-    """Most bytes of a line without its line end: the first of a connection, and all others."""
+    """Most bytes of a line without its line end: of the first one, and of all later ones."""
 
     join_bytes: int = 256
     line_bytes: int = 4096
@@ -93,7 +93,7 @@ DOCUMENTED_LIMITS = Limits()
 
 
 class LineReader:
-    """The lines of one client, however its bytes come; `lines` are those that were not taken."""
+    """Finds the lines of one client in its bytes. `lines` are those that no one has taken yet."""
 
     def __init__(self, max_first_bytes: int, max_later_bytes: int) -> None:
         self.lines: list[Line] = []
@@ -144,6 +144,7 @@ def _translated_word(word: str) -> str:
     return word[1:] if is_protected else SHORTCUTS.get(word.lower(), word)
 
 
+@lru_cache
 def tells_time(text: str) -> bool:
     return any(word.lower() in (":mytime", ":+1hr") for word in re.split("[ \t]", text))
 
@@ -157,7 +158,7 @@ def split_join(line: Line) -> tuple[str, bytes] | None:
 def fault_of_join(
     username: str, passcode: bytes, names: Iterable[str], right: bytes = PASSCODE
 ) -> str:
-    """Why this one may not come in, where `names` are in the room already; "" if it may."""
+    """Why a guest may not join while `names` are in the room; "" if it may."""
     if passcode != right:
         return INCORRECT_PASSCODE
     if not username:
@@ -170,13 +171,16 @@ def fault_of_join(
 
 
 def find(name: str, names: Iterable[str]) -> str:
-    """Whose name this is, as its owner spells it, "" if it is no one's."""
+    """The member of that name, as it spells itself, or "" if there is none."""
     return next((n for n in names if name.isascii() and n.lower() == name.lower()), "")
 
 
 class Said(NamedTuple):
-    """What comes of something: lines of text, "" for none. All but its sender, or with `to_sender`
-    all, read `to_room`; one alone reads `private`."""
+    """What one thing that happened makes the server say: lines of text, "" for none.
+
+    All members but the sender read `to_room`, and the sender too if `to_sender`. `private` is a
+    name, and the line that this member alone reads.
+    """
 
     console: str = ""
     to_room: str = ""
@@ -185,7 +189,7 @@ class Said(NamedTuple):
     leaves: bool = False
 
     def screens(self, sender: str, names: Iterable[str]) -> dict[str, bytes]:
-        """What each of those in the room, and the one who comes in, reads."""
+        """The line for each member that reads one; `sender` may be about to join."""
         readers = [name for name in names if name != sender or self.to_sender]
         shown = {**dict.fromkeys(readers, self.to_room), **dict([self.private])}
         return {name: f"{text}\n".encode() for name, text in shown.items() if text}
@@ -206,7 +210,7 @@ def too_long(max_bytes: int) -> str:
 
 
 def meaning_of(line: Line, sender: str, names: Iterable[str], max_bytes: int) -> Said:
-    """What comes of a line of a member, when `names` are in the room in this order."""
+    """What comes of a line of `sender`; `names` are the members in the order they joined."""
     refusal = Said(private=(sender, too_long(max_bytes)))
     if line is TOO_LONG:
         return refusal
@@ -216,8 +220,13 @@ def meaning_of(line: Line, sender: str, names: Iterable[str], max_bytes: int) ->
     return refusal if is_over else said
 
 
+@lru_cache
+def _words(text: str) -> list[str]:
+    return re.findall("[^ \t]+", text)
+
+
 def _meaning_of(text: str, sender: str, names: Iterable[str]) -> Said:
-    words = re.findall("[^ \t]+", text)
+    words = _words(text)
     if not words:
         return Said()
     command = "" if text[0] in " \t" else words[0].lower()
@@ -245,7 +254,7 @@ def _message(text: str, words: list[str], sender: str, names: Iterable[str]) -> 
 
 @dataclass(eq=False)
 class Peer:
-    """One connection. `screen` is all that it is to read; `is_closed`: nothing more is taken."""
+    """One connection. `screen` is all that it is to read; `is_closed`: its bytes are ignored."""
 
     reader: LineReader
     screen: bytearray = field(default_factory=bytearray)
@@ -264,7 +273,7 @@ class PlainServer:
         self._passcode = passcode
 
     def receive(self, key: int, data: bytes) -> None:
-        """`data` comes from the connection `key`, which is made if there is none."""
+        """Take `data` from the connection `key`, which is made if there is none."""
         peer = self.peers.setdefault(key, Peer(LineReader(*self._limits)))
         if not peer.is_closed:
             peer.reader.feed(data)
@@ -276,14 +285,14 @@ class PlainServer:
                 self._answer(peer, line)
 
     def end(self, key: int) -> None:
-        """The connection `key` has ended. What comes from it is a new one, whose screen goes on."""
+        """The connection `key` ends. More bytes from it are a new one with the same screen."""
         peer = self.peers.setdefault(key, Peer(LineReader(*self._limits)))
         if self.members.get(peer.username) is peer:
             self._show(peer, left(peer.username))
         self.peers[key] = Peer(LineReader(*self._limits), peer.screen)
 
     def _answer(self, peer: Peer, line: Line) -> None:
-        """Let a stranger in, or turn it away."""
+        """Let a guest in, or refuse it."""
         join = split_join(line)
         fault = self._fault_of_join(*join) if join else EXPECTED_JOIN
         if fault:

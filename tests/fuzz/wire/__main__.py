@@ -1,8 +1,8 @@
 """`python3 -m tests.fuzz.wire --port P --passcode C`: attack a server, and see whom it harms.
 
 The passcode is the room's. Attackers come and go beside two honest members, Alice and Bob, whose
-every line is predicted. Exit status 0: nothing was found; 1: something was, and what was sent in
-the last minute is in a file that is named; 2: a mistake on the command line.
+every line is predicted. Exit status 0: nothing was found; 1: something was, and what was sent
+last is in a file that is named; 2: a mistake on the command line.
 """
 
 from __future__ import annotations
@@ -11,29 +11,38 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.fuzz.wire.fuzzer import Fuzzer, Schedule, Target
-from tests.fuzz.wire.sessions import Attackers, sessions_in
+from tests.fuzz.wire.fuzzer import Fuzzer
+from tests.fuzz.wire.network import Network, TcpNetwork
+from tests.fuzz.wire.schedule import Schedule
+from tests.fuzz.wire.sessions import sessions_in
 from tests.fuzz.wire.steps import parse_steps
 from tests.fuzz.wire.witness import FindingError
 
-SHOWN_STEPS = 10
 
+def main(
+    arguments: Sequence[str] | None = None,
+    network_to: Callable[[str, int], Network] = TcpNetwork,
+) -> int:
+    options = _parser().parse_args(arguments)
+    seed: int = time.time_ns() % 1_000_000 if options.seed is None else options.seed
+    network = network_to(options.host, options.port)
+    passcode = options.passcode.encode()
+    fuzzer = Fuzzer(network, passcode)
 
-def main() -> int:
-    arguments = _parser().parse_args()
-    seed: int = time.time_ns() % 1_000_000 if arguments.seed is None else arguments.seed
-    target = Target(arguments.host, arguments.port, arguments.passcode.encode())
-    fuzzer = Fuzzer(target)
+    def is_over(count: int) -> bool:
+        is_timed = options.sessions is None
+        return bool(network.seconds >= options.seconds if is_timed else count >= options.sessions)
+
     print(f"seed {seed}", file=sys.stderr)
     try:
-        if arguments.replay:
-            _replay(fuzzer, target, arguments.replay)
+        if options.replay:
+            steps = list(parse_steps(options.replay.read_text().splitlines()))
+            fuzzer.run(steps, sessions_in(steps, passcode))
         else:
-            schedule = Schedule(seed, Attackers(seed, target.passcode, _sources(target.host)))
-            is_over = _limit(fuzzer, arguments.seconds, arguments.sessions)
+            schedule = Schedule(seed, passcode, _sources(options.host))
             fuzzer.run(schedule.steps(is_over), schedule.sessions)
     except FindingError as finding:
         _report(finding, fuzzer, seed)
@@ -56,12 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _limit(fuzzer: Fuzzer, seconds: float, sessions: int | None) -> Callable[[int], bool]:
-    if sessions is not None:
-        return lambda count: count >= sessions
-    return lambda count: fuzzer.seconds >= seconds
-
-
 def _sources(host: str) -> list[bytes]:
     """Where wrong passcodes may come from: on loopback not from where the honest are."""
     if host.startswith("127.") and sys.platform == "linux":
@@ -69,22 +72,13 @@ def _sources(host: str) -> list[bytes]:
     return [b""]
 
 
-def _replay(fuzzer: Fuzzer, target: Target, path: Path) -> None:
-    steps = list(parse_steps(path.read_text().splitlines()))
-    fuzzer.run(steps, sessions_in(steps, target.passcode))
-
-
 def _report(finding: FindingError, fuzzer: Fuzzer, seed: int) -> None:
-    lines = fuzzer.record.lines()
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="chatroom-wire-", suffix=".txt", delete=False
-    ) as file:
-        file.write(f"# seed {seed}: {finding!s}\n".replace("\n", " ").rstrip() + "\n")
-        file.writelines(f"{line}\n" for line in lines)
-    for line in lines[-SHOWN_STEPS:]:
-        print(line[:200], file=sys.stderr)
+    descriptor, path = tempfile.mkstemp(".txt", "chatroom-wire-")
+    title = f"# seed {seed}: {finding}".replace("\n", " ")
+    with open(descriptor, "w") as file:
+        file.writelines(f"{line}\n" for line in [title, *fuzzer.record])
     print(f"FOUND with --seed {seed}: {finding}", file=sys.stderr)
-    print(f"{fuzzer.figures}; all that was sent: {file.name}", file=sys.stderr)
+    print(f"{fuzzer.figures}; the last that was sent: {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ for bytes their hexadecimal digits (`78*300` for 300 times the same) and how the
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -23,8 +22,7 @@ WAIT = "wait"  # for the server to end it
 
 ENDINGS = (FIN, RESET, CLOSE, WAIT)
 
-KEPT_SECONDS = 60.0
-KEPT_CHARACTERS = 256 * 1024
+KEPT_STEPS = 4000
 """How much of a run is written down when something is found."""
 
 _SHOWN_BYTES = 60
@@ -36,26 +34,6 @@ class Step(NamedTuple):
     who: int
     verb: str
     data: bytes = b""
-
-
-class Record:
-    """The last steps of a run: a minute of them at most, and KEPT_CHARACTERS."""
-
-    def __init__(self) -> None:
-        self._lines: deque[tuple[float, str]] = deque()
-        self._characters = 0
-
-    def add(self, seconds: float, step: Step) -> None:
-        line = format_step(seconds, step)
-        self._lines.append((seconds, line))
-        self._characters += len(line) + 1
-        while len(self._lines) > 1 and (
-            self._characters > KEPT_CHARACTERS or self._lines[0][0] < seconds - KEPT_SECONDS
-        ):
-            self._characters -= len(self._lines.popleft()[1]) + 1
-
-    def lines(self) -> list[str]:
-        return [line for _, line in self._lines]
 
 
 def format_step(seconds: float, step: Step) -> str:

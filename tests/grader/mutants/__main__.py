@@ -17,7 +17,7 @@ from pathlib import Path
 from grader import rubric, run
 from grader.rubric import Rubric
 from tests.grader.mutants import table
-from tests.grader.mutants.mutant import Mutant, all_mutants
+from tests.grader.mutants.mutant import Mutant, all_mutants, failing_cases
 from tests.grader.mutants.table import Verdict
 
 
@@ -33,41 +33,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=run.default_jobs())
     parser.add_argument("--write", action="store_true", help="put the table into docs/GRADING.md")
     flags = parser.parse_args(argv, _Flags())
-    known = {name for group, mutant in all_mutants() for name in (group, mutant.name)}
+    mutants = all_mutants()
+    known = {name for mutant in mutants for name in (mutant.group, mutant.name)}
     if unknown := set(flags.names) - known:
         parser.error(f"there is no mutant or group {', '.join(sorted(unknown))}")
     if flags.write and flags.names:
         parser.error("--write is for all of them")
     graded_by = rubric.load(rubric.find(rubric.DEFAULT))
     wrong = []
-    count = 0
-    for group, mutant in all_mutants():
-        if flags.names and not {group, mutant.name}.intersection(flags.names):
-            continue
-        verdict = _grade(group, mutant, graded_by, flags.jobs)
+    wanted = [m for m in mutants if not flags.names or {m.group, m.name} & set(flags.names)]
+    for mutant in wanted:
+        verdict = _grade(mutant, graded_by, flags.jobs)
         sys.stdout.write(table.format_verdict(verdict, graded_by))
         sys.stdout.flush()
-        count += 1
         if not verdict.is_as_expected:
             wrong.append(mutant.name)
-    sys.stdout.write(f"{count} mutants, {count - len(wrong)} as expected\n")
+    sys.stdout.write(f"{len(wanted)} mutants, {len(wanted) - len(wrong)} as expected\n")
     if wrong:
         sys.stdout.write(f"not as expected: {', '.join(wrong)}\n")
         return 1
     if flags.write:
-        table.write(table.format_table(all_mutants(), graded_by))
+        table.write(table.format_table(mutants, graded_by))
     return 0
 
 
-def _grade(group: str, mutant: Mutant, graded_by: Rubric, jobs: int) -> Verdict:
+def _grade(mutant: Mutant, graded_by: Rubric, jobs: int) -> Verdict:
     began = time.monotonic()
-    options = run.Options(jobs, sys.executable, is_strict="--strict" in mutant.flags)
     with tempfile.TemporaryDirectory(prefix="mutant-") as scratch:
         solution = mutant.write(Path(scratch) / mutant.name)
-        outcomes = run.grade(graded_by, solution, options, graded_by.cases, lambda outcome: None)
-    failed = {outcome.case for outcome in outcomes if not outcome.has_passed}
+        failed = failing_cases(solution, graded_by, jobs, "--strict" in mutant.flags)
     expected = mutant.failing(graded_by)
-    return Verdict(group, mutant, expected, failed, time.monotonic() - began)
+    return Verdict(mutant, expected, failed, time.monotonic() - began)
 
 
 if __name__ == "__main__":

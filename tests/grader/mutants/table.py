@@ -14,8 +14,8 @@ from tests.grader.mutants.mutant import ROOT, Mutant
 
 DOCUMENT = ROOT / "docs" / "GRADING.md"
 
-BEGIN = "<!-- mutants: `make mutants ARGS=--write` writes what follows -->\n"
-END = "<!-- mutants: end -->\n"
+BEGIN = "<!-- mutants: `make mutants ARGS=--write` writes what follows -->\n\n"
+END = "\n<!-- mutants: end -->\n"
 
 MAX_NAMED_CASES = 4
 """Of those that fail with the one that is meant, so many are named."""
@@ -24,7 +24,6 @@ MAX_NAMED_CASES = 4
 class Verdict(NamedTuple):
     """What the grader found wrong with one mutant."""
 
-    group: str
     mutant: Mutant
     expected: set[str]
     failed: set[str]
@@ -41,8 +40,8 @@ def format_verdict(verdict: Verdict, rubric: Rubric) -> str:
     mark = "ok  " if verdict.is_as_expected else "WRONG"
     lost = _points_of(verdict.failed, rubric)
     caught = _format_cases(mutant, verdict.failed, rubric) or "-"
-    group, seconds = verdict.group, f"{verdict.seconds:.0f} s"
-    lines = [f"{mark} {mutant.name:<30} {group:<11}{-lost:>4g}{seconds:>6}  {caught}"]
+    seconds = f"{verdict.seconds:.0f} s"
+    lines = [f"{mark} {mutant.name:<30} {mutant.group:<11}{-lost:>4g}{seconds:>6}  {caught}"]
     for what, cases in (
         ("not caught by", verdict.expected - verdict.failed),
         ("caught by", verdict.failed - verdict.expected),
@@ -52,30 +51,35 @@ def format_verdict(verdict: Verdict, rubric: Rubric) -> str:
     return "\n".join(lines) + "\n"
 
 
-def format_table(mutants: Iterable[tuple[str, Mutant]], rubric: Rubric) -> str:
+def format_table(mutants: Iterable[Mutant], rubric: Rubric) -> str:
     """All of them in Markdown, with what is expected of each."""
     lines = ["| group | mutant | mistake | points lost | fails |", "|---|---|---|---|---|"]
-    for group, mutant in mutants:
+    for mutant in mutants:
         failing = mutant.failing(rubric)
         mistake = mutant.mistake + " (`--strict`)" * ("--strict" in mutant.flags)
         points = f"{_points_of(failing, rubric):g}"
         cases = _format_cases(mutant, failing, rubric, "`")
-        lines.append(f"| {group} | {mutant.name} | {mistake} | {points} | {cases} |")
+        lines.append(f"| {mutant.group} | {mutant.name} | {mistake} | {points} | {cases} |")
     return "\n".join(lines) + "\n"
 
 
 def read_committed() -> str:
     """The table as docs/GRADING.md has it. Raises ValueError if its markers are not there."""
-    text = DOCUMENT.read_text("utf-8")
-    start = text.index(BEGIN) + len(BEGIN)
-    return text[start : text.index(END, start)].strip("\n") + "\n"
+    _, table, _ = _read_document()
+    return table
 
 
 def write(table: str) -> None:
     """Put the table into docs/GRADING.md, in the place of the one that is there."""
+    before, _, after = _read_document()
+    DOCUMENT.write_text(before + table + after, "utf-8")
+
+
+def _read_document() -> tuple[str, str, str]:
+    """What is before the table, the table, and what is behind it."""
     text = DOCUMENT.read_text("utf-8")
-    start = text.index(BEGIN) + len(BEGIN)
-    DOCUMENT.write_text(f"{text[:start]}\n{table}\n{text[text.index(END, start) :]}", "utf-8")
+    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+    return text[:start], text[start:end], text[end:]
 
 
 def _points_of(failed: set[str], rubric: Rubric) -> float:

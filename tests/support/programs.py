@@ -1,9 +1,14 @@
-"""The real programs as processes, typed to and read as a person or a script would.
+"""The one driver of real programs: starts them, types to them, reads them and sees them end.
 
 A test opens a Room (a server and its members) or a plain Stage, says what is typed, and then, byte
-for byte, what is printed. Nothing extra can hide: whatever was printed stands before whatever is
-expected next, `Room.nothing_else` puts a line of its own behind it all, and every test ends with
-the server's goodbye to each member, and with the ends of all that the programs print.
+for byte, what is printed. Nothing extra can hide: what was printed stands before what is expected
+next, `Room.nothing_else` puts a line of its own behind it all, and every test ends with the
+server's goodbye to each member, and with the ends of all that the programs print.
+
+A tool that measures or attacks a server opens a Room as well: it has `port`, `server.pid`, and
+`server.terminate`, which asks for no particular output. Standard streams are pipes, a terminal, or
+what a shell's redirection makes of them (a file, /dev/null, closed). A pipe is read only while the
+driver waits for something: a tool that needs no output redirects it.
 
 Nothing here waits for time to pass. It waits for bytes, for as long as DEADLINE_SECONDS, which is
 reached only by a test that fails.
@@ -26,9 +31,12 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +44,8 @@ DEADLINE_SECONDS = 20.0
 """Longest that anything is waited for: a hundred times what it takes on a busy machine."""
 
 READ_BYTES = 64 * 1024
+
+HAS_PROC = Path("/proc/self/status").exists()
 
 PASSCODE = "abc12"
 GOODBYE = "Server is shutting down"
@@ -61,12 +71,16 @@ class Pump:
         with contextlib.suppress(KeyError):
             self._selector.unregister(descriptor)
 
+    def turn(self, seconds: float) -> None:
+        """Move what can be moved; wait for it at most so long."""
+        for key, _ in self._selector.select(seconds):
+            key.data()
+
     def wait(self, is_done: Callable[[], bool]) -> None:
         """Until it is done, or the deadline has passed."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not is_done() and (seconds := deadline - time.monotonic()) > 0:
-            for key, _ in self._selector.select(seconds):
-                key.data()
+            self.turn(seconds)
 
     def write(self, descriptor: int, data: bytes) -> None:
         """All of `data`, to a non-blocking descriptor that nothing is read from."""
@@ -95,24 +109,32 @@ class Output:
         os.set_blocking(descriptor, False)
         self.name = name
         self.unread = bytearray()
+        self.end = ""
+        """How it ended, once it has: "the end", or the error."""
         self._pump = pump
         self._descriptor = descriptor
-        self._end = ""
         pump.outputs.append(self)
         self.resume()
+
+    def fileno(self) -> int:
+        """The descriptor, for one that reads it instead, after `pause`."""
+        return self._descriptor
 
     def pause(self) -> None:
         """Leave all that comes from here on where it is, until `resume`."""
         self._pump.forget(self._descriptor)
 
     def resume(self) -> None:
-        self._pump.watch(self._descriptor, selectors.EVENT_READ, self._read)
+        """Read on, if it was paused."""
+        self.pause()
+        if not self.end:
+            self._pump.watch(self._descriptor, selectors.EVENT_READ, self._read)
 
     def expect(self, expected: bytes) -> None:
         """The next bytes are exactly these."""
         self._pump.wait(
             lambda: (
-                bool(self._end)
+                bool(self.end)
                 or len(self.unread) >= len(expected)
                 or not expected.startswith(self.unread)
             )
@@ -129,13 +151,13 @@ class Output:
 
     def expect_end(self) -> None:
         """There are no next bytes: the other end has been closed."""
-        self._pump.wait(lambda: bool(self._end or self.unread))
-        if self.unread or self._end != "the end":
+        self._pump.wait(lambda: bool(self.end or self.unread))
+        if self.unread or self.end != "the end":
             raise AssertionError(self._difference(b"", bytes(self.unread)))
 
     def take_line(self) -> str:
         """The next line, whatever it is, without its line end."""
-        self._pump.wait(lambda: b"\n" in self.unread or bool(self._end))
+        self._pump.wait(lambda: b"\n" in self.unread or bool(self.end))
         line, end, rest = self.unread.partition(b"\n")
         if not end:
             raise AssertionError(self._difference(b"...\n", bytes(self.unread)))
@@ -144,8 +166,8 @@ class Output:
 
     def take_rest(self) -> bytes:
         """All that comes until the end."""
-        self._pump.wait(lambda: bool(self._end))
-        assert self._end, f"{self.name} has not ended"
+        self._pump.wait(lambda: bool(self.end))
+        assert self.end, f"{self.name} has not ended"
         rest, self.unread = bytes(self.unread), bytearray()
         return rest
 
@@ -160,13 +182,13 @@ class Output:
         except BlockingIOError:
             return
         except OSError as error:
-            # EIO: nobody has the other side of the terminal open any more.
-            self._end = "the end" if error.errno == errno.EIO else str(error.strerror)
+            # EIO: no one has the other side of the terminal open any more.
+            self.end = "the end" if error.errno == errno.EIO else str(error.strerror)
             data = b""
         if data:
             self.unread += data
         else:
-            self._end = self._end or "the end"
+            self.end = self.end or "the end"
             self._pump.forget(self._descriptor)
 
     def _difference(self, expected: bytes, seen: bytes) -> str:
@@ -174,7 +196,7 @@ class Output:
             [repr(line) for line in expected.splitlines(keepends=True)],
             [repr(line) for line in seen.splitlines(keepends=True)],
             "expected",
-            f"seen on {self.name}, and then {self._end or 'no more so far'}",
+            f"seen on {self.name}, and then {self.end or 'no more so far'}",
             lineterm="",
             n=2,
         )
@@ -187,7 +209,7 @@ class Output:
 
 
 class Speaker:
-    """Whoever has lines put in and lines come out."""
+    """One into whom lines are put, and from whom lines come."""
 
     def __init__(self, name: str, stdout: Output) -> None:
         self.name = name
@@ -239,6 +261,11 @@ class Program(Speaker):
         """Exactly these bytes. On a terminal, control characters do what they do there."""
         self._pump.write(self._stdin, data)
 
+    def take_stdin(self) -> int:
+        """The descriptor of its input, non-blocking. It is the caller's from here on."""
+        descriptor, self._stdin = self._stdin, -1
+        return descriptor
+
     def end_input(self) -> None:
         """Ctrl-D, or the pipe is closed."""
         if self._is_on_terminal:
@@ -250,15 +277,36 @@ class Program(Speaker):
         """These lines come next on standard error, and nothing between them."""
         self.stderr.expect("".join(f"{line}\n" for line in lines).encode())
 
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def status(self, field: str) -> str:
+        """A line of proc(5), status, where HAS_PROC."""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return dict(line.split(":\t", maxsplit=1) for line in text.splitlines())[field]
+
+    def counts_not_shown(self) -> int:
+        """It complains next that it has not shown so many lines on standard output."""
+        line = self.stderr.take_line()
+        match = re.fullmatch(r"warning: standard output: (\d+) lines not shown", line)
+        assert match, line
+        return int(match[1])
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def stop(self) -> None:
+    def rest(self) -> None:
+        """Until it has nothing to do, where the kernel tells."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while HAS_PROC and not self.status("State").startswith("S"):
+            assert time.monotonic() < deadline, f"{self.name} never sleeps"
+            os.sched_yield()
+
+    def suspend(self) -> None:
         """SIGSTOP, once it has nothing to do; and it has stopped. What it is ready for afterwards
         it finds in the order in which it came (epoll(7))."""
-        stat = Path(f"/proc/{self.process.pid}/stat")
-        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
-            os.sched_yield()
+        self.rest()
         self.signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
@@ -273,6 +321,15 @@ class Program(Speaker):
         self.stderr.expect_end()
         self.has_ended = True
         assert self.process.wait(DEADLINE_SECONDS) == status
+
+    def terminate(self) -> int:
+        """SIGTERM, and its exit status. What it has printed by its end is left in `unread`."""
+        self.signal(signal.SIGTERM)
+        for output in (self.stdout, self.stderr):
+            output.resume()
+        self._pump.wait(lambda: bool(self.stdout.end and self.stderr.end))
+        self.has_ended = True
+        return self.process.wait(DEADLINE_SECONDS)
 
     def goes_home(self) -> None:
         self.exits(1, CLOSED)
@@ -317,7 +374,10 @@ class RawClient(Speaker):
         self._pump = pump
 
     def feed(self, data: bytes) -> None:
-        self._pump.write(self._socket.fileno(), data)
+        self._pump.write(self.fileno(), data)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def end_input(self) -> None:
         """FIN: we shall say no more, and go on listening."""
@@ -333,9 +393,19 @@ class RawClient(Speaker):
         self.close()
 
     def close(self) -> None:
-        if self._socket.fileno() >= 0:
+        if self.fileno() >= 0:
             self.stdout.close()
             self._socket.close()
+
+
+class Options(TypedDict, total=False):
+    """How a program is run: `Stage.run` tells."""
+
+    prefix: Sequence[str]
+    redirect: str
+    env: Mapping[str, str] | None
+    on_terminal: bool
+    with_echo: bool
 
 
 class Stage:
@@ -368,7 +438,7 @@ class Stage:
     def finish(self) -> None:
         """Look at the end of everyone."""
         unseen = [program.name for program in self._programs if not program.has_ended]
-        assert not unseen, f"nobody looked at the end of {unseen}"
+        assert not unseen, f"no one looked at the end of {unseen}"
 
     def close(self) -> None:
         for program in self._programs:
@@ -381,19 +451,22 @@ class Stage:
         self,
         kind: type[SomeProgram],
         name: str,
-        command: list[str],
+        command: Sequence[str],
         *,
-        on_terminal: bool = False,
-        with_echo: bool = False,
+        prefix: Sequence[str] = (),
         redirect: str = "",
         env: Mapping[str, str] | None = None,
+        on_terminal: bool = False,
+        with_echo: bool = False,
     ) -> SomeProgram:
-        """Run `<command> <redirect>` in the repository's root.
+        """Run `<prefix> <command> <redirect>` in the repository's root.
 
         Input and output are pipes, or a terminal of its own, which echoes nothing and leaves line
         ends alone unless asked to be as terminals are. `redirect` is as a shell has it. Standard
-        error is always a pipe.
+        error is always a pipe. `env` is added to the environment. A `prefix` such as `nice` or
+        `strace -D` leaves the program its process; with another one, `pid` is the prefix's.
         """
+        command = [*prefix, *command]
         if redirect:
             command = ["/bin/sh", "-c", f'exec "$@" {redirect}', "sh", *command]
         if on_terminal:
@@ -434,26 +507,15 @@ class Stage:
         script: str,
         *flags: str,
         name: str = "",
-        on_terminal: bool = False,
-        with_echo: bool = False,
-        redirect: str = "",
-        env: Mapping[str, str] | None = None,
         patch: str = "",
+        **options: Unpack[Options],
     ) -> Program:
         """Run server.py or client.py, after `patch`, a few statements."""
         command = [script]
         if patch:
             module = script.removesuffix(".py")
             command = ["-c", f"import sys, {module}; {patch}; sys.exit({module}.main())"]
-        return self.run(
-            Program,
-            name or script,
-            [sys.executable, *command, *flags],
-            on_terminal=on_terminal,
-            with_echo=with_echo,
-            redirect=redirect,
-            env=env,
-        )
+        return self.run(Program, name or script, [sys.executable, *command, *flags], **options)
 
     def start_client(
         self,
@@ -462,25 +524,13 @@ class Stage:
         *,
         passcode: str = PASSCODE,
         host: str = "127.0.0.1",
-        on_terminal: bool = False,
-        with_echo: bool = False,
-        redirect: str = "",
-        env: Mapping[str, str] | None = None,
         patch: str = "",
+        **options: Unpack[Options],
     ) -> Program:
         """Run the client; what comes of it is for the caller to see."""
         flags = ["-join", "-host", host, "-port", str(port)]
         flags += ["-username", username, "-passcode", passcode]
-        return self.start(
-            "client.py",
-            *flags,
-            name=username,
-            on_terminal=on_terminal,
-            with_echo=with_echo,
-            redirect=redirect,
-            env=env,
-            patch=patch,
-        )
+        return self.start("client.py", *flags, name=username, patch=patch, **options)
 
     def take_over(self, sock: socket.socket, name: str) -> RawClient:
         """Speak over a connected socket."""
@@ -498,20 +548,14 @@ class Room(Stage):
         *flags: str,
         passcode: str = PASSCODE,
         port: int = 0,
-        on_terminal: bool = False,
-        redirect: str = "",
-        env: Mapping[str, str] | None = None,
+        patch: str = "",
+        **options: Unpack[Options],
     ) -> None:
         super().__init__()
         self.members: list[Speaker] = []
         self.passcode = passcode
-        self.server = self.start(
-            "server.py",
-            *["-start", "-port", str(port), "-passcode", passcode, *flags],
-            on_terminal=on_terminal,
-            redirect=redirect,
-            env=env,
-        )
+        start = ["-start", "-port", str(port), "-passcode", passcode]
+        self.server = self.start("server.py", *start, *flags, patch=patch, **options)
         self.port = port
 
     def open(self) -> None:
@@ -529,34 +573,25 @@ class Room(Stage):
             self.server.exits(0)
         super().finish()
 
-    def start_member(
-        self,
-        username: str,
-        *,
-        on_terminal: bool = False,
-        redirect: str = "",
-        env: Mapping[str, str] | None = None,
-    ) -> Program:
+    def start_member(self, username: str, **options: Unpack[Options]) -> Program:
         """Run a client that presents the right passcode."""
-        return self.start_client(
-            self.port,
-            username,
-            passcode=self.passcode,
-            on_terminal=on_terminal,
-            redirect=redirect,
-            env=env,
-        )
+        return self.start_client(self.port, username, passcode=self.passcode, **options)
 
     def join(self, *usernames: str, on_terminal: bool = False) -> list[Program]:
         """Clients join, one after the other, and everyone sees it."""
         return [self._join(username, on_terminal) for username in usernames]
 
     def join_raw(self, username: str) -> RawClient:
-        """Someone joins with nothing but a socket, and everyone sees it."""
+        """A member joins with nothing but a socket, and everyone sees it."""
+        raw_client = self.enter(username)
+        self.welcomes(raw_client)
+        return raw_client
+
+    def enter(self, username: str) -> RawClient:
+        """A member joins with nothing but a socket. Who sees it is for the caller to look at."""
         raw_client = self.connect(username)
         raw_client.types(f"JOIN {username} {self.passcode}")
         raw_client.shows("OK")
-        self.welcomes(raw_client)
         return raw_client
 
     def connect(self, name: str = "a socket") -> RawClient:
@@ -601,8 +636,41 @@ class Room(Stage):
         return program
 
 
+class FakeServer(Stage):
+    """Accepts one client, and is what the test makes of it."""
+
+    def __init__(self, **options: Unpack[Options]) -> None:
+        """With these options for the client."""
+        super().__init__()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._options = options
+        self.port: int = self._listener.getsockname()[1]
+        self.client: Program
+        self.peer: RawClient
+
+    def open(self) -> None:
+        """The client has connected, and has said no more than that it wants to join."""
+        self.client = self.start_client(self.port, **self._options)
+        self._listener.settimeout(DEADLINE_SECONDS)
+        sock, _ = self._listener.accept()
+        self.peer = self.take_over(sock, "the server's end")
+        self.peer.shows(f"JOIN Alice {PASSCODE}")
+
+    def close(self) -> None:
+        self._listener.close()
+        super().close()
+
+    def lets_in(self) -> None:
+        self.peer.types("OK")
+        self.client.shows(f"Connected to 127.0.0.1 on port {self.port}")
+
+    def goes_away(self) -> None:
+        self.peer.close()
+        self.client.exits(1, CLOSED)
+
+
 def free_port() -> int:
-    """A port that nobody listens on, from where the kernel gives none away by itself."""
+    """A port that no one listens on, from where the kernel gives none away by itself."""
     for port in random.sample(range(10_000, 32_768), 100):
         with socket.socket() as sock, contextlib.suppress(OSError):
             sock.bind(("127.0.0.1", port))
