@@ -50,9 +50,10 @@ lint: $(TOOLS)  ## check style and formatting
 types: $(TOOLS)  ## check types, strictly, as Python 3.10
 	@$(BIN)/mypy
 
-coverage: $(TOOLS)  ## codec 100 % and reactor 97 % by branches, each from its own tests
+coverage: $(TOOLS)  ## codec and chat 100 % and reactor 97 % by branches, each from its own tests
 	@$(BIN)/python -m pytest -q tests/codec --cov=codec --cov-branch --cov-report=term-missing --cov-fail-under=100
 	@$(BIN)/python -m pytest -q tests/reactor --cov=reactor --cov-branch --cov-report=term-missing --cov-fail-under=97
+	@$(BIN)/python -m pytest -q tests/test_*.py --cov=chat --cov-branch --cov-report=term-missing --cov-fail-under=100
 
 bench: $(BENCH_TOOLS)  ## measure beside other servers (5 minutes); rewrites docs/bench.*
 	@$(BENCH_VENV)/bin/python -m bench --json docs/bench.json --plot docs/bench.svg --table docs/bench.md

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -10,7 +11,8 @@ from chat.bus import LocalBus
 from chat.session import HANDSHAKE_SECONDS
 from codec import Event, Kind, ProtocolError
 from codec.handshake import USERNAME_IN_USE
-from tests.test_room import House
+from tests.support.house import House
+from tests.support.protocol import HANDSHAKE_TIMED_OUT, NAME_IN_USE, NOW, error_line
 
 
 class LateBus(LocalBus):
@@ -23,36 +25,30 @@ class LateBus(LocalBus):
     def submit(self, event: Event) -> None:
         self.submitted.append(event)
 
-    def apply_all(self) -> None:
-        events, self.submitted = self.submitted, []
-        for event in events:
-            super().submit(event)
-
 
 class LateHouse(House):
-    bus: LateBus
-
-    def make_bus(self) -> LateBus:
-        return LateBus()
+    def __init__(self) -> None:
+        self.bus = LateBus()
+        super().__init__(self.bus)
 
     def apply(self) -> None:
         """Turn, and let happen what was submitted, until nothing more is."""
         self.loop.turn(2)
         while self.bus.submitted:
-            self.bus.apply_all()
+            events, self.bus.submitted = self.bus.submitted, []
+            for event in events:
+                LocalBus.submit(self.bus, event)
             self.loop.turn(2)
 
 
 @pytest.fixture
 def house() -> Iterator[LateHouse]:
-    house = LateHouse()
-    yield house
-    house.close()
+    with closing(LateHouse()) as house:
+        yield house
 
 
 def test_join_is_answered_when_it_is_applied(house: LateHouse) -> None:
-    bob = house.connect()
-    bob.send(b"JOIN Bob abc12\nhello\n:Users\n")
+    bob = house.ask(b"JOIN Bob abc12\nhello\n:Users\n")
     bob.reads_nothing()
     assert [event.kind for event in house.bus.submitted] == [Kind.JOINED]
     house.apply()
@@ -64,39 +60,48 @@ def test_join_is_answered_when_it_is_applied(house: LateHouse) -> None:
 
 
 def test_claimed_name_is_refused_to_the_next(house: LateHouse) -> None:
-    bob, second = house.connect(), house.connect()
-    bob.send(b"JOIN Bob abc12\n")
-    second.send(b"JOIN BOB abc12\n")
-    second.reads_to_end(b"ERROR Username already in use: BOB\n")
+    bob = house.ask(b"JOIN Bob abc12\n")
+    second = house.ask(b"JOIN BOB abc12\n")
+    second.reads_to_end(error_line(f"{NAME_IN_USE}BOB"))
     house.apply()
     bob.reads(b"OK\n")
 
 
 def test_claim_that_is_not_granted_is_refused_and_free(house: LateHouse) -> None:
-    bob = house.connect()
-    bob.send(b"JOIN Bob abc12\n")
+    bob, gone = house.ask(b"JOIN Bob abc12\n"), house.ask(b"JOIN Cid abc12\n")
+    gone.spy.connection.abort()
     house.bus.submitted.clear()
-    house.room.refuse_claim("Bob", ProtocolError(USERNAME_IN_USE, ": ", "Bob"))
-    bob.reads_to_end(b"ERROR Username already in use: Bob\n")
-    again = house.connect()
-    again.send(b"JOIN Bob abc12\n")
+    for username in ("Bob", "Cid"):
+        house.room.refuse_claim(username, ProtocolError(USERNAME_IN_USE, ": ", username))
+    bob.reads_to_end(error_line(f"{NAME_IN_USE}Bob"))
+    assert len(house.log) == 1, "one that is gone is not refused as well"
+    again = house.ask(b"JOIN Bob abc12\n")
     house.apply()
     again.reads(b"OK\n")
 
 
 def test_guest_gone_before_its_join_is_applied_leaves(house: LateHouse) -> None:
-    ann, bob = house.connect(), house.connect()
-    ann.send(b"JOIN Ann abc12\n")
+    ann = house.ask(b"JOIN Ann abc12\n")
     house.apply()
     ann.reads(b"OK\n")
-    bob.send(b"JOIN Bob abc12\n")
+    bob = house.ask(b"JOIN Bob abc12\n")
     bob.spy.connection.abort()
     house.apply()
     ann.reads(b"Bob joined the chatroom\nBob left the chatroom\n")
     assert house.roster.usernames == ["Ann"]
 
 
-def test_everyone_reads_the_order_of_the_bus(house: LateHouse) -> None:
+def test_member_elsewhere_is_read_and_not_written_to(house: LateHouse) -> None:
+    """What is private to it is for its own server to write."""
+    ann = house.ask(b"JOIN Ann abc12\n")
+    house.bus.submit(house.dispatcher.join("Zed"))
+    house.apply()
+    ann.send(b":Msg Zed psst\n:Users\n")
+    house.apply()
+    ann.reads(b"OK\nZed joined the chatroom\nActive Users: Ann, Zed\n")
+
+
+def test_all_read_the_order_of_the_bus(house: LateHouse) -> None:
     people = [house.connect() for _ in range(3)]
     for person, name in zip(people, (b"Ann", b"Bob", b"Cid"), strict=True):
         person.send(b"JOIN %s abc12\n" % name)
@@ -110,14 +115,13 @@ def test_everyone_reads_the_order_of_the_bus(house: LateHouse) -> None:
     ann.send(b"third :mytime\n")
     house.bus.submitted.reverse()
     house.apply()
-    said = b"Ann: third Wed Sep 24 12:31:44 2025\n"
+    said = f"Ann: third {NOW}\n".encode()
     cid.reads(said + b"[Message from Bob]: second\nAnn: first\n")
     bob.reads(said + b"Ann: first\n")
     ann.reads(said)
 
 
 def test_claim_without_an_answer_times_out(house: LateHouse) -> None:
-    bob = house.connect()
-    bob.send(b"JOIN Bob abc12\n")
+    bob = house.ask(b"JOIN Bob abc12\n")
     house.loop.pass_seconds(HANDSHAKE_SECONDS)
-    bob.reads_to_end(b"ERROR Handshake timed out\n")
+    bob.reads_to_end(error_line(HANDSHAKE_TIMED_OUT))

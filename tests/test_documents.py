@@ -1,20 +1,17 @@
-"""The examples in the documents are true: each is run, byte for byte, against the real programs."""
+"""The examples in the documents are true: each is run, byte for byte; tables tell what there is."""
 
 from __future__ import annotations
 
 import ast
 import re
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from cli.limits import limits
 from tests.support import faults
+from tests.support.house import House, Person
+from tests.support.protocol import NOW
 from tools.session import ROOT, Step, read_sessions, run_session
 
 _WIRE_STEP = re.compile(r"(\w+) +([<>]) (.*)")
@@ -29,25 +26,6 @@ def wire_examples(document: Path) -> list[str]:
     return re.findall(r"^```wire\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)
 
 
-@contextmanager
-def running_server() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    command = [sys.executable, "server.py", "-start", "-port", "0", "-passcode", "abc12"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        try:
-            yield server, int(server.stdout.readline().split()[4].rstrip(b"."))
-        finally:
-            server.kill()
-
-
-def receive(peer: socket.socket, count: int) -> bytes:
-    """Exactly `count` bytes, or fewer if the stream ends before."""
-    data = b""
-    while len(data) < count and (piece := peer.recv(count - len(data))):
-        data += piece
-    return data
-
-
 def literal(text: str) -> bytes:
     value = ast.literal_eval(f"b'{text}'")
     assert isinstance(value, bytes)
@@ -55,28 +33,25 @@ def literal(text: str) -> bytes:
 
 
 @pytest.mark.parametrize("example", wire_examples(PROTOCOL))
-def test_the_server_speaks_as_the_protocol_says(example: str) -> None:
-    with running_server() as (server, port), ExitStack() as stack:
-        peers: dict[str, socket.socket] = {}
-        for line in example.splitlines():
-            step = _WIRE_STEP.fullmatch(line)
-            assert step, line
-            name, mark, text = step.groups()
-            if name not in peers:
-                peers[name] = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            if text == "FIN":
-                peers[name].shutdown(socket.SHUT_WR)
-            elif text == "EOF":
-                assert peers.pop(name).recv(1) == b""
-            elif mark == ">":
-                peers[name].sendall(literal(text))
-            else:
-                expected = literal(text)
-                received = receive(peers[name], len(expected))
-                assert _TIME.sub(b"<time>", received) == _TIME.sub(b"<time>", expected)
-        server.terminate()
-        for peer in peers.values():
-            assert receive(peer, 1 << 16) == b"Server is shutting down\n"
+def test_room_speaks_as_the_protocol_says(house: House, example: str) -> None:
+    people: dict[str, Person] = {}
+    for line in example.splitlines():
+        step = _WIRE_STEP.fullmatch(line)
+        assert step, line
+        name, mark, text = step.groups()
+        if name not in people:
+            people[name] = house.connect()
+        if text == "FIN":
+            people[name].ends()
+        elif text == "EOF":
+            people.pop(name).reads_to_end(b"")
+        elif mark == ">":
+            people[name].send(literal(text))
+        else:
+            people[name].reads(_TIME.sub(NOW.encode(), literal(text)))
+    house.room.shut_down()
+    for person in people.values():
+        person.reads_to_end(b"Server is shutting down\n")
 
 
 def test_every_kind_of_example_was_found() -> None:
@@ -85,24 +60,21 @@ def test_every_kind_of_example_was_found() -> None:
 
 
 @pytest.mark.parametrize("session", read_sessions(README))
-def test_the_readme_tells_what_is_printed(session: list[Step]) -> None:
+def test_readme_tells_what_is_printed(session: list[Step]) -> None:
     seen = run_session(session)
     assert [step[:2] for step in seen] == [step[:2] for step in session]
 
 
-def test_the_limits_are_those_of_the_source() -> None:
+def test_limits_are_those_of_the_source() -> None:
     documented = re.findall(r"^\| `([\w.]+)` \| ([\d.,]+) \|$", RELIABILITY.read_text(), re.M)
     assert documented == [
         (f"{limit.module}.{limit.name}", f"{limit.value:,}") for limit in limits()
     ]
 
 
-def test_each_fault_has_a_test_or_says_later() -> None:
-    rows = faults.in_table(RELIABILITY.read_text())
-    assert list(rows) == list(range(1, 75))
-    assert set(faults.marked()) == {row for row, deed in rows.items() if deed != faults.LATER}
-
-
-def test_table_of_faults_names_the_tests_that_are_marked() -> None:
+def test_each_fault_has_a_test_named_in_the_table_or_says_later() -> None:
     document = RELIABILITY.read_text()
-    assert document == faults.rewrite(document, faults.marked()), "make fault-table"
+    rows, marked = faults.in_table(document), faults.marked()
+    assert list(rows) == list(range(1, 75))
+    assert set(marked) == {row for row, deed in rows.items() if deed != faults.LATER}
+    assert document == faults.rewrite(document, marked), "make fault-table"

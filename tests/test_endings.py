@@ -1,21 +1,16 @@
-"""Ends of every kind: of a connection at each of its stages, of a server, of a client.
+"""Ends of every kind: of a connection at each of its stages, of the room, and by a signal.
 
-On real sockets and a virtual clock, as in tests/test_room.py, or with the programs themselves.
+tests/test_slow_readers.py has the ends of those that do not read.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import random
 import signal
 import socket
-import subprocess
 import sys
-import termios
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -25,172 +20,168 @@ from chat.session import HANDSHAKE_SECONDS
 from reactor import Signals
 from reactor.connection import LINGER_SECONDS
 from tests.support.faults import fault
-from tests.support.programs import DEADLINE_SECONDS, GOODBYE, ROOT, Stage, free_port
-from tests.test_room import House, Person, numbered
-
-
-@pytest.fixture
-def house() -> Iterator[House]:
-    house = House()
-    yield house
-    house.close()
-
+from tests.support.house import House, Person
+from tests.support.programs import GOODBYE, Stage, free_port
+from tests.support.protocol import PlainServer
 
 # Of a connection.
 
 
-def end_at_once(person: Person, said: bytes) -> None:
-    person.socket.send(said or b"\r")
-    person.ends()
-
-
-def end(person: Person, said: bytes) -> None:
-    person.send(said)
-    person.ends()
-
-
-def reset(person: Person, said: bytes) -> None:
-    person.send(said)
-    person.resets()
-
-
-def end_and_reset(person: Person, said: bytes) -> None:
-    end(person, said)
-    person.send(b"")  # and a turn
-    person.resets()
-
-
 JOIN = b"JOIN Bob abc12\n"
-CAME, LEFT = b"Bob joined the chatroom\n", b"Bob left the chatroom\n"
+STAGES = {
+    "before JOIN": b"\r",
+    "inside JOIN": b"JOIN Bob",
+    "before its line end": b"JOIN Bob abc12",
+    "refused": b"JOIN Bob wrong\n",
+    "joined": JOIN,
+    "inside a line": JOIN + b"hel",
+    "inside :Exit": JOIN + b":Exit",
+    "after a line": JOIN + b"hi\n",
+    "inside the next": JOIN + b"hi\nha",
+    "exit": JOIN + b":Exit\n",
+    "exit twice": JOIN + b"hi\n:exit \n:Exit\nha\n",
+}
 
 
-@fault(23, 34)
-@pytest.mark.parametrize("go", [end_at_once, end, reset, end_and_reset])
-@pytest.mark.parametrize(
-    ("said", "answer", "shown"),
-    [
-        pytest.param(b"", b"", b"", id="before JOIN"),
-        pytest.param(b"JOIN Bob", b"", b"", id="inside JOIN"),
-        pytest.param(JOIN[:-1], b"", b"", id="before its line end"),
-        pytest.param(b"JOIN Bob wrong\n", b"ERROR Incorrect passcode\n", b"", id="refused"),
-        pytest.param(JOIN, b"OK\n", CAME + LEFT, id="joined"),
-        pytest.param(JOIN + b"hel", b"OK\n", CAME + LEFT, id="inside a line"),
-        pytest.param(JOIN + b":Exi", b"OK\n", CAME + LEFT, id="inside :Exit"),
-        pytest.param(JOIN + b"hi\n", b"OK\n", CAME + b"Bob: hi\n" + LEFT, id="after a line"),
-        pytest.param(JOIN + b"hi\nha", b"OK\n", CAME + b"Bob: hi\n" + LEFT, id="inside the next"),
-        pytest.param(JOIN + b":Exit\n", b"OK\n", CAME + LEFT, id="exit"),
-    ],
-)
+@fault(23, 34, 72)
+@pytest.mark.parametrize("is_heard", [False, True], ids=["at once", "once it was heard"])
+@pytest.mark.parametrize("go", [[Person.ends], [Person.resets], [Person.ends, Person.resets]])
+@pytest.mark.parametrize("said", STAGES.values(), ids=STAGES)
 def test_departure_at_any_stage_is_told_once_or_never(
-    house: House, said: bytes, answer: bytes, shown: bytes, go: Callable[[Person, bytes], None]
+    house: House, said: bytes, go: list[Callable[[Person], None]], is_heard: bool
 ) -> None:
-    """By one who never closes its other half, if it does not reset both."""
+    """By one that never closes its other half, if it does not reset both."""
+    plain = PlainServer()
+    for key, data in enumerate((b"JOIN Ann abc12\n", said)):
+        plain.receive(key, data)
+    plain.end(1)
     ann = house.join("Ann")
     bob = house.connect()
-    house.shown()
-    go(bob, said)
+    bob.socket.send(said)
+    for step in go:
+        house.loop.turn(2 if is_heard else 0)
+        step(bob)
     if bob.socket.fileno() >= 0:
-        bob.reads_to_end(answer)
-    house.loop.turn_until(lambda: list(house.room._sessions) == [ann.spy.session])
+        bob.reads_to_end(plain.peers[1].screen)
+    house.loop.turn_until(lambda: len(house.room._sessions) == 1)
     house.loop.pass_seconds(HANDSHAKE_SECONDS + LINGER_SECONDS)
-    ann.reads(shown)
-    assert house.shown() == shown
+    ann.reads(plain.peers[0].screen.removeprefix(b"OK\n"))
+    assert house.shown() == plain.console
     house.join("bob", ann)
     house.loop.turn_until(house.loop.is_idle)
+    assert not [line for line in house.log if "incorrect" not in line]
+
+
+@fault(39)
+def test_last_lines_of_one_that_was_reset_come_before_it_left(house: House) -> None:
+    ann, bob = house.join_all("Ann", "Bob")
+
+    def speak_and_go() -> None:
+        bob.socket.send(b"last\nwords\n")
+        bob.resets()
+
+    ann.socket.send(b"to Bob, who is gone\n")
+    house.loop.reactor.call_soon(speak_and_go)  # when it is about to be written to
+    ann.reads(b"Bob: last\nBob: words\nBob left the chatroom\n")
+
+
+# Of the room.
+
+
+def test_shutdown_is_told_to_every_member_and_none_has_left(house: House) -> None:
+    ann, bob = house.join_all("Ann", "Bob")
+    guest = house.connect()
+    ann.send(b"hello\n")
+    house.room.shut_down()
+    bob.socket.send(b"too late\n")
+    ann.reads_to_end(b"Server is shutting down\n")
+    bob.reads_to_end(b"Ann: hello\nServer is shutting down\n")
+    guest.reads_to_end(b"")
+    ann.socket.close()
+    guest.socket.close()
+    house.loop.turn(3)
+    assert house.empty_calls == 0
+    house.room.close()
+    house.loop.turn_until(lambda: house.empty_calls)
+    house.loop.pass_seconds(HANDSHAKE_SECONDS)
+    assert house.empty_calls == 1
+    assert house.shown().endswith(b"Bob joined the chatroom\nAnn: hello\n")
     assert house.log == []
 
 
-@fault(34)
-def test_half_closed_member_who_reads_nothing_wakes_no_loop(house: House) -> None:
-    """It is owed a quarter of a megabyte, until it is aborted for it."""
-    ann = house.join("Ann")
-    deaf = house.join("Deaf", ann)
-    deaf.is_deaf = True
-    ann.types(b"".join(numbered(500, 1_000)))
-    house.busy(lambda: deaf.spy.connection.outbound.owed_bytes > 200_000)
-    house.busy(lambda: not ann.unsent)
-    deaf.ends()
-    ann.reads(b"Deaf left the chatroom\n")
-    house.loop.turn_until(lambda: not house.loop.selector.real.select(0))
-    house.loop.turn(2)
-    house.loop.selector.waits.clear()
-    house.loop.pass_seconds(LINGER_SECONDS / 2)
-    assert len(house.loop.selector.waits) <= 2
-    assert deaf.spy.connection.outbound.owed_bytes > 0
-    house.loop.pass_seconds(LINGER_SECONDS)
-    assert list(house.room._sessions) == [ann.spy.session]
-    house.loop.turn_until(house.loop.is_idle)
+def test_shutdown_of_an_empty_room_ends_at_once(house: House) -> None:
+    gone = house.join("Ann")
+    gone.socket.close()
+    house.loop.turn(3)
+    assert house.empty_calls == 0
+    house.room.shut_down()
+    assert house.empty_calls == 1
+
+
+def test_guest_sent_away_at_shutdown_is_not_refused_as_well(house: House) -> None:
+    house.connect()
+    house.loop.pass_seconds(HANDSHAKE_SECONDS - LINGER_SECONDS / 2)
+    house.room.shut_down()
+    house.loop.pass_seconds(2 * LINGER_SECONDS)
+    assert house.empty_calls == 1
+    assert house.log == []
 
 
 # By a signal.
 
 
-class Interrupter:
-    """Raises SIGINT between two bytecodes, at random ones of those that run under it."""
+@contextmanager
+def interrupts(seed: int, most_bytecodes: int) -> Iterator[None]:
+    """SIGINT comes between two bytecodes, at random ones of those that run within."""
+    chance = random.Random(seed)
+    bytecodes_left = most_bytecodes
 
-    def __init__(self, seed: int, most_bytecodes: int) -> None:
-        self.raised = 0
-        self._chance = random.Random(seed)
-        self._most_bytecodes = most_bytecodes
-        self._bytecodes_left = most_bytecodes
-
-    def __enter__(self) -> Interrupter:
-        self._previous = sys.gettrace()
-        # Python 3.12 looks for this once, at settrace, whatever frames say later.
-        sys._getframe().f_trace_opcodes = True
-        sys.settrace(self._trace)
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        sys.settrace(self._previous)
-
-    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal bytecodes_left
         frame.f_trace_opcodes = True
         if event == "opcode":
-            self._bytecodes_left -= 1
-            if self._bytecodes_left <= 0:
-                self._bytecodes_left = self._chance.randint(1, self._most_bytecodes)
-                self.raised += 1
+            bytecodes_left -= 1
+            if bytecodes_left <= 0:
+                bytecodes_left = chance.randint(1, most_bytecodes)
                 signal.raise_signal(signal.SIGINT)
-        return self._trace
+        return trace
+
+    previous = sys.gettrace()
+    # Python 3.12 looks for this once, at settrace, whatever frames say later.
+    sys._getframe().f_trace_opcodes = True
+    sys.settrace(trace)
+    yield
+    sys.settrace(previous)
 
 
 @fault(59)
 def test_interrupts_between_bytecodes_change_nothing(house: House) -> None:
     """Some 2,000 SIGINTs within the joining, talking and leaving of three."""
-    told = 0
-
-    def note(number: int) -> None:
-        nonlocal told
-        told += 1
-
+    told: list[int] = []
     ann = house.join("Ann")
-    signals = Signals(house.loop.reactor, [signal.SIGINT], note)
-    interrupter = Interrupter(seed=59, most_bytecodes=60)
+    signals = Signals(house.loop.reactor, [signal.SIGINT], told.append)
+    plain = PlainServer()
+    plain.receive(0, b"JOIN Ann abc12\n")
     people = [house.connect() for _ in range(3)]
-    for number, person in enumerate(people):
+    for number, person in enumerate(people, 1):
         script = b"JOIN m%d abc12\nhello :)\n:Msg Ann psst\n:Users\nlast\n:Exit\n" % number
         person.socket.send(script)
-    with interrupter:
+        plain.receive(number, script)
+    with interrupts(seed=59, most_bytecodes=60):
         house.loop.turn(20)
     house.loop.turn_until(house.loop.is_idle)
     signals.close()
     # Some may have been one: a socket holds a few hundred that were not told yet.
-    assert 300 < told <= interrupter.raised
-    for number in range(3):
-        name = b"m%d" % number
-        ann.reads(
-            name + b" joined the chatroom\n"
-            + name + b": hello [feeling happy]\n[Message from " + name + b"]: psst\n"
-            + name + b": last\n" + name + b" left the chatroom\n"
-        )  # fmt: skip
-        people[number].reads_to_end(b"OK\nActive Users: Ann, " + name + b"\n")
+    assert len(told) > 300
+    ann.reads(plain.peers[0].screen.removeprefix(b"OK\n"))
+    for number, person in enumerate(people, 1):
+        person.reads_to_end(plain.peers[number].screen)
     assert house.roster.usernames == ["Ann"]
 
 
 @fault(58)
 def test_second_signal_ends_the_server_at_once() -> None:
-    """The first alone would let it wait for an hour for a member who does not go."""
+    """The first alone would let it wait for an hour for a member that does not go."""
     patch = "import reactor.connection as c; server.SHUTDOWN_SECONDS = c.LINGER_SECONDS = 3600.0"
     with Stage() as stage:
         port = free_port()
@@ -207,71 +198,3 @@ def test_second_signal_ends_the_server_at_once() -> None:
         assert server.process.poll() is None
         server.signal(signal.SIGTERM)
         server.exits(0)
-
-
-SILENT_NAME_SERVICE = """
-import os, socket, threading
-
-real = socket.getaddrinfo
-
-def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
-    if flags & socket.AI_NUMERICHOST:
-        return real(host, port, family, type, proto, flags)
-    os.write(2, b"asked\\n")
-    threading.Event().wait()
-
-socket.getaddrinfo = getaddrinfo
-"""
-
-
-@fault(68)
-def test_client_can_be_interrupted_while_no_name_server_answers(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(SILENT_NAME_SERVICE)
-    with Stage() as stage:
-        env = {"PYTHONPATH": str(tmp_path)}
-        alice = stage.start_client(1, host="room.example", env=env)
-        alice.complains("asked")
-        alice.signal(signal.SIGINT)
-        alice.exits(-signal.SIGINT)
-
-
-# Of the server, seen from the client.
-
-
-def modes_of(terminal: int) -> tuple[list[Any], int]:
-    """All that a program could leave behind on a terminal that it shares."""
-    return termios.tcgetattr(terminal), fcntl.fcntl(terminal, fcntl.F_GETFL)
-
-
-ENDS_OF_A_SERVER: dict[str, Callable[[socket.socket], object]] = {
-    "closed": lambda sock: sock.close(),
-    "reset": lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" * 2),
-    "no server": lambda sock: sock.sendall(b"\x1b[?1049h\x1b[?25l\x00\xff" * 100 + b"\n"),
-    "an endless line": lambda sock: sock.sendall(b"OK\n" + b"x" * (3 << 20)),
-}
-
-
-@fault(56)
-@pytest.mark.parametrize("end", ENDS_OF_A_SERVER)
-def test_terminal_is_left_as_it_was_by_every_end_of_a_server(end: str) -> None:
-    """Its modes, and that it does not block for those who share it."""
-    ours, theirs = os.openpty()
-    before = modes_of(theirs)
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port = str(door.getsockname()[1])
-        flags = ["-join", "-host=127.0.0.1", "-port", port, "-username=Alice", "-passcode=abc12"]
-        command = [sys.executable, "client.py", *flags]
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
-        )
-        sock, _ = door.accept()
-        with sock, contextlib.suppress(ConnectionError):
-            sock.settimeout(DEADLINE_SECONDS)
-            ENDS_OF_A_SERVER[end](sock)
-    _, complaint = process.communicate(timeout=DEADLINE_SECONDS)
-    assert process.returncode == 1
-    assert complaint.startswith(b"error: ")
-    assert complaint.count(b"\n") == 1
-    assert modes_of(theirs) == before
-    os.close(ours)
-    os.close(theirs)

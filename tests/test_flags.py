@@ -4,44 +4,46 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import pytest
 
-from cli.flags import (
-    VERSION,
-    ClientFlags,
-    ServerFlags,
-    complain,
-    parse_client_flags,
-    parse_server_flags,
-)
+from cli import flags
+from cli.flags import complain, parse_client_flags, parse_server_flags
 from cli.limits import format_limits
 from server import FEATURES
 
-SERVER = ["-start", "-port", "65432", "-passcode", "abc12"]
-CLIENT = ["-join", "-host", "localhost", "-port", "65432", "-username", "Alice"]
-CLIENT += ["-passcode", "abc12"]
-
-
-def parse_server(argv: Sequence[str] | None = None) -> ServerFlags:
-    """As server.py does."""
-    return parse_server_flags(argv, FEATURES)
-
-
 Capture = pytest.CaptureFixture[str]
-Parser = Callable[[Sequence[str]], ServerFlags | ClientFlags]
 
 
-def changed(argv: list[str], flag: str, *values: str) -> list[str]:
-    """`argv` with other values, or none, for `flag`."""
-    at = argv.index(flag) + 1
-    return [*argv[:at], *values, *argv[at + 1 :]]
+class Program(NamedTuple):
+    """What reads the command line of one of the two, and what has to be on it."""
+
+    parse: Callable[[Sequence[str] | None], flags.ServerFlags | flags.ClientFlags]
+    switch: str
+    values: dict[str, str]
+
+    def words(self, dashes: str = "-", separator: str = "", **changes: str) -> list[str]:
+        """Its command line, with other values for some flags."""
+        words = [f"{dashes}{self.switch}"]
+        for flag, value in {**self.values, **changes}.items():
+            pair = [f"{dashes}{flag}", value]
+            words += [separator.join(pair)] if separator else pair
+        return words
 
 
-def refused(capfd: Capture, parse: Parser, argv: list[str]) -> str:
-    """The one line that `parse` says on standard error about `argv` before it ends with 2."""
+BARE_SERVER = Program(parse_server_flags, "start", {"port": "65432", "passcode": "abc12"})
+SERVER = BARE_SERVER._replace(parse=lambda argv: parse_server_flags(argv, FEATURES))
+NAMES = {"host": "localhost", "username": "Alice"}
+CLIENT = Program(parse_client_flags, "join", NAMES | SERVER.values)
+
+EACH = pytest.mark.parametrize("program", [SERVER, CLIENT], ids=["server", "client"])
+
+
+def refused(capfd: Capture, program: Program, words: list[str]) -> str:
+    """The one line on standard error about `words`, before the program ends with 2."""
     with pytest.raises(SystemExit) as ending:
-        parse(argv)
+        program.parse(words)
     assert ending.value.code == 2
     stdout, stderr = capfd.readouterr()
     assert stdout == ""
@@ -51,278 +53,217 @@ def refused(capfd: Capture, parse: Parser, argv: list[str]) -> str:
     return stderr
 
 
-def spellings(flag: str, value: str) -> list[list[str]]:
-    return [
-        [f"-{flag}", value],
-        [f"-{flag}={value}"],
-        [f"--{flag}", value],
-        [f"--{flag}={value}"],
-    ]
+def shown(capfd: Capture, program: Program, words: list[str]) -> str:
+    """What is shown on standard output before the program ends well."""
+    with pytest.raises(SystemExit) as ending:
+        program.parse(words)
+    assert not ending.value.code
+    stdout, stderr = capfd.readouterr()
+    assert stderr == ""
+    return stdout
 
 
-@pytest.mark.parametrize("start", ["-start", "--start"])
-@pytest.mark.parametrize("port", spellings("port", "65432"))
-@pytest.mark.parametrize("passcode", spellings("passcode", "abc12"))
-def test_every_spelling_of_a_servers_flags(
-    start: str, port: list[str], passcode: list[str], capfd: Capture
+# What is taken.
+
+
+@EACH
+@pytest.mark.parametrize("dashes", ["-", "--"])
+@pytest.mark.parametrize("separator", ["", "="])
+def test_flags_may_be_spelled_four_ways_and_in_any_order(
+    program: Program, dashes: str, separator: str, capfd: Capture
 ) -> None:
-    for argv in ([start, *port, *passcode], [*passcode, start, *port], [*port, *passcode, start]):
-        flags = parse_server(argv)
-        assert (flags.port, flags.passcode) == (65432, b"abc12")
-        assert (flags.strict, flags.verbose) == (False, False)
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("join", ["-join", "--join"])
-@pytest.mark.parametrize("style", range(4))
-def test_every_spelling_of_a_clients_flags(join: str, style: int, capfd: Capture) -> None:
-    values = {"host": "localhost", "port": "65432", "username": "Alice", "passcode": "abc12"}
-    pairs = [[join], *(spellings(flag, value)[style] for flag, value in values.items())]
-    for turn in range(len(pairs)):
-        argv = [word for pair in pairs[turn:] + pairs[:turn] for word in pair]
-        flags = parse_client_flags(argv)
-        assert (flags.host, flags.port) == ("localhost", 65432)
-        assert (flags.username, flags.passcode) == ("Alice", b"abc12")
+    words = program.words(dashes, separator)
+    for first in range(1, len(words), 1 if separator else 2):
+        given = vars(program.parse(words[first:] + words[:first]))
+        assert (given["port"], given["passcode"]) == (65432, b"abc12")
+        assert NAMES.items() <= given.items() or program is SERVER
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("dashes", ["-", "--"])
-def test_strict_and_verbose(dashes: str) -> None:
-    flags = parse_server([*SERVER, f"{dashes}strict", f"{dashes}verbose"])
-    assert (flags.strict, flags.verbose) == (True, True)
+def test_switches_are_off_unless_they_are_given(dashes: str) -> None:
+    given = vars(SERVER.parse(SERVER.words()))
+    assert (given["strict"], given["verbose"]) == (False, False)
+    given = vars(SERVER.parse([*SERVER.words(), f"{dashes}strict", f"{dashes}verbose"]))
+    assert (given["strict"], given["verbose"]) == (True, True)
 
 
-def test_what_begins_with_a_dash_is_written_behind_an_equals_sign() -> None:
-    argv = ["-join", "-host=h", "-port=1", "-username=-bob-", "-passcode=-x-"]
-    flags = parse_client_flags(argv)
-    assert (flags.username, flags.passcode) == ("-bob-", b"-x-")
+@EACH
+def test_command_line_of_the_process_is_the_default(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["a program", *program.words()])
+    assert program.parse(None).port == 65432
 
 
-def test_the_command_line_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["server.py", *SERVER])
-    assert parse_server().port == 65432
-    monkeypatch.setattr("sys.argv", ["client.py", *CLIENT])
-    assert parse_client_flags().host == "localhost"
-
-
-@pytest.mark.parametrize("flag", ["-start", "-port", "-passcode"])
-def test_a_server_needs_each_of_its_flags(flag: str, capfd: Capture) -> None:
-    argv = SERVER[1:] if flag == "-start" else changed(SERVER, flag)
-    argv = [word for word in argv if word != flag]
-    assert flag in refused(capfd, parse_server, argv)
-
-
-@pytest.mark.parametrize("flag", ["-join", "-host", "-port", "-username", "-passcode"])
-def test_a_client_needs_each_of_its_flags(flag: str, capfd: Capture) -> None:
-    argv = CLIENT[1:] if flag == "-join" else changed(CLIENT, flag)
-    argv = [word for word in argv if word != flag]
-    assert flag in refused(capfd, parse_client_flags, argv)
-
-
-@pytest.mark.parametrize("flag", ["-port", "-passcode"])
-def test_a_flag_needs_its_value(flag: str, capfd: Capture) -> None:
-    assert flag in refused(capfd, parse_server, changed(SERVER, flag))
-    assert flag in refused(capfd, parse_client_flags, changed(CLIENT, flag))
+PORTS = {"0": 0, "1": 1, "65535": 65535, "00080": 80, "0000065535": 65535}
+PASSCODES = ["wrong one", " ", "pässe", "x" * 10_000, os.fsdecode(b"\xff\xfe"), "-x-"]
+USERNAMES = ["Al ice", "Alexander", "Zoë", "\u202e", "😀", "-bob-"]  # for the server to judge
 
 
 @pytest.mark.parametrize(
-    ("text", "port"), [("0", 0), ("1", 1), ("65535", 65535), ("00080", 80), ("0000065535", 65535)]
+    ("program", "flag", "text", "value"),
+    [
+        *((program, "port", *port) for program in (SERVER, CLIENT) for port in PORTS.items()),
+        *((CLIENT, "passcode", text, os.fsencode(text)) for text in PASSCODES),
+        *((CLIENT, "username", text, text) for text in USERNAMES),
+    ],
 )
-def test_a_port_is_a_number_from_0_to_65535(text: str, port: int) -> None:
-    assert parse_server(changed(SERVER, "-port", text)).port == port
-    assert parse_client_flags(changed(CLIENT, "-port", text)).port == port
-
-
-OUT_OF_RANGE = ["65536", "99999999999999999999", "-1"]
-NOT_DIGITS = ["", " ", "x", "80x", "+1", "1.0", "1e3", "0x50", "1_000", " 80", "80 ", "80\n", "8 0"]
-DIGITS_OF_OTHERS = ["٨٠", "８０", "²"]
-
-
-@pytest.mark.parametrize("text", [*OUT_OF_RANGE, *NOT_DIGITS, *DIGITS_OF_OTHERS], ids=ascii)
-@pytest.mark.parametrize("separator", [" ", "="])
-def test_anything_else_is_no_port(text: str, separator: str, capfd: Capture) -> None:
-    words = ["-port", text] if separator == " " else [f"-port={text}"]
-    for parse, argv in ((parse_server, SERVER), (parse_client_flags, CLIENT)):
-        at = argv.index("-port")
-        complaint = refused(capfd, parse, [*argv[:at], *words, *argv[at + 2 :]])
-        assert "-port" in complaint
-
-
-UNKNOWN = ["-nosuch", "--nosuch", "-nosuch=1", "extra", "", "-x", "-P 1", "-PORT 1"]
-MISUSED = ["-start=1", "--start=yes", "-join", "-host h"]
-
-
-@pytest.mark.parametrize("words", [[*words.split(" ")] for words in [*UNKNOWN, *MISUSED]])
-def test_a_server_refuses_what_it_does_not_know(words: list[str], capfd: Capture) -> None:
-    refused(capfd, parse_server, [*SERVER, *words])
-
-
-@pytest.mark.parametrize("words", [["-nosuch"], ["extra"], ["-start"], ["-strict"], ["-verbose"]])
-def test_a_client_refuses_what_it_does_not_know(words: list[str], capfd: Capture) -> None:
-    refused(capfd, parse_client_flags, [*CLIENT, *words])
-
-
-def abbreviated(argv: list[str]) -> Iterator[list[str]]:
-    """`argv` with one of its flags cut short, in every way there is."""
-    for at, flag in enumerate(argv):
-        for end in range(2, len(flag) if flag.startswith("-") else 0):
-            short = flag[:end]
-            if short != "-h":  # a flag of its own
-                yield [*argv[:at], short, *argv[at + 1 :]]
-            yield [*argv[:at], f"-{short}", *argv[at + 1 :]]
-            yield [*argv[:at], "=".join([short, *argv[at + 1 : at + 2]]), *argv[at + 2 :]]
-
-
-@pytest.mark.parametrize("argv", abbreviated(SERVER), ids=" ".join)
-def test_no_abbreviation_is_taken_for_a_servers_flag(argv: list[str], capfd: Capture) -> None:
-    refused(capfd, parse_server, argv)
-
-
-@pytest.mark.parametrize("argv", abbreviated(CLIENT), ids=" ".join)
-def test_no_abbreviation_is_taken_for_a_clients_flag(argv: list[str], capfd: Capture) -> None:
-    refused(capfd, parse_client_flags, argv)
-
-
-@pytest.mark.parametrize("words", [["-str"], ["--str"], ["-v"], ["-verb"], ["-ver"], ["-hel"]])
-def test_no_abbreviation_is_taken_for_a_switch(words: list[str], capfd: Capture) -> None:
-    refused(capfd, parse_server, [*SERVER, *words])
-
-
-@pytest.mark.parametrize("culprit", ["-\n", "-po\rrt", "x\x1b[2J", "\u2028", "\udcff", "-\n=1"])
-def test_a_complaint_is_one_harmless_line_whatever_it_is_about(
-    culprit: str, capfd: Capture
+def test_value_is_taken_as_it_is_typed(
+    program: Program, flag: str, text: str, value: object
 ) -> None:
-    complaint = refused(capfd, parse_server, [*SERVER, culprit])
-    assert "\x1b" not in complaint
-    assert complaint[:-1].isprintable()
+    """Behind an equals sign even one that begins with a dash."""
+    for separator in ("=", "")[: 1 if text.startswith("-") else 2]:
+        assert vars(program.parse(program.words("-", separator, **{flag: text})))[flag] == value
 
 
 @pytest.mark.parametrize("passcode", ["a", "Z", "0", "abc12", "ABCDE", "00000"])
 @pytest.mark.parametrize("strictness", [[], ["-strict"]])
-def test_the_assignments_passcodes_need_no_warning(
+def test_passcode_of_the_assignment_needs_no_warning(
     passcode: str, strictness: list[str], capfd: Capture
 ) -> None:
-    flags = parse_server(changed(SERVER, "-passcode", passcode) + strictness)
-    assert flags.passcode == passcode.encode()
+    given = SERVER.parse(SERVER.words(passcode=passcode) + strictness)
+    assert given.passcode == passcode.encode()
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("passcode", ["secret123", "abc123", "a-b", "...", "pässe", "x" * 242])
-def test_any_other_passcode_is_one_warning_and_refused_by_strict(
-    passcode: str, capfd: Capture
-) -> None:
-    argv = changed(SERVER, "-passcode", passcode)
-    assert parse_server(argv).passcode == passcode.encode()
+@pytest.mark.parametrize(
+    "passcode", ["secret123", "abc123", "a-b", "pässe", "x" * 242, os.fsdecode(b"\xff\xfe")]
+)
+def test_other_passcode_is_one_warning_and_refused_by_strict(passcode: str, capfd: Capture) -> None:
+    words = SERVER.words(passcode=passcode)
+    assert SERVER.parse(words).passcode == os.fsencode(passcode)
     stdout, stderr = capfd.readouterr()
     assert stdout == ""
     assert stderr.startswith("warning: ")
     assert len(stderr.splitlines()) == 1
-    assert "passcode" in refused(capfd, parse_server, [*argv, "-strict"])
+    assert "passcode" in refused(capfd, SERVER, [*words, "-strict"])
 
 
-BLANK = ["", " ", "a b", " ab", "ab ", "a\tb", "a\u00a0b", "a\u2003b", "a\u2028b", "a\u3000b"]
-CONTROL = ["a\nb", "a\r", "\x00", "\x1b", "\x7f", "\x85"]
+# What is refused.
+
+
+@EACH
+def test_each_flag_is_needed_and_with_its_value(program: Program, capfd: Capture) -> None:
+    first, *words = program.words()
+    assert first in refused(capfd, program, words)
+    for at in range(0, len(words), 2):
+        assert words[at] in refused(capfd, program, [first, *words[:at], *words[at + 2 :]])
+        assert words[at] in refused(capfd, program, [first, *words[: at + 1], *words[at + 2 :]])
+
+
+OUT_OF_RANGE = ["65536", "99999999999999999999", "-1"]
+NOT_DIGITS = ["", " ", "x", "80x", "+1", "1.0", "1e3", "0x50", "1_000", " 80", "80 ", "80\n", "8 0"]
+OTHER_DIGITS = ["٨٠", "８０", "²"]
+BLANK = [" ", "a b", " ab", "ab ", "a\tb", "a\u00a0b", "a\u2003b", "a\u2028b", "a\u3000b"]
 ENDLESS = ["x" * 243, "ü" * 122]
+EMPTY_OR_CONTROL = ["", "a\nb", "a\r", "a\tb", "\x00", "\x1b[2J", "\x7f", "\x85", "\u2029"]
 
 
-@pytest.mark.parametrize("passcode", [*BLANK, *CONTROL, *ENDLESS], ids=ascii)
-def test_a_server_always_refuses_an_empty_blank_or_endless_passcode(
-    passcode: str, capfd: Capture
-) -> None:
-    argv = changed(SERVER, "-passcode", passcode)
-    assert "-passcode" in refused(capfd, parse_server, argv)
-
-
-@pytest.mark.parametrize("flag", ["-host", "-username", "-passcode"])
 @pytest.mark.parametrize(
-    "text", ["", "a\nb", "\r", "a\tb", "\x00", "\x1b[2J", "\x7f", "\x9b", "\u2029"]
+    ("program", "flag", "texts"),
+    [
+        (SERVER, "port", OUT_OF_RANGE + NOT_DIGITS + OTHER_DIGITS),
+        (CLIENT, "port", OUT_OF_RANGE + NOT_DIGITS + OTHER_DIGITS),
+        (SERVER, "passcode", EMPTY_OR_CONTROL + BLANK + ENDLESS),
+        *((CLIENT, flag, EMPTY_OR_CONTROL) for flag in ("host", "username", "passcode")),
+    ],
 )
-def test_a_clients_words_are_neither_empty_nor_control_characters(
-    flag: str, text: str, capfd: Capture
+def test_value_that_can_be_none_is_refused(
+    program: Program, flag: str, texts: list[str], capfd: Capture
 ) -> None:
-    assert flag in refused(capfd, parse_client_flags, changed(CLIENT, flag, text))
+    for text in texts:
+        for separator in ("", "="):
+            words = program.words("-", separator, **{flag: text})
+            assert f"-{flag}" in refused(capfd, program, words), ascii(text)
 
 
-@pytest.mark.parametrize("passcode", ["wrong one", " ", "pässe", "x" * 10_000], ids=len)
-def test_a_client_presents_the_passcode_it_was_given(passcode: str) -> None:
-    flags = parse_client_flags(changed(CLIENT, "-passcode", passcode))
-    assert flags.passcode == passcode.encode()
+COMMON = ["-nosuch", "--nosuch", "-nosuch=1", "extra", "", "-x", "-P 1", "-PORT 1", "-ver", "-hel"]
+NO_SERVER = [*COMMON, "-start=1", "--start=yes", "-join", "-host h", "-str", "--str", "-v", "-verb"]
+NO_SERVER += ["-limits=1", "--limits=x", "-limit", "-l"]
+NO_CLIENT = [*COMMON, "-start", "-strict", "-verbose", "-limits"]
+NO_FEATURES = ["-verbose", "-limits"]
 
 
-@pytest.mark.parametrize("username", ["Al ice", "Alexander", "Zoë", "\u202e", "😀"], ids=ascii)
-def test_what_a_name_may_be_is_not_for_the_command_line_to_say(username: str) -> None:
-    assert parse_client_flags(changed(CLIENT, "-username", username)).username == username
-
-
-def test_a_passcode_that_is_no_text_is_its_bytes() -> None:
-    argument = os.fsdecode(b"\xff\xfe")
-    assert parse_client_flags(changed(CLIENT, "-passcode", argument)).passcode == b"\xff\xfe"
-    assert parse_server(changed(SERVER, "-passcode", argument)).passcode == b"\xff\xfe"
-
-
-@pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
 @pytest.mark.parametrize(
-    ("parse", "script"), [(parse_server, "server.py"), (parse_client_flags, "client.py")]
+    ("program", "unknown"),
+    [(SERVER, NO_SERVER), (CLIENT, NO_CLIENT), (BARE_SERVER, NO_FEATURES)],
+    ids=["server", "client", "server without features"],
 )
-def test_help_says_how_with_an_example_that_is_right(
-    flag: str, parse: Parser, script: str, capfd: Capture
+def test_unknown_word_or_switch_cut_short_is_refused(
+    program: Program, unknown: list[str], capfd: Capture
 ) -> None:
-    with pytest.raises(SystemExit) as ending:
-        parse([flag])
-    assert ending.value.code == 0
-    stdout, stderr = capfd.readouterr()
-    assert stderr == ""
-    assert stdout.startswith(f"usage: python3 {script} ")
-    example = stdout.splitlines()[-1].split()
-    assert example[:2] == ["python3", script]
-    assert parse(example[2:]).port == 65432
-    assert capfd.readouterr() == ("", "")
+    for words in unknown:
+        refused(capfd, program, [*program.words(), *words.split(" ")])
 
 
-@pytest.mark.parametrize("flag", ["-version", "--version"])
-@pytest.mark.parametrize("parse", [parse_server, parse_client_flags])
-def test_the_version_is_one_line(flag: str, parse: Parser, capfd: Capture) -> None:
-    with pytest.raises(SystemExit) as ending:
-        parse([flag])
-    assert ending.value.code == 0
-    assert capfd.readouterr() == (f"{VERSION}\n", "")
+def abbreviated(words: list[str]) -> Iterator[list[str]]:
+    """`words` with one of the flags cut short, in every way there is."""
+    for at, flag in enumerate(words):
+        for end in range(2, len(flag) if flag.startswith("-") else 0):
+            short = flag[:end]
+            if short != "-h":  # a flag of its own
+                yield [*words[:at], short, *words[at + 1 :]]
+            yield [*words[:at], f"-{short}", *words[at + 1 :]]
+            yield [*words[:at], "=".join([short, *words[at + 1 : at + 2]]), *words[at + 2 :]]
 
 
-def test_a_complaint_is_a_line_even_if_it_cannot_be_encoded(capfd: Capture) -> None:
+@EACH
+def test_no_abbreviation_is_taken_for_a_flag(program: Program, capfd: Capture) -> None:
+    for words in abbreviated(program.words()):
+        refused(capfd, program, words)
+
+
+# What is said.
+
+
+@pytest.mark.parametrize("culprit", ["-\n", "-po\rrt", "x\x1b[2J", "\u2028", "\udcff", "-\n=1"])
+def test_complaint_is_one_harmless_line_whatever_it_is_about(culprit: str, capfd: Capture) -> None:
+    complaint = refused(capfd, SERVER, [*SERVER.words(), culprit])
+    assert "\x1b" not in complaint
+    assert complaint[:-1].isprintable()
+
+
+@pytest.mark.parametrize("word", ["-port=x", "-nosuch", "-passcode=abc12\x1b"])
+def test_complaint_does_not_tell_the_passcode(word: str, capfd: Capture) -> None:
+    assert "abc12" not in refused(capfd, SERVER, [*SERVER.words(), word])
+
+
+def test_complaint_is_a_line_even_if_it_cannot_be_encoded(capfd: Capture) -> None:
     complain("no text: \udcff")
     assert capfd.readouterr() == ("", "no text: \\udcff\n")
 
 
-def test_a_complaint_that_cannot_be_made_is_no_matter() -> None:
+def test_complaint_that_cannot_be_made_is_no_matter() -> None:
     stderr = os.dup(2)
     try:
         os.close(2)
-        complain("nobody will read this")
+        complain("none will read this")
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
 
 
-@pytest.mark.parametrize("flag", ["-limits", "--limits"])
-@pytest.mark.parametrize("others", [[], SERVER, ["-port", "1"]], ids=" ".join)
-def test_the_limits_are_shown_whatever_else_is_missing(
-    flag: str, others: list[str], capfd: Capture
+@EACH
+@pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
+def test_help_says_how_with_an_example_that_is_right(
+    program: Program, flag: str, capfd: Capture
 ) -> None:
-    with pytest.raises(SystemExit) as ending:
-        parse_server([*others, flag])
-    assert not ending.value.code
-    assert capfd.readouterr() == (format_limits() + "\n", "")
+    text = shown(capfd, program, [flag])
+    script = "server.py" if program is SERVER else "client.py"
+    assert text.startswith(f"usage: python3 {script} ")
+    example = text.splitlines()[-1].split()
+    assert example[:2] == ["python3", script]
+    assert program.parse(example[2:]).port == 65432
+    assert capfd.readouterr() == ("", "")
 
 
-def test_flags_of_a_feature_are_its_own(capfd: Capture) -> None:
-    refused(capfd, parse_server_flags, [*SERVER, "-verbose"])
-    refused(capfd, parse_server_flags, [*SERVER, "-limits"])
+@EACH
+@pytest.mark.parametrize("flag", ["-version", "--version"])
+def test_version_is_one_line(program: Program, flag: str, capfd: Capture) -> None:
+    assert shown(capfd, program, [flag]) == f"{flags.VERSION}\n"
 
 
-@pytest.mark.parametrize("word", ["-limits=1", "--limits=x", "-limit", "-l"])
-def test_the_limits_take_no_value_and_no_abbreviation(word: str, capfd: Capture) -> None:
-    refused(capfd, parse_server, [*SERVER, word])
-
-
-def test_a_client_has_no_limits_to_show(capfd: Capture) -> None:
-    refused(capfd, parse_client_flags, [*CLIENT, "-limits"])
+@pytest.mark.parametrize("words", ["-limits", "--limits", "-port 1 -limits"])
+def test_limits_are_shown_whatever_else_is_missing(words: str, capfd: Capture) -> None:
+    assert shown(capfd, SERVER, words.split()) == format_limits() + "\n"

@@ -1,4 +1,4 @@
-"""Who may know whom: the codec is pure, the reactor never heard of a chat, nobody looks upward."""
+"""Who may know whom: the codec is pure, the reactor knows no chat, no layer looks upward."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ IMPURE_MODULES = (
     *("pathlib", "random", "secrets", "select", "selectors", "signal", "socket", "subprocess"),
     *("sys", "tempfile", "threading", "time", "zoneinfo"),
 )
-"""Some that anybody might be tempted to import there."""
+"""Some that one might be tempted to import there."""
 
 
 def program_files() -> list[Path]:
@@ -90,11 +90,11 @@ def _wrong_calls(layer: str, tree: ast.AST) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", program_files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_file_keeps_to_its_layer(path: Path) -> None:
+def test_file_keeps_to_its_layer(path: Path) -> None:
     assert complaints(layer_of(path), path.read_text()) == []
 
 
-def test_the_model_of_the_protocol_imports_no_product() -> None:
+def test_model_of_the_protocol_imports_no_product() -> None:
     source = (ROOT / "tests" / "support" / "protocol.py").read_text()
     assert set(_imported_modules(ast.parse(source))) <= sys.stdlib_module_names
 
@@ -103,21 +103,33 @@ def test_every_part_was_looked_at() -> None:
     assert {layer_of(path) for path in program_files()} == set(KNOWS)
 
 
-def test_nothing_is_known_by_what_it_knows() -> None:
+def test_no_layer_is_known_by_what_it_knows() -> None:
     below: set[str] = set()
     for layer, knows in KNOWS.items():
         assert knows <= below
         below.add(layer)
 
 
-def test_what_is_pure_is_in_the_standard_library() -> None:
+def test_pure_modules_are_in_the_standard_library() -> None:
     assert sys.stdlib_module_names >= PURE_MODULES
+
+
+OUT_OF_BOUNDS = {
+    "codec": [*IMPURE_MODULES, "reactor", "cli.flags", "hypothesis"],
+    "reactor": ["codec", "client", "terminal", "cli.flags", "uvloop"],
+    "chat": ["cli.flags", "server"],
+    "terminal": ["cli.flags"],
+    "cli": ["terminal", "click"],
+    "server": ["client", "terminal"],
+    "client": ["server", "rich.console"],
+    "setup": ["os"],
+}
 
 
 @pytest.mark.parametrize(
     ("layer", "source"),
     [
-        *[("codec", f"import {module}") for module in IMPURE_MODULES],
+        *((x, f"import {name}") for x, names in OUT_OF_BOUNDS.items() for name in names),
         *[("codec", name) for name in IMPURE_CALLS],
         ("codec", "from os import environ"),
         ("codec", "import re, time"),
@@ -128,34 +140,16 @@ def test_what_is_pure_is_in_the_standard_library() -> None:
         ("codec", "from .. import chat"),
         ("codec", "say = print\nsay('hello')"),
         ("codec", "data = open('names').read()"),
-        ("codec", "import reactor"),
-        ("codec", "import cli.flags"),
-        ("codec", "import hypothesis"),
-        ("reactor", "import codec"),
         ("reactor", "from codec.text import decode_text"),
         ("reactor", "from chat import room"),
         ("reactor", "from server import Server"),
-        ("reactor", "import client"),
-        ("reactor", "import terminal"),
-        ("reactor", "import cli.flags"),
         ("reactor", "from .loop import Reactor"),
-        ("reactor", "import uvloop"),
-        ("chat", "import cli.flags"),
-        ("chat", "import server"),
         ("chat", "from terminal.session import Client"),
         ("terminal", "from chat import room"),
-        ("terminal", "import cli.flags"),
-        ("cli", "import terminal"),
-        ("cli", "import click"),
-        ("server", "import client"),
-        ("server", "import terminal"),
         ("client", "from chat import room"),
-        ("client", "import server"),
-        ("client", "import rich.console"),
-        ("setup", "import os"),
     ],
 )
-def test_a_file_that_breaks_a_rule_is_found(layer: str, source: str) -> None:
+def test_file_that_breaks_a_rule_is_found(layer: str, source: str) -> None:
     assert complaints(layer, source)
 
 
@@ -172,5 +166,5 @@ def test_a_file_that_breaks_a_rule_is_found(layer: str, source: str) -> None:
         ("client", "from codec import Join\nfrom terminal.dial import connect"),
     ],
 )
-def test_a_file_that_keeps_the_rules_is_left_in_peace(layer: str, source: str) -> None:
+def test_file_that_keeps_the_rules_is_left_in_peace(layer: str, source: str) -> None:
     assert complaints(layer, source) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -14,64 +16,65 @@ from terminal import dial
 from terminal.dial import connect, resolve
 from tests.support.faults import fault
 
-Answer = Callable[[], list[str]]
+NAME = "room.example"
+
+Answers = Callable[[Callable[[], list[str]]], list[str]]
 
 
-class NameService:
-    """What is asked of getaddrinfo(3) for names; addresses go to the real one."""
+@pytest.fixture
+def answer_names(monkeypatch: pytest.MonkeyPatch) -> Answers:
+    """Let getaddrinfo(3) answer this for NAME, and as ever for addresses; what is returned is a
+    list of what it was asked to look up."""
+    real = socket.getaddrinfo
 
-    def __init__(self, answer: Answer) -> None:
-        self.asked: list[str] = []
-        self._answer = answer
-        self._real = socket.getaddrinfo
+    def answer_names(answer: Callable[[], list[str]]) -> list[str]:
+        asked: list[str] = []
 
-    def getaddrinfo(
-        self, host: str, port: None, family: int, kind: int, protocol: int, flags: int
-    ) -> list[Any]:
-        if flags & socket.AI_NUMERICHOST:
-            return self._real(host, port, family, kind, protocol, flags)
-        self.asked.append(host)
-        return [(None, None, None, "", (address, 0)) for address in self._answer()]
+        def getaddrinfo(host: str, port: int | None, *hints: int) -> list[Any]:
+            if hints[-1] & socket.AI_NUMERICHOST:
+                return real(host, port, *hints)
+            asked.append(host)
+            if host != NAME:
+                return real(host, port, *hints)
+            return [(None, None, None, "", (address, 0)) for address in answer()]
 
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        return asked
 
-def fail(error: Exception) -> Answer:
-    def answer() -> list[str]:
-        raise error
-
-    return answer
+    return answer_names
 
 
 @fault(68)
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "192.0.2.7"])
-def test_an_address_is_never_looked_up(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = NameService(lambda: ["198.51.100.1"])
-    monkeypatch.setattr(socket, "getaddrinfo", service.getaddrinfo)
+def test_address_is_never_looked_up(address: str, answer_names: Answers) -> None:
+    asked = answer_names(list)
     assert resolve(address) == [address]
-    assert service.asked == []
+    assert asked == []
 
 
-def test_a_name_has_its_addresses_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    service = NameService(lambda: ["2001:db8::1", "192.0.2.7"])
-    monkeypatch.setattr(socket, "getaddrinfo", service.getaddrinfo)
-    assert resolve("room.example") == ["2001:db8::1", "192.0.2.7"]
-    assert service.asked == ["room.example"]
+def test_name_has_its_addresses_in_their_order(answer_names: Answers) -> None:
+    asked = answer_names(lambda: ["2001:db8::1", "192.0.2.7"])
+    assert resolve(NAME) == ["2001:db8::1", "192.0.2.7"]
+    assert asked == [NAME]
 
 
 @pytest.mark.parametrize(
     "error", [socket.gaierror(socket.EAI_NONAME, "not known"), UnicodeError("no name")]
 )
-def test_what_the_name_service_says_is_said(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service = NameService(fail(error))
-    monkeypatch.setattr(socket, "getaddrinfo", service.getaddrinfo)
+def test_what_the_name_service_says_is_told(error: Exception, answer_names: Answers) -> None:
+    def answer() -> list[str]:
+        raise error
+
+    answer_names(answer)
     with pytest.raises(type(error)) as raised:
-        resolve("room.example")
+        resolve(NAME)
     assert raised.value is error
 
 
 @fault(68)
-def test_a_name_service_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_name_service_is_not_waited_for(
+    answer_names: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing bounds getaddrinfo(3) itself."""
     may_answer = threading.Event()
 
@@ -79,46 +82,46 @@ def test_a_name_service_that_is_silent_is_not_waited_for(monkeypatch: pytest.Mon
         may_answer.wait()
         return ["192.0.2.7"]
 
-    monkeypatch.setattr(socket, "getaddrinfo", NameService(answer).getaddrinfo)
+    answer_names(answer)
     monkeypatch.setattr(dial, "LOOKUP_SECONDS", 0.0)
     with pytest.raises(TimeoutError) as raised:
-        resolve("room.example")
+        resolve(NAME)
     may_answer.set()
     assert raised.value.errno == errno.ETIMEDOUT
     assert raised.value.strerror == "the name service does not answer"
 
 
-def test_each_address_is_tried_until_one_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@fault(68)
+def test_silent_name_service_can_be_interrupted(answer_names: Answers) -> None:
+    """By SIGINT, which a client has left as it comes until it is connected."""
+    may_answer = threading.Event()
+
+    def answer() -> list[str]:
+        os.kill(os.getpid(), signal.SIGINT)
+        may_answer.wait()
+        return []
+
+    answer_names(answer)
+    with pytest.raises(KeyboardInterrupt):
+        resolve(NAME)
+    may_answer.set()
+
+
+def test_each_address_is_tried_until_one_takes_it(answer_names: Answers) -> None:
+    answer_names(lambda: ["127.0.0.3", "127.0.0.2"])
     with socket.create_server(("127.0.0.2", 0)) as listening:
         port = listening.getsockname()[1]
-        service = NameService(lambda: ["127.0.0.3", "127.0.0.2"])
-        monkeypatch.setattr(socket, "getaddrinfo", _names_alone(service))
-        with connect("room.example", port) as sock:
+        with connect(NAME, port) as sock:
             assert sock.getpeername() == ("127.0.0.2", port)
             assert not sock.getblocking()
 
 
-def test_the_first_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_failure_is_told(answer_names: Answers) -> None:
     with socket.create_server(("127.0.0.2", 0)) as listening:
         port = listening.getsockname()[1]
-    service = NameService(lambda: ["127.0.0.3", "127.0.0.2"])
-    monkeypatch.setattr(socket, "getaddrinfo", _names_alone(service))
+    answer_names(lambda: ["127.0.0.3", "127.0.0.2"])
     with pytest.raises(ConnectionRefusedError):
-        connect("room.example", port)
-    service = NameService(list)
-    monkeypatch.setattr(socket, "getaddrinfo", _names_alone(service))
+        connect(NAME, port)
+    answer_names(list)
     with pytest.raises(OSError, match="it has no address"):
-        connect("room.example", port)
-
-
-def _names_alone(service: NameService) -> Callable[..., list[Any]]:
-    """`create_connection` asks, too, for the address that it is given."""
-    real = socket.getaddrinfo
-
-    def getaddrinfo(host: str, port: int | None, *hints: int) -> list[Any]:
-        if host != "room.example":
-            return real(host, port, *hints)
-        family, kind, protocol, flags = hints
-        return service.getaddrinfo(host, None, family, kind, protocol, flags)
-
-    return getaddrinfo
+        connect(NAME, port)

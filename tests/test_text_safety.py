@@ -7,24 +7,13 @@ from __future__ import annotations
 
 import socket
 import tracemalloc
-from collections.abc import Iterator
 
 import pytest
 
 from reactor.connection import READ_BYTES
-from tests.codec.conftest import UNSAFE
 from tests.support.faults import fault
-from tests.test_room import JOIN_EXPECTED, TOO_LONG, House
-
-MIB = 1 << 20
-
-
-@pytest.fixture
-def house() -> Iterator[House]:
-    house = House()
-    yield house
-    house.close()
-
+from tests.support.house import House
+from tests.support.protocol import EXPECTED_JOIN, UNSAFE, error_line, too_long
 
 FORGERIES = [
     b"Bob joined the chatroom",
@@ -47,8 +36,7 @@ SENDER = ("Mal: x", "Mal: plain", "Mal: send message to Ann", "[Message from Mal
 )
 def test_forged_lines_stand_behind_the_name_of_their_sender(house: House, line_end: str) -> None:
     """Ten lines of other kinds, each behind one way to begin a line anew, said and sent."""
-    ann = house.join("Ann")
-    mal = house.join("Mal", ann)
+    ann, mal = house.join_all("Ann", "Mal")
     house.shown()
     for forgery in FORGERIES:
         typed = b"x" + line_end.encode() + forgery
@@ -62,7 +50,7 @@ def test_forged_lines_stand_behind_the_name_of_their_sender(house: House, line_e
             for line in filter(None, shown):
                 assert line.startswith(SENDER)
                 assert line.splitlines() == [line]
-                assert not UNSAFE & set(map(ord, line))
+                assert not UNSAFE & set(line)
             assert sum(line.endswith(forgery.decode()) for line in shown) == times_shown
 
 
@@ -87,17 +75,17 @@ def test_urgent_bytes_harm_no_line(house: House) -> None:
 
 
 @fault(4, 5)
-@pytest.mark.parametrize("is_member", [False, True], ids=["stranger", "member"])
+@pytest.mark.parametrize("is_member", [False, True], ids=["guest", "member"])
 def test_line_of_16_mib_is_refused_and_kept_nowhere(house: House, is_member: bool) -> None:
     ann = house.join("Ann")
     bob = house.join("Bob", ann) if is_member else house.connect()
     before = bob.spy.received_bytes
-    data = memoryview(b"x" * (16 * MIB))
+    data = memoryview(b"x" * (16 << 20))
     tracemalloc.start()
     try:
         idle_bytes, _ = tracemalloc.get_traced_memory()
         bob.unsent = data[bob.socket.send(data) :]
-        bob.reads(TOO_LONG if is_member else JOIN_EXPECTED)
+        bob.reads(f"{too_long(4096)}\n".encode() if is_member else error_line(EXPECTED_JOIN))
         ann.is_deaf = bob.is_deaf = True
         house.busy(lambda: not bob.unsent or bob.socket.fileno() < 0)
         house.loop.turn_until(lambda: not house.loop.selector.real.select(0))
@@ -111,4 +99,4 @@ def test_line_of_16_mib_is_refused_and_kept_nowhere(house: House, is_member: boo
         ann.reads(b"Bob: after\n")
     else:
         assert bob.spy.received_bytes - before <= READ_BYTES
-        assert len(bob.unsent) > 8 * MIB, "it felt that it is not heard"
+        assert len(bob.unsent) > 8 << 20, "it feels that none reads it"

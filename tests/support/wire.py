@@ -73,11 +73,6 @@ class Wire:
         finally:
             _call("setns", self._here, _CLONE_NEWNET)
 
-    def set_link(self, state: str) -> None:
-        """Unplug the wire at AWAY ("down"), or plug it in again ("up")."""
-        with self.at(AWAY):
-            _ip(f"link set wire {state}")
-
     def close(self) -> None:
         os.write(self._waker, b"\n")
         self._thread.join()
