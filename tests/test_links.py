@@ -18,6 +18,7 @@ from terminal.dial import connect
 from tests.support.faults import fault
 from tests.support.house import House, Person, numbered, with_limits
 from tests.support.packets import lose_all, lose_none, lose_some, needs_filters
+from tests.support.programs import CLOSED, Stage
 from tests.support.wire import AWAY, HOME, Wire, needs_root
 
 
@@ -51,6 +52,23 @@ def test_vanished_members_have_left(house: House) -> None:
     assert house.shown().count(b"left") == 2
     with pytest.raises(BlockingIOError):
         bob.socket.recv(1)  # it was not told
+
+
+@fault(40, 56)
+@needs_filters
+def test_client_notices_that_its_server_has_vanished() -> None:
+    """Two real seconds, with the kernel's timers set to one."""
+    patch = "import reactor.listener as l; l.KEEPALIVE_IDLE_SECONDS = l.UNANSWERED_SECONDS = 1"
+    patch += "; l.KEEPALIVE_INTERVAL_SECONDS = 1"
+    with Stage() as stage, socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+        alice = stage.start_client(port, patch=patch)
+        sock, _ = door.accept()
+        with sock:
+            sock.send(b"OK\n")
+            alice.shows(f"Connected to 127.0.0.1 on port {port}")
+            lose_all(sock)
+            alice.exits(1, CLOSED)
 
 
 def option(sock: socket.socket, name: str) -> int:

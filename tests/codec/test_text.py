@@ -204,7 +204,7 @@ def test_ordinary_lines_are_plain(lines: bytes) -> None:
 )
 @pytest.mark.parametrize("lines", [b"%s\n", b"hi\n%s\n", b"%s\nhi\n", b"hi\n%s\nhi\n"])
 def test_line_that_needs_a_closer_look_is_plain_in_no_place(line: bytes, lines: bytes) -> None:
-    assert not are_plain(lines % line)
+    assert are_plain(lines % line) is False
 
 
 def test_no_unsafe_character_is_plain() -> None:
