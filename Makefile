@@ -21,6 +21,10 @@ TOOLS = $(VENV)/.tools
 MAKE_VENV = $(PYTHON) -m venv
 NO_VENV = { echo "error: $(PYTHON) makes no virtual environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
 
+# Tests that put a fault into the import of our modules, which dist/ does not import; and Python 3.6,
+# which does not know `from __future__ import annotations`.
+NOT_JOINED = server_that_never_answers or ctrl_c_while_a_program_starts or parses_whole_on_python_3_6
+
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -106,6 +110,11 @@ mutants: $(TOOLS)  ## grade our own programs with each of many mistakes in them 
 grade-stability: $(TOOLS)  ## grade the same solutions twenty times, on a quiet and on a busy machine
 	@$(BIN)/python -m tests.grader.stability $(ARGS)
 
+test-hand-in: hand-in $(TOOLS)  ## grade what is handed in, on pipes and on terminals, and run the end-to-end tests on it
+	@$(PYTHON) -m grader dist --strict
+	@$(PYTHON) -m grader dist --strict --pty
+	@TEST_PROGRAMS=dist $(BIN)/python -m pytest -q -n auto tests/end_to_end -k "not ($(NOT_JOINED))" $(ARGS)
+
 autograder:  ## build autograder.zip for Gradescope (docs/GRADING.md)
 	@$(PYTHON) -m tools.autograder.build autograder.zip
 
@@ -132,5 +141,5 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@touch $@
 
 .PHONY: help run-server run-client test test-long test-all lint types coverage bench bench-quick bench-flow \
-	simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability \
+	simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability test-hand-in \
 	autograder picture clean

@@ -229,8 +229,8 @@ def _client_port(text: str) -> int:
 def _host(text: str) -> str:
     """A name or an address. What is more than that, as in a browser, is told how to be written."""
     parts = _HOST_AND_MORE.fullmatch(_word(text))
-    if parts and parts[1] != text:
-        host = parts[1].strip("[]")
+    host = parts[1].strip("[]") if parts else text
+    if parts and host != text:
         flags = f"-host {host} -port {parts[2]}" if parts[2] else f"-host {host}"
         raise argparse.ArgumentTypeError(f"not a host: {text!r}; write {flags}")
     return text

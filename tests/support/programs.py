@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 
+PROGRAMS = Path(os.environ.get("TEST_PROGRAMS", ROOT)).resolve()
+"""The folder with the two programs that are run."""
+
 DEADLINE_SECONDS = 20.0
 """Longest that anything is waited for: a hundred times what it takes on a busy machine."""
 
@@ -459,7 +462,7 @@ class Stage:
         on_terminal: bool = False,
         with_echo: bool = False,
     ) -> SomeProgram:
-        """Run `<prefix> <command> <redirect>` in the repository's root.
+        """Run `<prefix> <command> <redirect>` in the programs' folder.
 
         Input and output are pipes, or a terminal of its own, which echoes nothing and leaves line
         ends alone unless asked to be as terminals are. `redirect` is as a shell has it. Standard
@@ -482,7 +485,7 @@ class Stage:
                 stdin=child_stdin,
                 stdout=child_stdout,
                 stderr=child_stderr,
-                cwd=ROOT,
+                cwd=PROGRAMS,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
                 preexec_fn=_control_terminal if on_terminal else None,
