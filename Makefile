@@ -108,7 +108,7 @@ mutants: $(TOOLS)  ## grade our own programs with each of many mistakes in them 
 	@$(BIN)/python -m tests.grader.mutants $(ARGS)
 
 grade-stability: $(TOOLS)  ## grade the same solutions twenty times, on a quiet and on a busy machine
-	@$(BIN)/python -m tests.grader.stability $(ARGS)
+	@TEST_LONG=1 $(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader/test_ci.py -k busy_loops $(ARGS)
 
 test-hand-in: hand-in $(TOOLS)  ## grade what is handed in, on pipes and on terminals, and run the end-to-end tests on it
 	@$(PYTHON) -m grader dist --strict

@@ -45,9 +45,6 @@ SAMPLE_SECONDS = 2
 QUIET_SECONDS = 10
 PATIENCE_SECONDS = 30
 
-ENDINGS = (OSError, EOFError)
-"""What may become of a stranger, or of one who has a name that was taken."""
-
 _RST = struct.pack("ii", 1, 0)
 _NUMBERED = re.compile(rb"(s\d+): (\d+) x*\n")
 
@@ -158,13 +155,9 @@ class Soak:
         actors: list[Act] = [self._talk, self._burst, self._sample]
         actors += [partial(self._visit, passer_by)] * PASSING
         actors += [partial(self._visit, attacker)] * ATTACKERS
-        tasks = [asyncio.create_task(_again_and_again(actor)) for actor in actors]
-        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            task.result()
+        with contextlib.suppress(asyncio.TimeoutError):
+            everyone = asyncio.gather(*(_again_and_again(actor) for actor in actors))
+            await asyncio.wait_for(everyone, seconds)
         for _ in range(10 * PATIENCE_SECONDS):
             await asyncio.sleep(0.1 if self.lost_lines() else 0)
         await asyncio.sleep(25)  # strangers are held for 20 seconds at most, and linger for two
@@ -200,7 +193,7 @@ class Soak:
     async def _visit(self, make: Callable[[random.Random], Visit]) -> None:
         visit = make(self.chance)
         self.sessions += 1
-        with contextlib.suppress(*ENDINGS):
+        with contextlib.suppress(OSError):  # a stranger is refused, or its name is taken
             _, writer = await self._connect(visit.name)
             with contextlib.closing(writer):
                 for data in visit.says:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-LIMIT = 1 << 30  # of what is buffered for one member: none is throttled
+LIMIT = 1 << 30  # of what is buffered for one member: no sender is throttled
 
 
 class Chat(asyncio.Protocol):

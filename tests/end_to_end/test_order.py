@@ -28,5 +28,6 @@ def test_console_shows_a_line_before_a_member_reads_it() -> None:
             line = f"Alice: line {number}"
             alice.types(f"line {number}")
             bob.shows(line)
-            assert room.server.stdout.has_come(line)
+            room.pump.turn(0)
+            assert room.server.stdout.unread == f"{line}\n".encode()
             room.server.shows(line)

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.faults.injection import Fault, TracingForbiddenError, all_faults
+from tests.faults.injection import TracingForbiddenError, all_faults
 from tests.faults.session import Case, run_case
 
 VERDICTS = ("passed", "failed", "not reached")
@@ -28,8 +28,13 @@ JOBS_PER_CORE = 3
 
 
 def main() -> int:
-    options = _parse_options()
-    faults = _wanted_faults(options.only)
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--only", default="", metavar="CALL[:ERROR[:N]]", help="these alone")
+    jobs = (os.cpu_count() or 1) * JOBS_PER_CORE
+    parser.add_argument("--jobs", type=int, default=jobs, help="sessions at once")
+    options = parser.parse_args()
+    only = f"{options.only}:" if options.only else ""
+    faults = [fault for fault in all_faults() if f"{fault}:".startswith(only)]
     if not faults:
         print(f"no such fault: {options.only}", file=sys.stderr)
         return 2
@@ -52,20 +57,6 @@ def main() -> int:
     print(f"\n{passed + not_passed} cases, {not_passed} failed; {missed} more were not reached")
     print(f"{time.monotonic() - started_at:.0f} s" if passed else "NOT ONE PASSED")
     return 1 if failed or not passed else 0
-
-
-def _parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--only", default="", metavar="CALL[:ERROR[:N]]", help="these alone")
-    parser.add_argument(
-        "--jobs", type=int, default=(os.cpu_count() or 1) * JOBS_PER_CORE, help="sessions at once"
-    )
-    return parser.parse_args()
-
-
-def _wanted_faults(only: str) -> list[Fault]:
-    """All of them, or those of one call, one error, one occurrence."""
-    return [fault for fault in all_faults() if f"{fault}:".startswith(f"{only}:" if only else "")]
 
 
 def _print_table(cases: list[Case]) -> None:

@@ -157,7 +157,6 @@ class Core:
             return True
         if line is None:
             return False
-        _look_at_input(line)
         if not peer.username:
             self._join(peer, line)
         elif (event := self._dispatcher.dispatch(peer.username, line)) is not None:
@@ -212,14 +211,3 @@ def _look_at_lines(lines: bytes, limits: Limits) -> None:
         assert len(line) <= limits.line_bytes or text.startswith(protocol.USERS), (
             f"too long: {line!r}"
         )
-
-
-def _look_at_input(line: bytes) -> None:
-    """A client that reads any line as its answer has OK, or a reason that a terminal can show."""
-    try:
-        codec.parse_answer(line)
-        answer = "OK"
-    except ProtocolError as error:
-        answer = str(error)
-    assert not protocol.UNSAFE & set(answer)
-    assert (answer == "OK") == (decode_text(line) in ("OK", "ERROR OK"))

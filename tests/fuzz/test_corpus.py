@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from random import Random
-from typing import Any
+from types import ModuleType
 
 import pytest
 from hypothesis import strategies as st
 
 import codec.dispatcher
-import codec.framing
-import codec.handshake
-import codec.roster
-from codec import Event, LineDecoder, Roster
 from reactor import Cursor
 from tests.fuzz.core import Piece, core, in_bytes, merged, read_script
 from tests.fuzz.guided import CORPUS, CORPUS_SCRIPTS, mutated_script
 from tests.fuzz.properties import ATTACKS, attack
+from tests.support.patches import Entry, read_table
+
+ROOT = Path(__file__).parents[2]
+
+PLANTED = read_table(Path(__file__).with_name("planted.txt"))
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda path: path.name)
@@ -46,71 +47,18 @@ def test_script_is_merged_and_cut_into_bytes() -> None:
 WRONG = (AssertionError, UnicodeDecodeError)
 """What is raised for a finding."""
 
-# Bugs that one might make, each put where it would be made; `right` is what stands there.
 
-
-def splits_as_str_does(right: Any) -> Any:
-    ends = re.compile(b"[\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
-    return lambda decoder, data: right(decoder, ends.sub(b"\n", data))
-
-
-def decodes_what_it_received(right: Any) -> Any:
-    return lambda decoder, data: right(decoder, data.decode("utf-8", "replace").encode())
-
-
-def passes_bidi_controls(right: Any) -> Any:
-    unsafe = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-    return lambda line: unsafe.sub("\ufffd", line.decode("utf-8", "replace"))
-
-
-def raises_for_bad_utf8(right: Any) -> Any:
-    return lambda line: line.decode() and right(line)
-
-
-def translates_protected_words(right: Any) -> Any:
-    return lambda text, time: right(text.replace("\\:", ":"), time)
-
-
-def allows_any_alphanumeric(right: Any) -> Any:
-    return lambda username: None if username.isalnum() else right(username)
-
-
-def folds_every_script(right: Any) -> Any:
-    return str.lower
-
-
-def forgets_to_remake_the_list(right: Any) -> Any:
-    def apply(roster: Roster, event: Event) -> None:
-        line = roster._users_line
-        right(roster, event)
-        roster._users_line = line
-
-    return apply
-
-
-PLANTED: list[tuple[str, object, str, Callable[[Any], Any]]] = [
-    ("line-separators", LineDecoder, "feed_data", splits_as_str_does),
-    ("utf8-split", LineDecoder, "feed_data", decodes_what_it_received),
-    ("bidi", codec.dispatcher, "decode_text", passes_bidi_controls),
-    ("utf8-stray", codec.dispatcher, "decode_text", raises_for_bad_utf8),
-    ("name-not-utf8", codec.handshake, "decode_text", raises_for_bad_utf8),
-    ("protected-shortcut", codec.dispatcher, "translate", translates_protected_words),
-    ("name-cyrillic", codec.dispatcher, "check_username", allows_any_alphanumeric),
-    ("name-kelvin", codec.roster, "_fold", folds_every_script),
-    ("users-after-leaving", Roster, "apply", forgets_to_remake_the_list),
-]
-"""Which file of the corpus finds a bug, where that is put, and the bug."""
-
-
-@pytest.mark.parametrize(
-    ("file", "where", "name", "bug"), PLANTED, ids=[bug.__name__ for *_, bug in PLANTED]
-)
-def test_corpus_finds_a_planted_bug(
-    monkeypatch: pytest.MonkeyPatch, file: str, where: object, name: str, bug: Callable[[Any], Any]
-) -> None:
-    monkeypatch.setattr(where, name, bug(getattr(where, name)))
+@pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.name)
+def test_corpus_finds_a_planted_bug(bug: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function that is there is given the code of the wrong one: all that call it are wrong."""
+    path, text = bug.patch.apply(ROOT)
+    module = import_module(".".join(path.with_suffix("").parts))
+    wrong = ModuleType(module.__name__)
+    exec(text, vars(wrong))  # noqa: S102  our own text
+    function = attrgetter(bug.patch.symbol)
+    monkeypatch.setattr(function(module), "__code__", function(wrong).__code__)
     with pytest.raises(WRONG):
-        core((CORPUS / file).read_bytes())
+        core((CORPUS / bug.facts["fails"][0]).read_bytes())
 
 
 def test_attack_finds_a_cursor_that_forgets_a_splice(monkeypatch: pytest.MonkeyPatch) -> None:

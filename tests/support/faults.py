@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import ast
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,19 +49,14 @@ def marked() -> dict[int, list[str]]:
         for node in ast.parse(text).body:
             if isinstance(node, ast.FunctionDef):
                 name = f"`{path.relative_to(ROOT).as_posix()}::{node.name}`"
-                name += "".join(NEEDS.get(ast.unparse(x), "") for x in node.decorator_list)
-                for number in _numbers(node):
+                decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+                name += "".join(NEEDS.get(decorator, "") for decorator in decorators)
+                faults = " ".join(text for text in decorators if text.startswith("fault("))
+                for number in map(int, re.findall(r"\d+", faults)):
                     tests.setdefault(number, []).append(name)
     for number, more in MORE.items():
         tests.setdefault(number, []).append(more)
     return tests
-
-
-def _numbers(function: ast.FunctionDef) -> Iterator[int]:
-    for decorator in function.decorator_list:
-        match decorator:
-            case ast.Call(func=ast.Name(id="fault"), args=numbers):
-                yield from map(ast.literal_eval, numbers)
 
 
 def in_table(document: str) -> dict[int, str]:
@@ -80,16 +73,15 @@ def rewrite(document: str, tests: dict[int, list[str]]) -> str:
     return _ROW.sub(row, document)
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description="Tell which tests are for which fault.")
     parser.add_argument("--write", action="store_true", help="into docs/RELIABILITY.md")
     document = rewrite(TABLE.read_text(), marked())
     if parser.parse_args().write:
         TABLE.write_text(document)
     else:
-        sys.stdout.writelines(f"{row[0]}\n" for row in _ROW.finditer(document))
-    return 0
+        print(*(row[0] for row in _ROW.finditer(document)), sep="\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,13 +2,14 @@
 
 Before TCP sees a packet, the kernel shows it to the filter of the socket that it is for (Linux,
 SO_ATTACH_FILTER). One that the filter refuses is lost as it would be on a bad link: it is not
-acknowledged, and whoever sent it has to send it again.
+acknowledged, and its sender has to send it again.
 """
 
 from __future__ import annotations
 
 import ctypes
 import socket
+import struct
 
 import pytest
 
@@ -22,32 +23,19 @@ _RANDOM = 0xFFFFF000 + 56  # linux/filter.h: SKF_AD_OFF + SKF_AD_RANDOM
 _WHOLE = 0xFFFFFFFF
 
 
-class _Instruction(ctypes.Structure):
-    _fields_ = (
-        ("code", ctypes.c_uint16),
-        ("if_true", ctypes.c_uint8),
-        ("if_false", ctypes.c_uint8),
-        ("operand", ctypes.c_uint32),
-    )
-
-
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("start", ctypes.POINTER(_Instruction)))
-
-
 def lose_all(sock: socket.socket) -> None:
     """From now on nothing reaches `sock`: its host is off, for all that others can tell."""
-    _attach(sock, _Instruction(_RETURN, 0, 0, 0))
+    _attach(sock, (_RETURN, 0, 0, 0))
 
 
 def lose_some(sock: socket.socket, percent: int) -> None:
     """From now on so many packets to `sock` are lost, by chance."""
     _attach(
         sock,
-        _Instruction(_LOAD_WORD, 0, 0, _RANDOM),
-        _Instruction(_JUMP_IF_GREATER, 1, 0, _WHOLE // 100 * percent),
-        _Instruction(_RETURN, 0, 0, 0),
-        _Instruction(_RETURN, 0, 0, _WHOLE),
+        (_LOAD_WORD, 0, 0, _RANDOM),
+        (_JUMP_IF_GREATER, 1, 0, _WHOLE // 100 * percent),
+        (_RETURN, 0, 0, 0),
+        (_RETURN, 0, 0, _WHOLE),
     )
 
 
@@ -56,10 +44,12 @@ def lose_none(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
 
-def _attach(sock: socket.socket, *instructions: _Instruction) -> None:
-    start = (_Instruction * len(instructions))(*instructions)
-    program = _Program(len(instructions), start)
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
+def _attach(sock: socket.socket, *instructions: tuple[int, int, int, int]) -> None:
+    """Each is a code, how far to jump if it holds and if not, and an operand (linux/filter.h)."""
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
+    buffer = ctypes.create_string_buffer(code)
+    program = struct.pack("HP", len(instructions), ctypes.addressof(buffer))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def _why_not() -> str:

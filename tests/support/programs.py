@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +56,6 @@ CLOSED = "error: connection closed by the server"
 
 
 SomeProgram = TypeVar("SomeProgram", bound="Program")
-SomeStage = TypeVar("SomeStage", bound="Stage")
 
 
 class Pump:
@@ -147,11 +146,6 @@ class Output:
             raise AssertionError(self._difference(expected, bytes(self.unread)))
         del self.unread[: len(expected)]
 
-    def has_come(self, line: str) -> bool:
-        """Whether this line is next, without waiting for it."""
-        self._read()
-        return self.unread.startswith(line.encode() + b"\n")
-
     def expect_end(self) -> None:
         """There are no next bytes: the other end has been closed."""
         self._pump.wait(lambda: bool(self.end or self.unread))
@@ -239,26 +233,55 @@ class Speaker:
         raise NotImplementedError
 
 
+class Options(TypedDict, total=False):
+    """How a program is run. Input and output are pipes, or a terminal of its own, which echoes
+    nothing and leaves line ends alone unless asked to be as terminals are."""
+
+    prefix: Sequence[str]
+    """Such as `nice` or `strace -D`, which leave the program its process; with another one, `pid`
+    is the prefix's."""
+    redirect: str
+    """As a shell has it. Standard error is a pipe, otherwise."""
+    env: Mapping[str, str]
+    """Added to the environment."""
+    on_terminal: bool
+    with_echo: bool
+
+
 class Program(Speaker):
-    """A running server.py or client.py."""
+    """A running program, in the programs' folder: server.py or client.py, mostly."""
 
     def __init__(
-        self,
-        name: str,
-        process: subprocess.Popen[bytes],
-        stdin: int,
-        stdout: Output,
-        stderr: Output,
-        pump: Pump,
-        is_on_terminal: bool,
+        self, pump: Pump, name: str, command: Sequence[str], **options: Unpack[Options]
     ) -> None:
-        super().__init__(name, stdout)
-        self.process = process
-        self.stderr = stderr
+        self._is_on_terminal = options.get("on_terminal", False)
+        command = [*options.get("prefix", ()), *command]
+        if redirect := options.get("redirect", ""):
+            command = ["/bin/sh", "-c", f'exec "$@" {redirect}', "sh", *command]
+        if self._is_on_terminal:
+            stdin, stdout, *theirs = _open_terminal(options.get("with_echo", False))
+        else:
+            (child_stdin, stdin), (stdout, child_stdout) = os.pipe(), os.pipe()
+            theirs = [child_stdin, child_stdout]
+        stderr, child_stderr = os.pipe()
+        os.set_blocking(stdin, False)
+        super().__init__(name, Output(pump, f"standard output of {name}", stdout))
+        self.stderr = Output(pump, f"standard error of {name}", stderr)
         self.has_ended = False
         self._stdin = stdin
         self._pump = pump
-        self._is_on_terminal = is_on_terminal
+        self.process = subprocess.Popen(
+            command,
+            stdin=theirs[0],
+            stdout=theirs[1],
+            stderr=child_stderr,
+            cwd=PROGRAMS,
+            env={**os.environ, **options.get("env", {})},
+            start_new_session=True,
+            preexec_fn=_control_terminal if self._is_on_terminal else None,
+        )
+        for descriptor in (*theirs, child_stderr):
+            os.close(descriptor)
 
     def feed(self, data: bytes) -> None:
         """Exactly these bytes. On a terminal, control characters do what they do there."""
@@ -401,16 +424,6 @@ class RawClient(Speaker):
             self._socket.close()
 
 
-class Options(TypedDict, total=False):
-    """How a program is run: `Stage.run` tells."""
-
-    prefix: Sequence[str]
-    redirect: str
-    env: Mapping[str, str] | None
-    on_terminal: bool
-    with_echo: bool
-
-
 class Stage:
     """All the programs of one test. What is still running at its end is killed; a test that
     succeeds has seen the end of each."""
@@ -418,9 +431,10 @@ class Stage:
     def __init__(self) -> None:
         self.pump = Pump()
         self._programs: list[Program] = []
-        self._raw_clients: list[RawClient] = []
+        self._resources = contextlib.ExitStack()
+        self._resources.callback(self.pump.close)
 
-    def __enter__(self: SomeStage) -> SomeStage:
+    def __enter__(self) -> Self:
         try:
             self.open()
         except BaseException:
@@ -428,9 +442,9 @@ class Stage:
             raise
         return self
 
-    def __exit__(self, exception_type: type[BaseException] | None, *details: object) -> None:
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         try:
-            if exception_type is None:
+            if failure is None:
                 self.finish()
         finally:
             self.close()
@@ -444,74 +458,18 @@ class Stage:
         assert not unseen, f"no one looked at the end of {unseen}"
 
     def close(self) -> None:
-        for program in self._programs:
-            program.close()
-        for raw_client in self._raw_clients:
-            raw_client.close()
-        self.pump.close()
+        self._resources.close()
 
     def run(
-        self,
-        kind: type[SomeProgram],
-        name: str,
-        command: Sequence[str],
-        *,
-        prefix: Sequence[str] = (),
-        redirect: str = "",
-        env: Mapping[str, str] | None = None,
-        on_terminal: bool = False,
-        with_echo: bool = False,
+        self, kind: type[SomeProgram], name: str, command: Sequence[str], **options: Unpack[Options]
     ) -> SomeProgram:
-        """Run `<prefix> <command> <redirect>` in the programs' folder.
-
-        Input and output are pipes, or a terminal of its own, which echoes nothing and leaves line
-        ends alone unless asked to be as terminals are. `redirect` is as a shell has it. Standard
-        error is always a pipe. `env` is added to the environment. A `prefix` such as `nice` or
-        `strace -D` leaves the program its process; with another one, `pid` is the prefix's.
-        """
-        command = [*prefix, *command]
-        if redirect:
-            command = ["/bin/sh", "-c", f'exec "$@" {redirect}', "sh", *command]
-        if on_terminal:
-            (stdin, stdout), (child_stdin, child_stdout) = _open_terminal(with_echo)
-        else:
-            child_stdin, stdin = os.pipe()
-            stdout, child_stdout = os.pipe()
-        stderr, child_stderr = os.pipe()
-        os.set_blocking(stdin, False)
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=child_stdin,
-                stdout=child_stdout,
-                stderr=child_stderr,
-                cwd=PROGRAMS,
-                env={**os.environ, **(env or {})},
-                start_new_session=True,
-                preexec_fn=_control_terminal if on_terminal else None,
-            )
-        finally:
-            for descriptor in (child_stdin, child_stdout, child_stderr):
-                os.close(descriptor)
-        program = kind(
-            name,
-            process,
-            stdin,
-            Output(self.pump, f"standard output of {name}", stdout),
-            Output(self.pump, f"standard error of {name}", stderr),
-            self.pump,
-            on_terminal,
-        )
+        program = kind(self.pump, name, command, **options)
+        self._resources.callback(program.close)
         self._programs.append(program)
         return program
 
     def start(
-        self,
-        script: str,
-        *flags: str,
-        name: str = "",
-        patch: str = "",
-        **options: Unpack[Options],
+        self, script: str, *flags: str, name: str = "", patch: str = "", **options: Unpack[Options]
     ) -> Program:
         """Run server.py or client.py, after `patch`, a few statements."""
         command = [script]
@@ -538,7 +496,7 @@ class Stage:
     def take_over(self, sock: socket.socket, name: str) -> RawClient:
         """Speak over a connected socket."""
         raw_client = RawClient(self.pump, name, sock)
-        self._raw_clients.append(raw_client)
+        self._resources.callback(raw_client.close)
         return raw_client
 
 
@@ -582,7 +540,13 @@ class Room(Stage):
 
     def join(self, *usernames: str, on_terminal: bool = False) -> list[Program]:
         """Clients join, one after the other, and everyone sees it."""
-        return [self._join(username, on_terminal) for username in usernames]
+        programs = []
+        for username in usernames:
+            program = self.start_member(username, on_terminal=on_terminal)
+            program.shows(f"Connected to 127.0.0.1 on port {self.port}")
+            self.welcomes(program)
+            programs.append(program)
+        return programs
 
     def join_raw(self, username: str) -> RawClient:
         """A member joins with nothing but a socket, and everyone sees it."""
@@ -632,12 +596,6 @@ class Room(Stage):
                 self.server.shows(f"{member.name}: send message to {member.name}")
                 member.shows(f"[Message from {member.name}]: nothing else")
 
-    def _join(self, username: str, on_terminal: bool) -> Program:
-        program = self.start_member(username, on_terminal=on_terminal)
-        program.shows(f"Connected to 127.0.0.1 on port {self.port}")
-        self.welcomes(program)
-        return program
-
 
 class FakeServer(Stage):
     """Accepts one client, and is what the test makes of it."""
@@ -645,23 +603,17 @@ class FakeServer(Stage):
     def __init__(self, **options: Unpack[Options]) -> None:
         """With these options for the client."""
         super().__init__()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._options = options
+        self._listener = self._resources.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.port: int = self._listener.getsockname()[1]
-        self.client: Program
+        self.client = self.start_client(self.port, **options)
         self.peer: RawClient
 
     def open(self) -> None:
         """The client has connected, and has said no more than that it wants to join."""
-        self.client = self.start_client(self.port, **self._options)
         self._listener.settimeout(DEADLINE_SECONDS)
         sock, _ = self._listener.accept()
         self.peer = self.take_over(sock, "the server's end")
         self.peer.shows(f"JOIN Alice {PASSCODE}")
-
-    def close(self) -> None:
-        self._listener.close()
-        super().close()
 
     def lets_in(self) -> None:
         self.peer.types("OK")
@@ -686,7 +638,7 @@ def numbered(text: str, count: int) -> list[str]:
     return [f"{text}{number}" for number in range(count)]
 
 
-def _open_terminal(with_echo: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+def _open_terminal(with_echo: bool) -> list[int]:
     """Two descriptors of our side of a terminal, and two of the program's."""
     ours, theirs = os.openpty()
     if not with_echo:
@@ -695,7 +647,7 @@ def _open_terminal(with_echo: bool) -> tuple[tuple[int, int], tuple[int, int]]:
         attributes[3] &= ~termios.ECHO
         termios.tcsetattr(theirs, termios.TCSANOW, attributes)
     # To write to it and to read from it are watched separately, and a number is watched once.
-    return (os.dup(ours), ours), (theirs, os.dup(theirs))
+    return [os.dup(ours), ours, theirs, os.dup(theirs)]
 
 
 def _control_terminal() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import itertools
 import os
 import random
 import select
@@ -44,21 +45,16 @@ class Wire:
         self.faults = {"lost": 0, "doubled": 0, "swapped": 0, "damaged": 0}
         self._chance = random.Random(seed)
         self._here = _namespace()
-        self._namespaces: dict[str, int] = {}
-        self._devices: dict[str, int] = {}
+        self._hosts: dict[str, tuple[int, int]] = {}  # address -> namespace, device
         self._held: list[tuple[int, bytes]] = []
         self._wake, self._waker = os.pipe()
         try:
             for address in (HOME, AWAY):
                 _call("unshare", _CLONE_NEWNET)
-                self._namespaces[address] = _namespace()
-                self._devices[address] = _tun()
-                for command in (
-                    "link set lo up",
-                    f"address add {address}/24 dev wire",
-                    "link set wire up",
-                ):
-                    _ip(command)
+                self._hosts[address] = _namespace(), _tun()
+                _ip("link set lo up")
+                _ip(f"address add {address}/24 dev wire")
+                _ip("link set wire up")
         finally:
             _call("setns", self._here, _CLONE_NEWNET)
         self._thread = threading.Thread(target=self._carry, daemon=True)
@@ -67,7 +63,7 @@ class Wire:
     @contextlib.contextmanager
     def at(self, address: str) -> Iterator[None]:
         """Sockets that are made within are made there."""
-        _call("setns", self._namespaces[address], _CLONE_NEWNET)
+        _call("setns", self._hosts[address][0], _CLONE_NEWNET)
         try:
             yield
         finally:
@@ -76,19 +72,14 @@ class Wire:
     def close(self) -> None:
         os.write(self._waker, b"\n")
         self._thread.join()
-        for descriptor in (
-            *self._devices.values(),
-            *self._namespaces.values(),
-            self._here,
-            self._wake,
-            self._waker,
-        ):
+        ends = (self._here, self._wake, self._waker)
+        for descriptor in itertools.chain(ends, *self._hosts.values()):
             os.close(descriptor)
 
     # In the thread.
 
     def _carry(self) -> None:
-        home, away = self._devices.values()
+        (_, home), (_, away) = self._hosts.values()
         other_end = {home: away, away: home}
         while True:
             timeout = _SWAP_SECONDS if self._held else None

@@ -21,12 +21,23 @@ from tests.fuzz.wire.sessions import sessions_in
 from tests.fuzz.wire.steps import parse_steps
 from tests.fuzz.wire.witness import FindingError
 
+SHOWN_STEPS = 20
+"""Of the last before a finding; the file has all that are kept."""
+
 
 def main(
     arguments: Sequence[str] | None = None,
     network_to: Callable[[str, int], Network] = TcpNetwork,
 ) -> int:
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="python3 -m tests.fuzz.wire", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--passcode", required=True)
+    parser.add_argument("--seed", type=int, default=None, help="another run like that one")
+    parser.add_argument("--seconds", type=float, default=60, help="how long (default: 60)")
+    parser.add_argument("--sessions", type=int, default=None, help="how many, and no clock")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="send what a file holds")
+    options = parser.parse_args(arguments)
     seed: int = time.time_ns() % 1_000_000 if options.seed is None else options.seed
     network = network_to(options.host, options.port)
     passcode = options.passcode.encode()
@@ -53,18 +64,6 @@ def main(
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python3 -m tests.fuzz.wire", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--passcode", required=True)
-    parser.add_argument("--seed", type=int, default=None, help="another run like that one")
-    parser.add_argument("--seconds", type=float, default=60, help="how long (default: 60)")
-    parser.add_argument("--sessions", type=int, default=None, help="how many, and no clock")
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="send what a file holds")
-    return parser
-
-
 def _sources(host: str) -> list[bytes]:
     """Where wrong passcodes may come from: on loopback not from where the honest are."""
     if host.startswith("127.") and sys.platform == "linux":
@@ -77,6 +76,8 @@ def _report(finding: FindingError, fuzzer: Fuzzer, seed: int) -> None:
     title = f"# seed {seed}: {finding}".replace("\n", " ")
     with open(descriptor, "w") as file:
         file.writelines(f"{line}\n" for line in [title, *fuzzer.record])
+    for line in [*fuzzer.record][-SHOWN_STEPS:]:
+        print(line[:200], file=sys.stderr)
     print(f"FOUND with --seed {seed}: {finding}", file=sys.stderr)
     print(f"{fuzzer.figures}; the last that was sent: {path}", file=sys.stderr)
 

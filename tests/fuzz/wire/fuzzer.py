@@ -106,7 +106,7 @@ class Fuzzer:
             self._honest.append(self._network.open("", partial(self.witness.hears, key), ends))
             join = b"JOIN %s %s\n" % (name.encode(), self._passcode)
             self._honest[key].act(Step(key, SEND, join))
-            self._wait_until(partial(self.witness.has_answer, key))
+            self._wait_until(partial(self.witness.has_answer, key), f"no answer to {name}'s JOIN")
         for key in (ALICE, BOB):
             self._do(Step(key, SEND, b":Users\n"), {})
             self._wait_until(lambda: self.witness.is_quiet)
@@ -117,12 +117,14 @@ class Fuzzer:
 
     # The network.
 
-    def _wait_until(self, is_done: Callable[[], bool]) -> None:
+    def _wait_until(
+        self, is_done: Callable[[], bool], finding: str = "the server does not come to an end"
+    ) -> None:
         since = self._network.seconds
         while not is_done():
             self._pump(0.05)
             if self._network.seconds - since > 3 * PATIENCE_SECONDS:
-                raise FindingError(f"the server does not come to an end with {[*self._attackers]}")
+                raise FindingError(f"{finding}, with {[*self._attackers]} connected")
 
     def _pump(self, seconds: float) -> None:
         self._network.pump(seconds)

@@ -118,7 +118,7 @@ class SocketPeer(Peer):
         self._unsent = bytearray()
         self._ends_half = False  # once all is sent
         self._reads = True
-        selector.register(sock, selectors.EVENT_READ, self)
+        self._watch(selectors.EVENT_READ)
 
     def act(self, step: Step) -> None:
         if not self.is_open:
@@ -160,17 +160,17 @@ class SocketPeer(Peer):
         events = selectors.EVENT_READ if self._reads else 0
         if self._unsent:
             events |= selectors.EVENT_WRITE
-        self._forget()
+        self._watch(events)
+
+    def _watch(self, events: int) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(self._socket)
         if events:
             self._selector.register(self._socket, events, self)
 
-    def _forget(self) -> None:
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(self._socket)
-
     def _close(self) -> None:
         self.is_open = False
-        self._forget()
+        self._watch(0)
         self._socket.close()
 
     def _receive(self) -> None:

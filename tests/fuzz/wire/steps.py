@@ -22,8 +22,9 @@ WAIT = "wait"  # for the server to end it
 
 ENDINGS = (FIN, RESET, CLOSE, WAIT)
 
-KEPT_STEPS = 4000
-"""How much of a run is written down when something is found."""
+KEPT_STEPS = 100_000
+"""How much of a run is written down when something is found: what was done since before a line that
+is told to be late was owed. A busy minute or less, and some 40 MiB."""
 
 _SHOWN_BYTES = 60
 

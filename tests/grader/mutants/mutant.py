@@ -7,11 +7,9 @@ the programs have changed so that a mutant does not fit them any more.
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from grader import run
 from grader.rubric import Rubric
 from tests.support.patches import Patch, product_files, read_table
 
@@ -57,15 +55,6 @@ def copy_programs(folder: Path) -> None:
     for path in product_files(ROOT):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, folder / path)
-
-
-def failing_cases(
-    solution: Path, graded_by: Rubric, jobs: int, is_strict: bool = False
-) -> set[str]:
-    """Grade the solution with all cases: those that it fails."""
-    options = run.Options(jobs, sys.executable, is_strict)
-    outcomes = run.grade(graded_by, solution, options, graded_by.cases, lambda outcome: None)
-    return {outcome.case for outcome in outcomes if not outcome.has_passed}
 
 
 def all_mutants() -> list[Mutant]:

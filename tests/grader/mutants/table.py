@@ -7,7 +7,6 @@ from one run to the next, so that it can be compared with the data at any time.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from grader.rubric import Rubric
 from tests.grader.mutants.mutant import ROOT, Mutant
@@ -21,34 +20,17 @@ MAX_NAMED_CASES = 4
 """Of those that fail with the one that is meant, so many are named."""
 
 
-class Verdict(NamedTuple):
-    """What the grader found wrong with one mutant."""
-
-    mutant: Mutant
-    expected: set[str]
-    failed: set[str]
-    seconds: float
-
-    @property
-    def is_as_expected(self) -> bool:
-        return self.failed == self.expected
-
-
-def format_verdict(verdict: Verdict, rubric: Rubric) -> str:
-    """A line, and two more if it is not as expected."""
-    mutant = verdict.mutant
-    mark = "ok  " if verdict.is_as_expected else "WRONG"
-    lost = _points_of(verdict.failed, rubric)
-    caught = _format_cases(mutant, verdict.failed, rubric) or "-"
-    seconds = f"{verdict.seconds:.0f} s"
-    lines = [f"{mark} {mutant.name:<30} {mutant.group:<11}{-lost:>4g}{seconds:>6}  {caught}"]
-    for what, cases in (
-        ("not caught by", verdict.expected - verdict.failed),
-        ("caught by", verdict.failed - verdict.expected),
-    ):
+def format_verdict(mutant: Mutant, failed: set[str], seconds: float, rubric: Rubric) -> str:
+    """A line for the cases that `failed`, and two more if it is not as expected."""
+    expected = mutant.failing(rubric)
+    mark = "ok  " if failed == expected else "WRONG"
+    lost = _points_of(failed, rubric)
+    caught = _format_cases(mutant, failed, rubric) or "-"
+    told = f"{mark} {mutant.name:<30} {mutant.group:<11}{-lost:>4g}{seconds:>4.0f} s  {caught}\n"
+    for what, cases in ("not caught by", expected - failed), ("caught by", failed - expected):
         if cases:
-            lines.append(f"     {what}: {', '.join(sorted(cases))}")
-    return "\n".join(lines) + "\n"
+            told += f"     {what}: {', '.join(sorted(cases))}\n"
+    return told
 
 
 def format_table(mutants: Iterable[Mutant], rubric: Rubric) -> str:
@@ -63,20 +45,15 @@ def format_table(mutants: Iterable[Mutant], rubric: Rubric) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read_committed() -> str:
-    """The table as docs/GRADING.md has it. Raises ValueError if its markers are not there."""
-    _, table, _ = _read_document()
-    return table
-
-
 def write(table: str) -> None:
     """Put the table into docs/GRADING.md, in the place of the one that is there."""
-    before, _, after = _read_document()
+    before, _, after = read_document()
     DOCUMENT.write_text(before + table + after, "utf-8")
 
 
-def _read_document() -> tuple[str, str, str]:
-    """What is before the table, the table, and what is behind it."""
+def read_document() -> tuple[str, str, str]:
+    """What is before the table in docs/GRADING.md, the table, and what is behind it. Raises
+    ValueError if its markers are not there."""
     text = DOCUMENT.read_text("utf-8")
     start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
     return text[:start], text[start:end], text[end:]
