@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import Program, Stage
 from tools import flatten
-from tools.flatten import PROGRAMS, ROOT, Program
+from tools.flatten import PROGRAMS, ROOT
 
 TREE = {
     "codec/__init__.py": '"""Exports."""\nfrom codec.words import Greeting as Greeting\n',
@@ -68,21 +69,21 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*command: object) -> str:
-    return subprocess.run(
-        list(map(str, command)), check=True, capture_output=True, text=True, cwd="/"
-    ).stdout
+    """What a command prints that succeeds, run at the root of the tree."""
+    words = list(map(str, command))
+    return subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT).stdout
 
 
 def test_joined_program_does_what_its_tree_does(tree: Path) -> None:
     before = run(sys.executable, tree / "server.py")
     joined = tree / "joined.py"
-    joined.write_text(Program("server.py").text())
+    joined.write_text(flatten.Program("server.py").text())
 
     assert run(sys.executable, joined) == before == "Ann!!!!!!! of 7 [2]  2open 9 /\n"
 
 
 def test_joined_names_are_told_apart_in_prose_too(tree: Path) -> None:
-    text = Program("server.py").text()
+    text = flatten.Program("server.py").text()
 
     assert "LIMIT is another module's, WORDS_MAX_WORDS is ours." in text
     assert '"""WORDS_MAX_WORDS counts."""' in text
@@ -93,7 +94,7 @@ def test_joined_names_are_told_apart_in_prose_too(tree: Path) -> None:
 
 
 def test_joined_program_holds_what_it_needs_alone(tree: Path) -> None:
-    text = Program("server.py").text()
+    text = flatten.Program("server.py").text()
 
     assert "unused" not in text
     assert "HERE" not in text
@@ -107,14 +108,14 @@ def test_module_used_as_a_value_is_refused(tree: Path) -> None:
     )
 
     with pytest.raises(ValueError, match=r"reactor/loop\.py:3: a module of ours is used"):
-        Program("server.py")
+        flatten.Program("server.py")
 
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     for program in PROGRAMS:
-        (folder / program).write_text(Program(program).text())
+        (folder / program).write_text(flatten.Program(program).text())
     return folder
 
 
@@ -167,3 +168,33 @@ def test_program_without_its_packages_says_so(program: str, tmp_path: Path) -> N
         f"error: {others[program]} are missing beside {program}; "
         "make hand-in joins them into one file\n"
     )
+
+
+def test_wheel_installs_two_commands_that_chat(tmp_path: Path) -> None:
+    for folder in "one", "two":
+        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / folder)
+    one, two = tmp_path.glob("*/*.whl")
+    assert one.read_bytes() == two.read_bytes()
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    run(*pip, "--no-index", "--no-deps", "--target", tmp_path / "site", one)
+
+    installed = (tmp_path / "site").iterdir()
+    assert {path.name for path in installed if path.suffix != ".dist-info"} == {"bin", "chatroom"}
+    with Stage() as stage:
+        env = {"PYTHONPATH": str(tmp_path / "site")}
+        command = [
+            str(tmp_path / "site/bin/chatroom-server"),
+            "-start",
+            "-port=0",
+            "-passcode=abc12",
+        ]
+        server = stage.run(Program, "chatroom-server", command, env=env)
+        port = server.stdout.take_line().split()[4].removesuffix(".")
+        flags = ["-join", "-host=127.0.0.1", f"-port={port}", "-username=Al", "-passcode=abc12"]
+        for command in [str(commands / "chatroom")], [sys.executable, "-m", "chatroom"]:
+            client = stage.run(Program, "chatroom", [*command, *flags], env=env)
+            client.shows(f"Connected to 127.0.0.1 on port {port}")
+            client.types("hi", ":Exit")
+            client.exits(0)
+            server.shows("Al joined the chatroom", "Al: hi", "Al left the chatroom")
+        assert server.terminate() == 0
