@@ -14,13 +14,11 @@ VANISHED_SECONDS = 55.0
 
 
 class Client:
-    """One connection's far end. It acts before each turn of the loop. `number`: how many there
-    were before it of the same `who`."""
+    """One connection's far end. It acts before each turn of the loop."""
 
-    def __init__(self, end: End, address: Address, number: int, closes_at_end: bool) -> None:
+    def __init__(self, end: End, address: Address, closes_at_end: bool) -> None:
         self.end = end
         self.address = address
-        self.number = number
         self.outbox = bytearray()
         self._piece = 0
         self._appetite = -1
@@ -56,13 +54,9 @@ class Client:
                 self._appetite = step.number
             case "fin":
                 self._wants_fin = True
-            case "close":
+            case "close" | "reset":
                 self._send()
-                self.end.close()
-            case "reset":
-                self._send()
-                self.end.will_reset = True
-                self.end.close()
+                getattr(self.end, step.verb)()
             case "vanish":
                 self._vanished_at = now
             case "fail":
@@ -78,8 +72,7 @@ class Client:
         elif not self.end.is_closed:
             if self.outbox or self._wants_fin:
                 self._send()
-            if self._can_read:
-                self._read()
+            self._read()
 
     def settle(self) -> None:
         """From now on read everything, and end when the server does."""

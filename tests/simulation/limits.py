@@ -2,66 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pkgutil import resolve_name
+from types import SimpleNamespace
 
 import pytest
 
-import codec.framing
-import codec.handshake
-import reactor.connection
-import reactor.fanout
-import reactor.flow
-import reactor.listener
-import reactor.log
-import reactor.outbound
-from chat import gate, session
-
 _TABLE = (
-    # where it stands, its name there, and what it is in a small and in a tiny world
-    (reactor.fanout, "PAGE_BYTES", 2048, 128),
-    (reactor.fanout, "MIN_PAGE_BYTES", 256, 32),
-    (reactor.fanout, "MIN_TURN_BYTES", 16384, 128),
-    (reactor.fanout, "TURN_STEP_BYTES", 8192, 64),
-    (reactor.fanout, "MAX_TURN_BYTES", 65536, 512),
-    (reactor.fanout, "MAX_PIECES", 8, 3),
-    (reactor.outbound, "MAX_PIECES", 8, 3),
-    (reactor.log, "SMALL_PAGE_BYTES", 256, 16),
-    (reactor.flow, "SEND_QUEUE_BYTES", 8192, 700),
-    (reactor.flow, "HELD_QUEUE_BYTES", 16384, 2000),
-    (reactor.flow, "MAX_SEND_QUEUE_BYTES", 32768, 4000),
-    (reactor.flow, "DRAIN_BYTES", 512, 64),
-    (reactor.connection, "READ_BYTES", 1024, 100),
-    (reactor.connection, "LINGER_BYTES", 8192, 400),
-    (reactor.listener, "ACCEPTS_PER_TURN", 8, 2),
-    (session, "BLOCK_BYTES", 512, 48),
-    (session, "LINES_PER_TURN", 16, 4),
-    (gate, "POOL_CONNECTIONS", 6, 3),
-    (gate, "BURST_ATTEMPTS", 3, 2),
-    (gate, "MAX_WAITING_REQUESTS", 2, 1),
-    (codec.framing, "MAX_LINE_BYTES", 300, 80),
-    (codec.handshake, "MAX_JOIN_BYTES", 60, 40),
+    # where it stands, and what it is in a small and in a tiny world
+    ("reactor.fanout.PAGE_BYTES", 2048, 128),
+    ("reactor.fanout.MIN_PAGE_BYTES", 256, 32),
+    ("reactor.fanout.MIN_TURN_BYTES", 16384, 128),
+    ("reactor.fanout.TURN_STEP_BYTES", 8192, 64),
+    ("reactor.fanout.MAX_TURN_BYTES", 65536, 512),
+    ("reactor.fanout.MAX_PIECES", 8, 3),
+    ("reactor.outbound.MAX_PIECES", 8, 3),
+    ("reactor.log.SMALL_PAGE_BYTES", 256, 16),
+    ("reactor.flow.SEND_QUEUE_BYTES", 8192, 700),
+    ("reactor.flow.HELD_QUEUE_BYTES", 16384, 2000),
+    ("reactor.flow.MAX_SEND_QUEUE_BYTES", 32768, 4000),
+    ("reactor.flow.DRAIN_BYTES", 512, 64),
+    ("reactor.connection.READ_BYTES", 1024, 100),
+    ("reactor.connection.LINGER_BYTES", 8192, 400),
+    ("reactor.listener.ACCEPTS_PER_TURN", 8, 2),
+    ("chat.session.BLOCK_BYTES", 512, 48),
+    ("chat.session.LINES_PER_TURN", 16, 4),
+    ("chat.gate.POOL_CONNECTIONS", 6, 3),
+    ("chat.gate.BURST_ATTEMPTS", 3, 2),
+    ("chat.gate.MAX_WAITING_REQUESTS", 2, 1),
+    ("codec.framing.MAX_LINE_BYTES", 300, 80),
+    ("codec.handshake.MAX_JOIN_BYTES", 60, 40),
 )
 
 
-class Limits:
-    """The value of each constant in one world, under its name in lower case."""
+Limits = SimpleNamespace
+"""The value of each constant in one world, under its name in lower case."""
 
-    def __init__(self, *values: int) -> None:
-        self.values = values
-        for (_, name, *_), value in zip(_TABLE, values, strict=True):
-            setattr(self, name.lower(), value)
 
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> int: ...
+def _limits(values: Iterable[int]) -> Limits:
+    names = (path.rpartition(".")[2].lower() for path, *_ in _TABLE)
+    return Limits(**dict(zip(names, values, strict=True)))
 
 
 SCALES = {
-    "tiny": Limits(*(tiny for *_, tiny in _TABLE)),
-    "small": Limits(*(small for *_, small, _ in _TABLE)),
-    "real": Limits(*(getattr(module, name) for module, name, *_ in _TABLE)),
+    "tiny": _limits(tiny for *_, tiny in _TABLE),
+    "small": _limits(small for _, small, _ in _TABLE),
+    "real": _limits(resolve_name(path) for path, *_ in _TABLE),
 }
 
 
@@ -69,6 +56,6 @@ SCALES = {
 def limits_set_to(limits: Limits) -> Iterator[None]:
     """Let the product have these meanwhile. A constant that it no longer has is an error."""
     with pytest.MonkeyPatch.context() as patch:
-        for (module, name, *_), value in zip(_TABLE, limits.values, strict=True):
-            patch.setattr(module, name, value)
+        for path, *_ in _TABLE:
+            patch.setattr(path, getattr(limits, path.rpartition(".")[2].lower()))
         yield

@@ -1,6 +1,6 @@
 """What ought to be: plain lists of bytes for each connection, fed by what the server was told.
 
-In: what passes between kernel and server (network.Witness), and the order in which the server took
+In: what passes between kernel and server, and the order in which the server took
 what it received, as it shows at the door of its dispatcher. Out: for each connection the very bytes
 it is to be sent, what the console is to show, and `faults`, all that was wrong.
 
@@ -10,6 +10,7 @@ whole, once, and while its sender was a member, is checked here, and so is all t
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
@@ -21,23 +22,8 @@ from reactor.connection import LINGER_SECONDS
 from tests.simulation.limits import Limits
 from tests.simulation.network import Address
 from tests.simulation.patience import TOLERANCE_SECONDS, Patience
-from tests.support.protocol import (
-    EXPECTED_JOIN,
-    HANDSHAKE_TIMED_OUT,
-    INCORRECT_PASSCODE,
-    SERVER_FULL,
-    SHUTTING_DOWN,
-    TOO_MANY_ATTEMPTS,
-    TOO_MANY_CONNECTIONS,
-    Line,
-    LineReader,
-    Said,
-    fault_of_join,
-    joined,
-    left,
-    meaning_of,
-    split_join,
-)
+from tests.support import protocol
+from tests.support.protocol import SERVER_FULL, SHUTTING_DOWN, Line, LineReader, Said
 
 GONE_WITHIN_TURNS = 2
 """Turns after the one in which a member's end was received, until it has left."""
@@ -50,8 +36,8 @@ class Log:
         self.data = bytearray()
         self._ends = [0]
 
-    def add(self, line: bytes) -> None:
-        self.data += line
+    def add(self, text: str) -> None:
+        self.data += f"{text}\n".encode()
         self._ends.append(len(self.data))
 
     def last_end(self, position: int) -> int:
@@ -74,22 +60,18 @@ class Peer:
 
     def __init__(self, address: Address, limits: Limits, now: float, log: Log) -> None:
         self.address = address
-        self.accepted_at = now
-        self.received_at = now
+        self.accepted_at = self.received_at = now
         self.username = ""  # of a member
         self.lines = LineReader(limits.max_join_bytes, limits.max_line_bytes)
         self.has_waited = False  # to be heard, when the last page was sent
         self.taken_lines = 0  # since then, or since it was read
         self.waits = 0  # for its turn, behind those with a lower number; 0 if it does not
         self.patience = Patience(limits)
-        self.was_answered = False
-        self.has_eof = False
-        self.has_failed = False
+        self.was_answered = self.is_dropped = False
+        self.has_eof = self.has_failed = self.is_closed = False
         self.can_be_read = True  # whether or not it can be sent anything
-        self.is_closed = False
         self.turns_since_end = 0
-        self.ending_since: float | None = None
-        self.is_dropped = False
+        self.ending_since = math.inf
         self.was_tried = False  # to send it what it is owed
         self.received_since_ending = 0
         self.added_in_turn = 0
@@ -123,17 +105,18 @@ class Peer:
         assert self.owed is self._owed
         self._followed_to = None
 
-    def skip(self, line: bytes) -> None:
-        """Add this to the log; it is not owed it."""
+    def skip(self, text: str) -> None:
+        """Add this line to the log; it is not owed it."""
         assert self.owed is self._owed
-        self._log.add(line)
+        self._log.add(text)
         if self._followed_to is not None:
             self._followed_to = len(self._log.data)
             self._skips.append(self._owed_ever)
 
-    def owe(self, line: bytes) -> None:
-        """This comes next for it alone."""
+    def owe(self, text: str) -> None:
+        """This line comes next for it alone."""
         assert self.owed is self._owed
+        line = f"{text}\n".encode()
         log_bytes = len(self._log.data)
         self._owe(line, log_bytes, log_bytes, len(line))
 
@@ -164,9 +147,13 @@ class Peer:
         return due
 
     @property
+    def is_ending(self) -> bool:
+        return self.ending_since < math.inf
+
+    @property
     def waits_to_join(self) -> bool:
         """Whether it has asked to, and has no answer yet."""
-        is_over = self.was_answered or self.has_failed or self.ending_since is not None
+        is_over = self.was_answered or self.has_failed or self.is_ending
         return bool(self.lines.lines) and not (is_over or self.is_closed)
 
     def count(self) -> None:
@@ -185,30 +172,28 @@ class Peer:
         to have, included."""
         return len(self._stretches) + len(self._skips)
 
-    def _owe(
-        self, data: bytes | bytearray, log_start: int, log_end: int, own_bytes: int = 0
-    ) -> None:
+    def _owe(self, data: bytes | bytearray, start: int, end: int, own_bytes: int = 0) -> None:
         if self.has_failed:
             return
         self._owed += data
         self.added_in_turn += len(data)
         self._owed_ever += len(data)
-        self._stretches.append(Stretch(self._owed_ever, log_start, log_end, own_bytes))
+        self._stretches.append(Stretch(self._owed_ever, start, end, own_bytes))
         self.own_bytes += own_bytes
 
 
 class Model:
-    """Everyone, the console, and what was wrong. `now` tells the process's own time,
-    `is_anyone_waiting` whether somebody has connected who was not accepted yet, `is_lost` whether
-    the kernel knows that the other end is gone."""
+    """Everyone, the console, and what was wrong. `is_anyone_waiting` tells whether somebody has
+    connected who was not accepted yet, `is_lost` whether the kernel knows that the other end is
+    gone. `now` is the process's own time when it woke last."""
 
     def __init__(
         self,
         limits: Limits,
-        now: Callable[[], float],
         is_anyone_waiting: Callable[[], bool],
         is_lost: Callable[[Address], bool],
     ) -> None:
+        self.now = 0.0
         self.peers: dict[Address, Peer] = {}
         self.members: dict[str, Peer] = {}  # username -> its connection, in the order they joined
         self.console = bytearray()
@@ -220,10 +205,9 @@ class Model:
         self.has_lacked_descriptors = False
         self.is_shutting_down = False
         self._limits = limits
-        self._now = now
         self._is_anyone_waiting = is_anyone_waiting
         self._is_lost = is_lost
-        self._judged: tuple[Line, str] | None = None
+        self._judged: tuple[tuple[str, bytes], str] | None = None
         self.is_late = False
         """Whether what is typed now had to wait."""
         self._waits = 0  # how often somebody had to wait
@@ -235,17 +219,20 @@ class Model:
 
     # What passes between kernel and server.
 
+    def woke(self, now: float) -> None:
+        self.now = now
+
     def accepted(self, address: Address) -> None:
-        self.peers[address] = Peer(address, self._limits, self._now(), self.log)
+        self.peers[address] = Peer(address, self._limits, self.now, self.log)
 
     def received(self, address: Address, data: bytes) -> None:
         peer = self.peers[address]
         if peer.has_eof:
             self.blame(f"{address}: read after the end")
-        if peer.ending_since is None:
+        if not peer.is_ending:
             peer.lines.feed(data)
             peer.taken_lines = 0
-            peer.received_at = self._now()
+            peer.received_at = self.now
         else:
             peer.received_since_ending += len(data)
 
@@ -254,10 +241,10 @@ class Model:
         if peer.has_eof:
             self.blame(f"{address}: the end was read twice")
         peer.has_eof = True
-        if not peer.has_failed and peer.lines.lines and peer.ending_since is None:
+        if not peer.has_failed and peer.lines.lines and not peer.is_ending:
             self.blame(f"{address}: the end was read before {peer.lines.lines[0]!r} was taken")
-        if not peer.username and peer.ending_since is None:
-            peer.ending_since = self._now()
+        if not peer.username:
+            peer.ending_since = min(peer.ending_since, self.now)
 
     def failed(self, address: Address, is_send: bool) -> None:
         peer = self.peers[address]
@@ -269,7 +256,7 @@ class Model:
         if peer is None:
             self.blame(f"{address}: sent {data!r}, and was never accepted")
             return
-        peer.patience.note_taken(len(data), self._now())
+        peer.patience.note_taken(len(data), self.now)
         due = peer.take(data)
         if due is not None:
             self.blame(f"{address} ({peer.username}): was sent {data!r}, due was {due!r}")
@@ -281,7 +268,7 @@ class Model:
     def closed(self, address: Address, is_reset: bool, has_unread: bool) -> None:
         peer = self.peers[address]
         peer.is_closed = True
-        is_over = peer.is_dropped or peer.ending_since is not None
+        is_over = peer.is_dropped or peer.is_ending
         if has_unread and peer.has_failed and peer.can_be_read and not is_over:
             self.blame(f"{address} ({peer.username}): its last words were not read")
         if peer.is_dropped and peer.owed and not peer.was_tried:
@@ -297,37 +284,36 @@ class Model:
     def judged(self, username: str, passcode: bytes) -> str:
         """A request to join is judged: the reason to refuse it, "" if there is none."""
         self._begin_event()
-        reason = fault_of_join(username, passcode, self.members)
-        request = b"JOIN %s %s" % (username.encode("utf-8", "surrogateescape"), passcode)
-        self._judged = request, reason
+        reason = protocol.fault_of_join(username, passcode, self.members)
+        self._judged = (username, passcode), reason
         return reason
 
     def joined(self, address: Address, username: str) -> None:
         """Somebody is let in."""
         peer = self._take_judgement(address, "")
-        if self._now() > peer.received_at + TOLERANCE_SECONDS and self._is_lost(address):
+        if self.now > peer.received_at + TOLERANCE_SECONDS and self._is_lost(address):
             self.blame(f"{address} had to wait, is gone, and is let in all the same")
         peer.was_answered = True
         peer.username = username
-        self._carry_out(peer, joined(username))
+        self._carry_out(peer, protocol.joined(username))
         self.members[username] = peer
         peer.follow()  # from behind its own `joined`
-        self._tell(peer, "OK")
+        peer.owe("OK")
 
     def turned_away(self, address: Address, reason: str) -> None:
         """Somebody is not."""
         peer = self.peers[address]
         if self._judged:
             self._take_judgement(address, reason)
-            if reason == INCORRECT_PASSCODE:
+            if reason == protocol.INCORRECT_PASSCODE:
                 self._note_wrong(address[0])
         elif fault := self._fault_of_refusal(peer, reason):
             self.blame(f"{address}: was told {reason!r}, but {fault}")
         peer.was_answered = True
         if peer.username:
             self.blame(f"{address} ({peer.username}): a member was turned away: {reason}")
-        self._tell(peer, f"ERROR {reason}")
-        peer.ending_since = self._now()
+        peer.owe(f"ERROR {reason}")
+        peer.ending_since = self.now
 
     def dropped(self, address: Address, reason: str) -> None:
         """A stranger has to go at once, for somebody else."""
@@ -346,7 +332,7 @@ class Model:
         self.has_lacked_descriptors = True
         peer = self.peers[address]
         peer.is_dropped = True
-        self._tell(peer, f"ERROR {SERVER_FULL}")
+        peer.owe(f"ERROR {SERVER_FULL}")
         return bytes(peer.owed)
 
     def typed(self, username: str, line: Line) -> None:
@@ -364,7 +350,7 @@ class Model:
         if peer.own_bytes - peer.first_own_bytes >= self._limits.page_bytes:
             self.blame(f"{username} is heard, and {peer.own_bytes} bytes of its own are unsent")
         limit = self._limits.max_line_bytes
-        self._carry_out(peer, meaning_of(line, username, self.members, limit))
+        self._carry_out(peer, protocol.meaning_of(line, username, self.members, limit))
 
     def heard(self, page_bytes: int, filled_bytes: int) -> None:
         """What was typed last is carried out, in a turn in which `filled_bytes` were said before.
@@ -407,31 +393,29 @@ class Model:
             return
         if not (peer.has_eof or peer.has_failed or peer.is_closed):
             self.blame(f"{username} left, and nothing had happened to it")
-        self._carry_out(peer, left(username))
+        self._carry_out(peer, protocol.left(username))
 
     def shut_down(self) -> None:
         """The server ends."""
         self.is_shutting_down = True
         for peer in self.members.values():
-            self._tell(peer, SHUTTING_DOWN)
+            peer.owe(SHUTTING_DOWN)
             peer.unfollow()
-        self.log.add(f"{SHUTTING_DOWN}\n".encode())
+        self.log.add(SHUTTING_DOWN)
         self.members.clear()
         for peer in self.peers.values():
-            if peer.ending_since is None:
-                peer.ending_since = self._now()
+            peer.ending_since = min(peer.ending_since, self.now)
 
     # The end of a turn.
 
     def end_turn(self) -> None:
         """Whatever ought to have happened by now has."""
-        now = self._now()
         for peer in list(self.peers.values()):
             peer.count()
             if peer.is_closed:
                 if peer.turns_since_end > GONE_WITHIN_TURNS:
                     del self.peers[peer.address]
-            elif fault := self._fault_of_living(peer, now):
+            elif fault := self._fault_of_living(peer):
                 self.blame(f"{peer.address} ({peer.username}): {fault}")
             if peer.has_eof or peer.is_closed:
                 self._check_gone(peer)
@@ -458,14 +442,12 @@ class Model:
         if request is None or peer.was_answered or judged is None:
             self.blame(f"{address}: was answered {reason!r}, but asked for nothing")
             return peer
-        join = split_join(request)
-        shown = join and b"JOIN %s %s" % (join[0].encode("utf-8", "surrogateescape"), join[1])
-        if judged != (shown, reason):
+        if judged != (protocol.split_join(request), reason):
             self.blame(f"{address}: asked {request!r}, judged was {judged}, not {reason!r}")
         return peer
 
     def _note_wrong(self, source: str) -> None:
-        wrong_at, now = self._wrong_at[source], self._now()
+        wrong_at, now = self._wrong_at[source], self.now
         wrong_at.append(now)
         self._whole_at[source] = max(self._whole_at[source], now) + ATTEMPT_SECONDS
         for index, since in enumerate(wrong_at):
@@ -477,7 +459,7 @@ class Model:
     def has_guessed_too_often(self, source: str) -> bool:
         """Whether its requests may have to wait. The last of a burst may too, by the rounding of
         the sum that says when it is due, and others behind it."""
-        return len(self._wrong_at[source]) >= self._limits.burst_attempts - 1
+        return bool(len(self._wrong_at[source]) >= self._limits.burst_attempts - 1)
 
     def _waiting_to_join(self) -> Counter[str]:
         """How many of each source have asked to join and have no answer yet."""
@@ -485,21 +467,21 @@ class Model:
 
     def _is_due(self, source: str, since: float = 0.0) -> bool:
         """Whether a request that came at `since` is to be judged by now."""
-        due_at = self._whole_at[source] - (self._limits.burst_attempts - 1) * ATTEMPT_SECONDS
-        return self._now() > max(due_at, since) + TOLERANCE_SECONDS
+        due_at: float = self._whole_at[source] - (self._limits.burst_attempts - 1) * ATTEMPT_SECONDS
+        return self.now > max(due_at, since) + TOLERANCE_SECONDS
 
     def _fault_of_refusal(self, peer: Peer, reason: str) -> str:
-        is_malformed = bool(peer.lines.lines) and split_join(peer.lines.lines[0]) is None
-        is_late = self._now() >= peer.accepted_at + HANDSHAKE_SECONDS - TOLERANCE_SECONDS
+        is_malformed = bool(peer.lines.lines) and protocol.split_join(peer.lines.lines[0]) is None
+        is_late = self.now >= peer.accepted_at + HANDSHAKE_SECONDS - TOLERANCE_SECONDS
         # One that has just died counts until its protocol has been told.
         strangers = [p for p in self.peers.values() if not p.username]
         is_right = {
-            EXPECTED_JOIN: is_malformed,
-            HANDSHAKE_TIMED_OUT: is_late and not peer.lines.lines,
+            protocol.EXPECTED_JOIN: is_malformed,
+            protocol.HANDSHAKE_TIMED_OUT: is_late and not peer.lines.lines,
             # After a stop, requests come before the timer that is due for those who wait.
-            TOO_MANY_ATTEMPTS: not self._is_due(peer.address[0])
+            protocol.TOO_MANY_ATTEMPTS: not self._is_due(peer.address[0])
             or self._waiting_to_join()[peer.address[0]] > self._limits.max_waiting_requests,
-            TOO_MANY_CONNECTIONS: len(strangers) > self._limits.pool_connections,
+            protocol.TOO_MANY_CONNECTIONS: len(strangers) > self._limits.pool_connections,
             SERVER_FULL: self.has_lacked_descriptors,
         }
         return "" if is_right.get(reason) else "there was no reason to"
@@ -516,40 +498,28 @@ class Model:
         if said.leaves:
             del self.members[sender.username]
             sender.unfollow()
-            sender.ending_since = self._now()
+            sender.ending_since = self.now
             sender.lines.lines.clear()
         if said.console:
             self.console += said.console.encode() + b"\n"
         if said.to_room:
-            self._broadcast(said.to_room, None if said.to_sender else sender)
+            # All members follow the log.
+            add = self.log.add if said.to_sender else sender.skip
+            add(said.to_room)
         if said.private[0] in self.members:  # one that joins is not, yet
-            self._tell(self.members[said.private[0]], said.private[1])
-
-    def _broadcast(self, text: str, skip: Peer | None) -> None:
-        """Add it to the log, which all members follow."""
-        line = text.encode() + b"\n"
-        if skip:
-            skip.skip(line)
-        else:
-            self.log.add(line)
-
-    def _tell(self, peer: Peer, text: str) -> None:
-        peer.owe(text.encode() + b"\n")
+            self.members[said.private[0]].owe(said.private[1])
 
     def _fault_of_reset(self, peer: Peer) -> str:
-        now = self._now()
-        if peer.ending_since is not None and (
-            now >= peer.ending_since + LINGER_SECONDS - TOLERANCE_SECONDS
-        ):
+        if self.now >= peer.ending_since + LINGER_SECONDS - TOLERANCE_SECONDS:
             return ""
         peer.count()
-        fault = peer.patience.fault_of_cutting(peer.kept_bytes, now)
+        fault = peer.patience.fault_of_cutting(peer.kept_bytes, self.now)
         if not fault:
             self.cuts += 1
         return f"there was no reason for a reset: {fault}" if fault else ""
 
     def _fault_of_close(self, peer: Peer, has_unread: bool) -> str:
-        if peer.ending_since is None:
+        if not peer.is_ending:
             return "it had not ended"
         if peer.received_since_ending > self._limits.linger_bytes:
             return ""
@@ -557,11 +527,11 @@ class Model:
             return "its end had not been read, which makes it a reset"
         return f"it is owed {bytes(peer.owed[:100])!r}" if peer.owed else ""
 
-    def _fault_of_living(self, peer: Peer, now: float) -> str:
-        if peer.ending_since is not None:
-            if now > peer.ending_since + LINGER_SECONDS + TOLERANCE_SECONDS:
-                return f"it is still there, and ended at {peer.ending_since}"
-        elif not peer.was_answered:
+    def _fault_of_living(self, peer: Peer) -> str:
+        now = self.now
+        if now > peer.ending_since + LINGER_SECONDS + TOLERANCE_SECONDS:
+            return f"it is still there, and ended at {peer.ending_since}"
+        if not (peer.is_ending or peer.was_answered):
             if now > peer.accepted_at + HANDSHAKE_SECONDS + TOLERANCE_SECONDS:
                 return "it had no answer in time"
             if peer.waits_to_join and self._is_due(peer.address[0], peer.received_at):

@@ -1,8 +1,8 @@
 """The kernel of a simulated machine: time, descriptors, a listening socket, a selector, and faults.
 
 In: what a script does to it, and the system calls of the product. Out: an account of everything
-that the product was told or gave, to a Witness. All chance comes from numbers that were fixed
-before: each connection has its own, so that what befalls one does not hang on the others.
+that the product was told or gave, to a witness (model.Model). All chance comes from numbers that
+were fixed before: each connection has its own, so that what befalls one does not hang on others.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import random
 import selectors
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from reactor import READ, WRITE
 from reactor.loop import GRACE_SECONDS
-from tests.simulation.tcp import End, connect_ends
+from tests.simulation.tcp import End, connect_ends, error
 
 Address = tuple[str, int]
 Ready = list[tuple[selectors.SelectorKey, int]]
@@ -41,18 +41,6 @@ class Faults(NamedTuple):
     interrupted: float = 0.0  # `select` returns early and empty, as after EINTR
 
 
-class Witness(Protocol):
-    """Who is told what passes between the kernel and the product. `address` is the peer's."""
-
-    def accepted(self, address: Address) -> None: ...
-    def received(self, address: Address, data: bytes) -> None: ...
-    def ended(self, address: Address) -> None: ...
-    def failed(self, address: Address, is_send: bool) -> None: ...
-    def taken(self, address: Address, data: bytes) -> None: ...
-    def left_owing(self, address: Address) -> None: ...
-    def closed(self, address: Address, is_reset: bool, has_unread: bool) -> None: ...
-
-
 class Clock:
     """Seconds of the simulated machine. `stopped_seconds` is how many of them the process cannot
     be blamed for: it was stopped, beyond what it meant to sleep."""
@@ -71,10 +59,11 @@ class Clock:
 
 
 class Network:
-    """All that the product's sockets have in common."""
+    """All that the product's sockets have in common, its door and its selector."""
 
-    def __init__(self, witness: Witness, seed: int = 0, max_pieces: int = 1024) -> None:
+    def __init__(self, witness: Any, faults: Faults, seed: int = 0, max_pieces: int = 1024) -> None:
         self.clock = Clock()
+        self.faults = faults
         self.seed = seed
         self.max_pieces = max_pieces
         self.witness = witness
@@ -84,6 +73,8 @@ class Network:
         """Whether no more faults happen."""
         self.progress = 0
         """Grows with all that a turn of the loop may be good for, faults included."""
+        self.door = ListeningSocket(self)
+        self.selector = SimulatedSelector(self)
 
     def allocate(self, owner: SimulatedSocket | ListeningSocket | None) -> int:
         """The lowest free number, as POSIX has it. Raises OSError (EMFILE) at the limit."""
@@ -114,18 +105,20 @@ class Network:
 class SimulatedSocket:
     """The product's end of a connection, and the faults of its calls."""
 
-    def __init__(self, network: Network, end: End, address: Address, faults: Faults) -> None:
+    def __init__(self, network: Network, end: End, address: Address) -> None:
         self.address = address
-        self.faults = faults
+        self.faults = network.faults
         self.chance = random.Random(f"{network.seed} {address}")
         self.stop_seconds = 0.0
         """For how long the process is stopped in the next call."""
-        self._is_told = (
-            True  # a Listener reads at once; later, only one that was said to be ready may
-        )
+        # A Listener reads at once; later, only one that was said to be ready may.
+        self._is_told = True
         self._network = network
         self._end = end
         self._descriptor = -1
+
+        self.reset = end.reset
+        self.events = end.events
 
     def install(self) -> None:
         """Give it a descriptor: it has been accepted. Raises OSError (EMFILE)."""
@@ -140,12 +133,12 @@ class SimulatedSocket:
         assert not is_blocking
 
     def setsockopt(self, level: int, option: int, value: object) -> None:
-        self._check_open()
+        self._end.check_open()
         if (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER):
             self._end.will_reset = True
 
     def getsockopt(self, level: int, option: int) -> int:
-        self._check_open()
+        self._end.check_open()
         assert (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR)
         number = self._end.take_error()
         if number:
@@ -153,7 +146,7 @@ class SimulatedSocket:
         return number
 
     def recv(self, size: int) -> bytes:
-        self._check_open()
+        self._end.check_open()
         assert self._is_told, "a read of one that was not said to be ready"
         self._is_told = False
         self._begin_call()
@@ -177,7 +170,7 @@ class SimulatedSocket:
         return self.sendmsg([data])
 
     def sendmsg(self, pieces: list[bytes | memoryview]) -> int:
-        self._check_open()
+        self._end.check_open()
         assert all(pieces), "an empty piece was sent"
         assert len(pieces) <= self._network.max_pieces, "more pieces than one call takes"
         size = sum(map(len, pieces))
@@ -229,9 +222,6 @@ class SimulatedSocket:
             self._fail()
             raise error(self.chance.choice((errno.ENOSPC, errno.ENOMEM)))
 
-    def events(self) -> int:
-        return self._end.events()
-
     def tell(self, events: int) -> int:
         """Which of `events`, those asked for, the product is told."""
         told = self.events() & events
@@ -262,10 +252,6 @@ class SimulatedSocket:
     def _happens(self, likelihood: float) -> bool:
         return self.chance.random() < likelihood and not self._network.is_calm
 
-    def _check_open(self) -> None:
-        if self._descriptor < 0:
-            raise error(errno.EBADF)
-
 
 class ListeningSocket:
     """The product's door. `failures` are what the next calls of `accept` end with."""
@@ -279,12 +265,12 @@ class ListeningSocket:
         self._network = network
         self._descriptor = network.allocate(self)
 
-    def connect(self, address: Address, faults: Faults, limits: list[int]) -> End | None:
+    def connect(self, address: Address, limits: list[int]) -> End | None:
         """Somebody connects, from `address`; the other end, or None if the door is closed."""
         if self.is_closed:
             return None
         near, far = connect_ends(limits)
-        self.backlog.append(SimulatedSocket(self._network, near, address, faults))
+        self.backlog.append(SimulatedSocket(self._network, near, address))
         return far
 
     # System calls.
@@ -293,12 +279,13 @@ class ListeningSocket:
         return self._descriptor
 
     def accept(self) -> tuple[SimulatedSocket, Address]:
-        try:
-            sock = self._accept()
-        except OSError as failure:
-            self.calls_of_turn.append(failure.errno or 0)
-            raise
-        self.calls_of_turn.append(0)
+        number = self._error_of_accept()
+        self.calls_of_turn.append(number)
+        if number:
+            raise error(number)
+        sock = self.backlog.popleft()
+        sock.install()
+        self._network.witness.accepted(sock.address)
         return sock, sock.address
 
     def close(self) -> None:
@@ -306,7 +293,7 @@ class ListeningSocket:
             self.is_closed = True
             del self._network.owners[self._descriptor]
             while self.backlog:
-                self._forget(self.backlog.popleft())
+                self.backlog.popleft().reset()
 
     # For the selector.
 
@@ -321,39 +308,24 @@ class ListeningSocket:
 
     # Details.
 
-    def _accept(self) -> SimulatedSocket:
+    def _error_of_accept(self) -> int:
         if not self._network.has_free_descriptor():  # accept(2) looks for one first
             self._network.progress += 1
-            raise error(errno.EMFILE)
+            return errno.EMFILE
         if not self.backlog:
-            raise error(errno.EAGAIN)
+            return errno.EAGAIN
         self._network.progress += 1
-        if self.failures:
-            number = self.failures.popleft()
-            if number in (errno.ECONNABORTED, errno.EPROTO, errno.EPERM):
-                self._forget(self.backlog.popleft())
-            raise error(number)
-        sock = self.backlog.popleft()
-        sock.install()
-        self._network.witness.accepted(sock.address)
-        return sock
-
-    def _forget(self, sock: SimulatedSocket) -> None:
-        sock._end.will_reset = True
-        sock._end.close()
+        number = self.failures.popleft() if self.failures else 0
+        if number in (errno.ECONNABORTED, errno.EPROTO, errno.EPERM):
+            self.backlog.popleft().reset()
+        return number
 
 
 class SimulatedSelector(selectors.BaseSelector):
     """Level-triggered, as epoll; the order of what is ready is chance. It never sleeps: what it
     would sleep passes on the clock at once, but no more than `longest_sleep`."""
 
-    def __init__(
-        self,
-        network: Network,
-        chance: random.Random,
-        faults: Faults,
-        on_wake: Callable[[], None],
-    ) -> None:
+    def __init__(self, network: Network) -> None:
         self.longest_sleep = 0.0
         self.turn_seconds = 0.0
         """What a turn costs, over and above what the product sleeps."""
@@ -363,23 +335,21 @@ class SimulatedSelector(selectors.BaseSelector):
         """How long the last `select` was to wait; None is for ever."""
         self.told = 0
         """How many were ready then; -1 if the kernel did not look, as after a signal."""
-        self.faults = faults
-        self._on_wake = on_wake
         self._network = network
-        self._chance = chance
+        self._chance = random.Random(f"order {network.seed}")
         self._keys: dict[int, selectors.SelectorKey] = {}
 
     def select(self, timeout: float | None = None) -> Ready:
         self.asked_wait = timeout
         self._network.clock.now += self.turn_seconds
-        if self._chance.random() < self.faults.interrupted and not self._network.is_calm:
+        if self._chance.random() < self._network.faults.interrupted and not self._network.is_calm:
             self._network.progress += 1
             ready, self.told = [], -1
         else:
             ready = self._ready()
             self._sleep(timeout, bool(ready))
             self.told = len(ready)
-        self._on_wake()
+        self._network.witness.woke(self._network.clock.awake)
         return ready
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -443,8 +413,3 @@ def _first(pieces: list[bytes | memoryview], size: int) -> bytes:
             break
         data += piece[: size - len(data)]
     return bytes(data)
-
-
-def error(number: int) -> OSError:
-    """As a system call raises it: of the subclass that belongs to the number."""
-    return OSError(number, os.strerror(number))

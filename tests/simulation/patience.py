@@ -7,6 +7,7 @@ own choice, so there is a zone where both are right; here stand its two borders.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from itertools import accumulate
 
@@ -25,10 +26,10 @@ class Patience:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._taken: deque[tuple[float, int]] = deque()
-        self._owing_since: float | None = None
+        self._owing_since = math.inf
         self._last_taken = 0.0
-        self._kept_too_much_since: float | None = None
-        self._owed_too_much_since: float | None = None
+        self._kept_too_much_since = math.inf
+        self._owed_too_much_since = math.inf
 
     def note_taken(self, size: int, now: float) -> None:
         """The kernel took `size` bytes for this member."""
@@ -43,7 +44,7 @@ class Patience:
         """A turn has ended: it is owed so much, and that much is kept because of it at most."""
         limit = self._limits.send_queue_bytes
         if not owed_bytes and kept_bytes <= limit:
-            self._owing_since = self._kept_too_much_since = self._owed_too_much_since = None
+            self._owing_since = self._kept_too_much_since = self._owed_too_much_since = math.inf
             return
         self._owing_since = _since(self._owing_since, owed_bytes > 0, now)
         self._kept_too_much_since = _since(self._kept_too_much_since, kept_bytes > limit, now)
@@ -51,16 +52,12 @@ class Patience:
 
     def fault_of_cutting(self, kept_bytes: int, now: float) -> str:
         """Why it was wrong to cut this member now, "" if it was not."""
-        if self._owing_since is not None:
-            last = max(self._owing_since, self._last_taken)
-            if now >= last + STALL_SECONDS - TOLERANCE_SECONDS:
-                return ""
+        if now >= self._idle_since + STALL_SECONDS - TOLERANCE_SECONDS:
+            return ""
         behind_since = self._kept_too_much_since
         if kept_bytes <= self._limits.send_queue_bytes:
             return f"only {kept_bytes} bytes are kept for it"
-        is_long = behind_since is not None and (
-            now >= behind_since + BEHIND_SECONDS - TOLERANCE_SECONDS
-        )
+        is_long = now >= behind_since + BEHIND_SECONDS - TOLERANCE_SECONDS
         if not is_long and kept_bytes < self._limits.max_send_queue_bytes:
             return f"{kept_bytes} bytes are kept for it, since {behind_since}"
         if self._least_taken(now) >= self._limits.drain_bytes:
@@ -69,19 +66,19 @@ class Patience:
 
     def fault_of_sparing(self, now: float) -> str:
         """Why this member ought to have been cut before now, "" if not."""
-        if self._owing_since is not None:
-            idle_since = max(self._owing_since, self._last_taken)
-            if now > idle_since + STALL_SECONDS + TOLERANCE_SECONDS:
-                return f"it took nothing of what it is owed since {idle_since}"
+        if now > self._idle_since + STALL_SECONDS + TOLERANCE_SECONDS:
+            return f"it took nothing of what it is owed since {self._idle_since}"
         since = self._owed_too_much_since
         span = BEHIND_SECONDS + 2 * DRAIN_SECONDS + 2 * TOLERANCE_SECONDS
-        if since is None or now < since + span:
-            return ""
-        if self._most_taken(now - span) < self._limits.drain_bytes:
+        if now >= since + span and self._most_taken(now - span) < self._limits.drain_bytes:
             return f"it is owed too much since {since} and does not drain well"
         return ""
 
     # Details.
+
+    @property
+    def _idle_since(self) -> float:
+        return max(self._owing_since, self._last_taken)
 
     def _least_taken(self, now: float) -> int:
         """The fewest bytes that were taken within DRAIN_SECONDS, both ends left out, in the last
@@ -106,8 +103,6 @@ class Patience:
         return most
 
 
-def _since(before: float | None, is_so: bool, now: float) -> float | None:
+def _since(before: float, is_so: bool, now: float) -> float:
     """Since when it is so, if it is."""
-    if not is_so:
-        return None
-    return now if before is None else before
+    return min(before, now) if is_so else math.inf

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -40,16 +39,11 @@ MOST_SECONDS_OF_A_SEED = 8.0
 COPIES_AT_A_TIME = 2
 
 
-class _Flags(argparse.Namespace):
-    names: list[str]
-    seeds: int
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.planted")
     parser.add_argument("names", nargs="*", metavar="NAME", help="bugs; all if none")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many, from 0 on")
-    flags = parser.parse_args(argv, _Flags())
+    flags = parser.parse_args(argv)
     if unknown := set(flags.names) - {bug.name for bug in BUGS}:
         parser.error(f"there is no bug {', '.join(sorted(unknown))}")
     bugs = [bug for bug in BUGS if not flags.names or bug.name in flags.names]
@@ -78,10 +72,10 @@ def failing_seeds_in_copy(bug: Patch | None, seeds: list[int]) -> list[int]:
         if bug:
             bug.write(copy)
         code = f"from tests.simulation import planted; planted.print_failing({seeds})"
-        command = [sys.executable, "-c", code]
-        run = subprocess.run(command, cwd=copy, env=_environment(), stdout=subprocess.PIPE)
-        run.check_returncode()
-        failing: list[int] = json.loads(run.stdout)
+        # -E: nothing, as PYTHONPATH, that leads an import out of the copy
+        failing: list[int] = json.loads(
+            subprocess.check_output([sys.executable, "-E", "-c", code], cwd=copy)
+        )
         return failing
 
 
@@ -103,11 +97,6 @@ def _fails(seed: int) -> bool:
 
 def _give_up(number: int, frame: FrameType | None) -> None:
     raise TimeoutError("a seed hangs")
-
-
-def _environment() -> dict[str, str]:
-    """Nothing that leads an import out of the copy."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The real server's parts, put together on a simulated network, with a model looking on.
 
-In: a loop's selector and clock, a door, a console. Out: a Product. The model is told by subclasses
+In: a network. Out: a Product. The model is told by subclasses
 that override public methods and change nothing: what is asked of the dispatcher, in what order, and
 who is let in, turned away, dropped or cut.
 """
@@ -10,10 +10,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import pytest
 
+import reactor.listener
 from chat import session
 from chat.bus import LocalBus
 from chat.journal import Journal
@@ -22,7 +23,7 @@ from chat.session import ALL_PAGES, Guest, Member
 from codec import Dispatcher, Event, Join, Kind, LineTooLongError, ProtocolError, Roster
 from reactor import Listener, Reactor
 from tests.simulation.model import Model
-from tests.simulation.network import Address, ListeningSocket, Network, SimulatedSelector
+from tests.simulation.network import Address, Network
 from tests.support.protocol import PASSCODE, TOO_LONG, local_time
 
 
@@ -114,11 +115,8 @@ class WatchedRoom(Room):
     and remembers the guest of each address."""
 
     model: Model
-
-    @property
-    def guests(self) -> dict[Address, WatchedGuest]:
-        """All that were ever made."""
-        return self.__dict__.setdefault("made", {})  # type: ignore[no-any-return]
+    guests: dict[Address, WatchedGuest]
+    """All that were ever made."""
 
     def make_guest(self, address: object) -> Guest:
         host, port = cast(Address, address)
@@ -165,54 +163,32 @@ class WatchedRoom(Room):
         return self.fanout.log.end - self.fanout.log.sealed_end
 
 
-class Console:
-    """What the server would print."""
+class Product:
+    """The server's parts, as server.py puts them together: all that is known here of how they are
+    made. `patch` lasts as long as they do."""
 
-    def __init__(self) -> None:
-        self.shown = bytearray()
-
-    def write(self, lines: bytes) -> None:
-        self.shown += lines
-
-
-class Product(NamedTuple):
-    """The server's parts, as server.py puts them together."""
-
-    reactor: Reactor
-    room: WatchedRoom
-    roster: Roster
-    journal: Journal
-    listener: Listener
-    console: Console
-
-
-def make_product(
-    network: Network,
-    selector: SimulatedSelector,
-    door: ListeningSocket,
-    model: Model,
-    report: Callable[[], None],
-    on_empty: Callable[[], None],
-    patch: pytest.MonkeyPatch,
-) -> Product:
-    """All that is known here of how the product is made. `patch` lasts as long as it does."""
-    patch.setattr(session, "Member", partial(WatchedMember, model))
-    console = Console()
-    reactor = Reactor(selector, network.clock, report, lambda: 0.0)
-    journal = WatchedJournal(reactor, model)
-    roster = Roster()
-    bus = LocalBus()
-    bus.add_listener(lambda event: console.write(event.console))
-    room = WatchedRoom(reactor, WatchedDispatcher(model, roster), roster, bus, journal, on_empty)
-    room.model = model
-    listener = Listener(
-        reactor,
-        cast(socket.socket, door),
-        room.make_guest,
-        room.gate.make_room,
-        room.refuse_at_the_door,
-    )
-    return Product(reactor, room, roster, journal, listener, console)
+    def __init__(
+        self,
+        network: Network,
+        model: Model,
+        report: Callable[[], None],
+        on_empty: Callable[[], None],
+        patch: pytest.MonkeyPatch,
+    ) -> None:
+        patch.setattr(session, "Member", partial(WatchedMember, model))
+        patch.setattr(reactor.listener, "os", network)
+        self.shown = bytearray()  # what the server would print
+        self.reactor = loop = Reactor(network.selector, network.clock, report, lambda: 0.0)
+        self.journal = WatchedJournal(loop, model)
+        self.roster = Roster()
+        bus = LocalBus()
+        bus.add_listener(lambda event: self.shown.extend(event.console))
+        dispatcher = WatchedDispatcher(model, self.roster)
+        self.room = room = WatchedRoom(loop, dispatcher, self.roster, bus, self.journal, on_empty)
+        room.model, room.guests = model, {}
+        door = cast(socket.socket, network.door)
+        doormen = room.make_guest, room.gate.make_room, room.refuse_at_the_door
+        self.listener = Listener(loop, door, *doormen)
 
 
 def _as_address(text: str) -> Address:

@@ -17,6 +17,7 @@ stands, so that any part of a script is a script.
     rest                      turns until the loop would sleep
     pass number               so many ms pass
     shutdown                  the server is told to end
+    settle                    all faults end and everyone reads; it is the last step of each run
 """
 
 from __future__ import annotations
@@ -70,8 +71,7 @@ class Step(NamedTuple):
     data: bytes = b""
 
     def __str__(self) -> str:
-        parts = [self.verb, f"{self.who}", f"{self.number}", f"{self.data!r}"]
-        return " ".join(parts)
+        return f"{self.verb} {self.who} {self.number} {self.data!r}"
 
 
 class Script(NamedTuple):
@@ -83,9 +83,8 @@ def make_script(seed: int) -> Script:
     """The same for the same seed, for ever: all chance is the seed's."""
     chance = random.Random(seed)
     setting = _make_setting(chance, seed)
-    if setting.people > 100:
-        return Script(setting, list(_crowd(chance, setting)))
-    return Script(setting, list(_talk(chance, setting)))
+    make_steps = _crowd if setting.people > 100 else _talk
+    return Script(setting, list(make_steps(chance, setting)))
 
 
 def make_script_cut_short(seed: int) -> Script:
@@ -136,7 +135,7 @@ def _talk(chance: random.Random, setting: Setting) -> Iterator[Step]:
         if chance.random() < 0.9:
             yield from _enter(chance, setting, who)
     yield Step("turn", number=chance.randint(1, 4))
-    verbs = _verbs(chance, setting)
+    verbs = _verbs(chance)
     steps = chance.randint(60, 220) if setting.scale != "real" else chance.randint(30, 80)
     for verb in chance.choices(list(verbs), list(verbs.values()), k=steps):
         yield from _steps_of(chance, setting, verb)
@@ -157,34 +156,18 @@ def _crowd(chance: random.Random, setting: Setting) -> Iterator[Step]:
         yield from _steps_of(chance, setting, verb)
 
 
-def _verbs(chance: random.Random, setting: Setting) -> dict[str, float]:
+_WEIGHTS = (
+    "turn 40, rest 5, send 40, flood 8, tell 8, exit 1.5, enter 6, stranger 4, guess 1.5, "
+    "appetite 8, piece 3, fin 2, reset 1.5, close 1.5, last words 1.5, vanish 0.5, fail 0.5, "
+    "pass 12, sleep 1, stop 0.7, stop_in_call 0.7, accept 2, descriptors 0.7, shutdown 0.15"
+)
+"""How often each thing is done, in most worlds."""
+
+
+def _verbs(chance: random.Random) -> dict[str, float]:
     """How often each thing is done in this world: some worlds are full of one of them."""
-    weights = {
-        "turn": 40,
-        "rest": 5,
-        "send": 40,
-        "flood": 8,
-        "tell": 8,
-        "exit": 1.5,
-        "enter": 6,
-        "stranger": 4,
-        "guess": 1.5,
-        "appetite": 8,
-        "piece": 3,
-        "fin": 2,
-        "reset": 1.5,
-        "close": 1.5,
-        "last words": 1.5,
-        "vanish": 0.5,
-        "fail": 0.5,
-        "pass": 12,
-        "sleep": 1,
-        "stop": 0.7,
-        "stop_in_call": 0.7,
-        "accept": 2,
-        "descriptors": 0.7,
-        "shutdown": 0.15,
-    }
+    parts = [part.rpartition(" ") for part in _WEIGHTS.split(", ")]
+    weights = {verb: float(weight) for verb, _, weight in parts}
     for verb in chance.sample(list(weights), 3):
         weights[verb] *= chance.choice((0, 3))
     return weights

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from tests.simulation.network import Faults
 from tests.simulation.script import Script, Step
@@ -17,10 +18,10 @@ MOST_SECONDS = 30.0
 """A script of hundreds of clients takes seconds each time; half a minute shrinks all others."""
 
 
-def failure_of(script: Script) -> Failure | None:
-    """How it fails, None if it does not."""
+def failure_of(script: Script, tell: Callable[[str], None] | None = None) -> Failure | None:
+    """How it fails, None if it does not; `tell` hears everything that happens."""
     try:
-        run(script)
+        run(script, tell)
     except Failure as failure:
         return failure
     return None
@@ -35,26 +36,18 @@ def kind_of(script: Script) -> list[str] | None:
 def shrink(script: Script, fails: Callable[[Script], bool]) -> Script:
     """`script` fails; so does what is returned. After MOST_SECONDS it is left as it is."""
     end = time.monotonic() + MOST_SECONDS
-    is_late = False
 
     def fails_in_time(script: Script) -> bool:
-        nonlocal is_late
-        is_late = is_late or time.monotonic() > end
-        return not is_late and fails(script)
+        return time.monotonic() <= end and fails(script)
 
-    return _shrink(script, fails_in_time)
-
-
-def _shrink(script: Script, fails: Callable[[Script], bool]) -> Script:
-    for setting in (
-        script.setting._replace(faults=Faults(), turn_seconds=0.0),
-        script.setting._replace(faults=Faults()),
-        script.setting._replace(turn_seconds=0.0),
-    ):
-        if fails(script._replace(setting=setting)):
-            script = script._replace(setting=setting)
-            break
-    steps = _shrink_steps(script.steps, lambda steps: fails(script._replace(steps=steps)))
+    changes: list[dict[str, Any]] = [
+        {"faults": Faults(), "turn_seconds": 0.0},
+        {"faults": Faults()},
+        {"turn_seconds": 0.0},
+    ]
+    simpler = (script._replace(setting=script.setting._replace(**change)) for change in changes)
+    script = next(filter(fails_in_time, simpler), script)
+    steps = _shrink_steps(script.steps, lambda steps: fails_in_time(script._replace(steps=steps)))
     return script._replace(steps=steps)
 
 

@@ -36,7 +36,7 @@ class End:
 
     def recv(self, size: int) -> bytes:
         """What has been received comes first, then the end or the error."""
-        self._check_open()
+        self.check_open()
         if self.unread:
             data = bytes(self.unread[:size])
             del self.unread[:size]
@@ -46,34 +46,34 @@ class End:
         if self.has_fin:
             return b""
         if self.error:
-            raise self._error()
+            raise error(self.take_error())
         if self.is_dead or self.is_shut_read:
             return b""
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        raise error(errno.EAGAIN)
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
-        self._check_open()
+        self.check_open()
         if self.error or self.is_dead or self.is_shut_write:
             self.error = self.error or errno.EPIPE
-            raise self._error()
+            raise error(self.take_error())
         size = min(len(data), self.free_bytes)
         if not size:
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            raise error(errno.EAGAIN)
         self.unsent += data[:size]
         self._deliver()
         return size
 
     def shutdown(self, how: int) -> None:
-        self._check_open()
+        self.check_open()
         if self.is_dead:
-            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+            raise error(errno.ENOTCONN)
         self.is_shut_read |= how in (socket.SHUT_RD, socket.SHUT_RDWR)
         self.is_shut_write |= how in (socket.SHUT_WR, socket.SHUT_RDWR)
         self._deliver()
 
     def take_error(self) -> int:
         """What the kernel has to report, 0 for nothing; it is reported once (SO_ERROR)."""
-        self._check_open()
+        self.check_open()
         number, self.error = self.error, 0
         return number
 
@@ -91,6 +91,11 @@ class End:
         else:
             self.is_shut_write = True
             self._deliver()
+
+    def reset(self) -> None:
+        """Close, and have the other end told at once."""
+        self.will_reset = True
+        self.close()
 
     def events(self) -> int:
         """What a selector that asks for READ and WRITE is told. A hang-up and an error come as
@@ -144,13 +149,9 @@ class End:
         self.error = number
         self.unsent.clear()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
         if self.is_closed:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-
-    def _error(self) -> OSError:
-        number = self.take_error()
-        return OSError(number, os.strerror(number))
+            raise error(errno.EBADF)
 
 
 def connect_ends(limits: Sequence[int]) -> tuple[End, End]:
@@ -159,3 +160,8 @@ def connect_ends(limits: Sequence[int]) -> tuple[End, End]:
     near, far = End(limits[0], limits[1]), End(limits[2], limits[3])
     near.peer, far.peer = far, near
     return near, far
+
+
+def error(number: int) -> OSError:
+    """As a system call raises it: of the subclass that belongs to the number."""
+    return OSError(number, os.strerror(number))

@@ -7,29 +7,23 @@ In: a Script. Out: nothing, or a Failure at the first step after which something
 from __future__ import annotations
 
 import errno
-import random
 import re
 import traceback
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-import reactor.listener
 from reactor import READ, WRITE, Cursor
 from reactor.listener import REST_SECONDS
 from server import SHUTDOWN_SECONDS
 from tests.simulation.client import Client
 from tests.simulation.limits import limits_set_to
 from tests.simulation.model import Model, Peer
-from tests.simulation.network import (
-    Address,
-    ListeningSocket,
-    Network,
-    SimulatedSelector,
-    SimulatedSocket,
-)
+from tests.simulation.network import Address, Network, SimulatedSocket
 from tests.simulation.patience import TOLERANCE_SECONDS
-from tests.simulation.product import make_product
+from tests.simulation.product import Product
 from tests.simulation.script import Script, Setting, Step
 
 MOST_TURNS = 10_000
@@ -72,27 +66,18 @@ class World:
         """`patch` lasts as long as this world does."""
         self.setting = setting
         self.limits = setting.limits
-        self.model = Model(
-            self.limits, lambda: self._now, lambda: bool(self.door.backlog), self._is_lost
+        self.model = model = Model(
+            self.limits, lambda: bool(self.network.door.backlog), self._is_lost
         )
-        self.network = Network(self.model, setting.seed, self.limits.max_pieces)
-        self._now = self.network.clock.awake
-        self.selector = SimulatedSelector(
-            self.network, random.Random(f"order {setting.seed}"), setting.faults, self._wake
+        self.network = network = Network(
+            model, setting.faults, setting.seed, self.limits.max_pieces
         )
+        model.now = network.clock.awake
+        self.selector, self.door = network.selector, network.door
         self.selector.turn_seconds = setting.turn_seconds
-        self.door = ListeningSocket(self.network)
-        patch.setattr(reactor.listener, "os", self.network)
         self.clients: dict[int, Client] = {}
-        self.product = make_product(
-            self.network,
-            self.selector,
-            self.door,
-            self.model,
-            self._note_exception,
-            self._note_empty,
-            patch,
-        )
+        self._connects = Counter[int]()
+        self.product = Product(network, model, self._note_exception, self._note_empty, patch)
         self._idle_turns = 0
         self._largest_page = 0  # that could have been made so far, in bytes
         self._grown = 0  # the log in the last turn, in bytes
@@ -136,6 +121,8 @@ class World:
                 self._pass(step.number / 1000)
             case "shutdown":
                 self._shut_down()
+            case "settle":
+                self._settle()
             case "stop_in_call":
                 for sock, peer in self._sockets():
                     if client and peer.address == client.address:
@@ -144,7 +131,7 @@ class World:
                 if client:
                     client.do(step, self.network.clock.now)
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """No more faults, everyone reads, everyone has time; and then nothing may be left over."""
         self.network.is_calm = True
         self.network.max_descriptors = 1 << 16
@@ -204,9 +191,6 @@ class World:
             self._turn(min(left, SLICE_SECONDS) if self._anyone_busy() else left)
         self.model.blame("time does not pass: the loop spins")
 
-    def _wake(self) -> None:
-        self._now = self.network.clock.awake
-
     def _was_awake(self) -> bool:
         """Whether the last turn had a reason to begin at once."""
         wait = self.selector.asked_wait
@@ -222,14 +206,13 @@ class World:
     # Details.
 
     def _connect(self, step: Step) -> None:
-        before = self.clients.get(step.who)
-        number = before.number + 1 if before else 0
-        address = (f"10.0.0.{step.number}", 1024 + step.who * 64 + number)
+        self._connects[step.who] += 1
+        address = (f"10.0.0.{step.number}", 1023 + step.who * 64 + self._connects[step.who])
         setting = self.setting
         limits = [setting.send_buffer, setting.receive_buffer] * 2
-        end = self.door.connect(address, setting.faults, limits)
+        end = self.door.connect(address, limits)
         if end:
-            self.clients[step.who] = Client(end, address, number, closes_at_end=step.who % 3 < 2)
+            self.clients[step.who] = Client(end, address, closes_at_end=step.who % 3 < 2)
 
     def _shut_down(self) -> None:
         if not self.model.is_shutting_down:
@@ -255,10 +238,10 @@ class World:
     def _check_turn(self) -> None:
         model = self.model
         model.end_turn()
-        if model.console != self.product.console.shown:
-            model.blame(f"the console shows {self.product.console.shown!r}, not {model.console!r}")
+        if model.console != self.product.shown:
+            model.blame(f"the console shows {self.product.shown!r}, not {model.console!r}")
         model.console.clear()
-        self.product.console.shown.clear()
+        self.product.shown.clear()
         for sock, peer in self._sockets():
             self._check_socket(sock, peer)
         self._check_door()
@@ -284,7 +267,7 @@ class World:
     def _check_door(self) -> None:
         calls, door = self.door.calls_of_turn, self.door
         if not _SHORT_OF_DESCRIPTORS.isdisjoint(calls):
-            self._door_failed_at = self._now
+            self._door_failed_at = self.model.now
             return
         is_enough = not calls or len(calls) >= self.limits.accepts_per_turn
         if is_enough or not door.backlog or calls[-1] in (errno.EAGAIN, errno.EINTR):
@@ -306,11 +289,9 @@ class World:
     def _check_memory(self) -> None:
         log, model = self.product.room.fanout.log, self.model
         most = max((peer.kept_bytes for peer in model.peers.values()), default=0)
-        if log.kept_bytes > most + self._largest_page:
-            model.blame(f"the log keeps {log.kept_bytes} bytes, {most} are needed")
-        limit = self.limits.max_send_queue_bytes + 2 * self._largest_page
-        if log.kept_bytes > limit:
-            model.blame(f"the log keeps {log.kept_bytes} bytes, {limit} are allowed")
+        allowed = min(most, self.limits.max_send_queue_bytes + self._largest_page)
+        if log.kept_bytes > allowed + self._largest_page:
+            model.blame(f"the log keeps {log.kept_bytes} bytes, {allowed} are needed or allowed")
 
     def _check_rest(self) -> None:
         """The loop would sleep now: everything that could be done has been done."""
@@ -323,9 +304,9 @@ class World:
             is_waiting = not peer.username and model.has_guessed_too_often(peer.address[0])
             may_wait = is_held or is_waiting or peer.own_bytes >= limits.page_bytes
             is_unheard = sock.events() & READ and not interest & READ and not peer.has_eof
-            if not may_wait and (is_unheard or (peer.lines.lines and peer.ending_since is None)):
+            if not may_wait and (is_unheard or (peer.lines.lines and not peer.is_ending)):
                 model.blame(f"{peer.address} {peer.username}: is not heard")
-        is_resting = self._now <= self._door_failed_at + REST_SECONDS + TOLERANCE_SECONDS
+        is_resting = self.model.now <= self._door_failed_at + REST_SECONDS + TOLERANCE_SECONDS
         if self.door.backlog and not is_resting:
             model.blame("the door is not answered")
 
@@ -378,37 +359,30 @@ def run(script: Script, tell: Callable[[str], None] | None = None) -> None:
     with limits_set_to(script.setting.limits), pytest.MonkeyPatch.context() as patch:
         world = World(script.setting, patch)
         if tell:
+            tell(f"{script.setting}")
             tell_all(world, tell)
-        for index, step in enumerate(script.steps):
+        for index, step in enumerate([*script.steps, Step("settle")]):
             if tell:
                 tell(f"{index}: {step}")
             world.do(step)
-            _raise_faults(world, index)
-        if tell:
-            tell("the end")
-        world.settle()
-        _raise_faults(world, len(script.steps))
+            if world.model.faults:
+                raise Failure(index, world.model.faults[0])
 
 
 def tell_all(world: World, tell: Callable[[str], None]) -> None:
     """Have everything told that the model hears, when it hears it."""
     model = world.model
+
+    def hear_and_tell(name: str, hear: Callable[..., object], *arguments: object) -> object:
+        shown = " ".join(map(_shorten, arguments))
+        tell(f"    {world.network.clock.now:.3f} {name} {shown}")
+        return hear(*arguments)
+
     for name in (
         *("accepted", "received", "ended", "failed", "taken", "closed", "judged", "joined"),
         *("turned_away", "dropped", "cut", "refused_at_the_door", "typed", "left"),
     ):
-        setattr(model, name, _told(getattr(model, name), name, world, tell))
-
-
-def _told(
-    hear: Callable[..., object], name: str, world: World, tell: Callable[[str], None]
-) -> Callable[..., object]:
-    def hear_and_tell(*arguments: object) -> object:
-        shown = " ".join(_shorten(argument) for argument in arguments)
-        tell(f"    {world.network.clock.now:.3f} {name} {shown}")
-        return hear(*arguments)
-
-    return hear_and_tell
+        setattr(model, name, partial(hear_and_tell, name, getattr(model, name)))
 
 
 def _shorten(argument: object) -> str:
@@ -417,8 +391,3 @@ def _shorten(argument: object) -> str:
     if isinstance(argument, bytes) and len(argument) > 120:
         return f"{argument[:100]!r}... ({len(argument)} bytes)"
     return repr(argument)
-
-
-def _raise_faults(world: World, step: int) -> None:
-    if world.model.faults:
-        raise Failure(step, world.model.faults[0])
