@@ -180,14 +180,10 @@ def test_wheel_installs_two_commands_that_chat(tmp_path: Path) -> None:
 
     installed = (tmp_path / "site").iterdir()
     assert {path.name for path in installed if path.suffix != ".dist-info"} == {"bin", "chatroom"}
+    commands = tmp_path / "site/bin"
+    env = {"PYTHONPATH": str(tmp_path / "site")}
     with Stage() as stage:
-        env = {"PYTHONPATH": str(tmp_path / "site")}
-        command = [
-            str(tmp_path / "site/bin/chatroom-server"),
-            "-start",
-            "-port=0",
-            "-passcode=abc12",
-        ]
+        command = [str(commands / "chatroom-server"), "-start", "-port=0", "-passcode=abc12"]
         server = stage.run(Program, "chatroom-server", command, env=env)
         port = server.stdout.take_line().split()[4].removesuffix(".")
         flags = ["-join", "-host=127.0.0.1", f"-port={port}", "-username=Al", "-passcode=abc12"]
