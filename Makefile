@@ -18,6 +18,12 @@ BENCH_TOOLS = $(BENCH_VENV)/.tools
 FUZZ_VENV = $(VENV)-fuzz
 FUZZ_TOOLS = $(FUZZ_VENV)/.tools
 TOOLS = $(VENV)/.tools
+MAKE_VENV = $(PYTHON) -m venv
+NO_VENV = { echo "error: $(PYTHON) makes no virtual environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+# Tests that put a fault into the import of our modules, which dist/ does not import; and Python 3.6,
+# which does not know `from __future__ import annotations`.
+NOT_JOINED = server_that_never_answers or ctrl_c_while_a_program_starts or parses_whole_on_python_3_6
 
 .DEFAULT_GOAL := help
 
@@ -28,8 +34,10 @@ help:  ## list the targets
 run-server:  ## start a room: PORT, PASSCODE
 	@exec $(PYTHON) server.py -start -port "$(PORT)" -passcode "$(PASSCODE)"
 
+# The client dies of Ctrl-C, which make would report as a failure of its own.
 run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
-	@exec $(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -passcode "$(PASSCODE)"
+	@trap : INT; $(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" \
+		-passcode "$(PASSCODE)"; status=$$?; [ $$status -eq 130 ] || exit $$status
 
 test: $(TOOLS)  ## run the tests, at a small size; ARGS is passed on to pytest
 	@$(BIN)/python -m pytest -q -n auto $(ARGS)
@@ -84,8 +92,11 @@ fault-table: $(TOOLS)  ## name in docs/RELIABILITY.md the tests that are marked 
 soak: $(TOOLS)  ## talk, come, go and attack for MINUTES, and watch the server
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
+hand-in:  ## join each program with its modules: dist/server.py and dist/client.py, to hand in
+	@$(PYTHON) -m tools.flatten dist
+
 grade:  ## grade the solution of the assignment in DIR
-	@$(PYTHON) -m grader "$(or $(DIR),$(error DIR=… says which))" $(ARGS)
+	@$(PYTHON) -m grader "$(or $(DIR),$(error usage: make grade DIR=path/to/solution))" $(ARGS)
 
 test-grader: $(TOOLS)  ## run the grader's own tests (three minutes)
 	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader $(ARGS)
@@ -99,6 +110,11 @@ mutants: $(TOOLS)  ## grade our own programs with each of many mistakes in them 
 grade-stability: $(TOOLS)  ## grade the same solutions twenty times, on a quiet and on a busy machine
 	@TEST_LONG=1 $(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader/test_ci.py -k busy_loops $(ARGS)
 
+test-hand-in: hand-in $(TOOLS)  ## grade what is handed in, on pipes and on terminals, and run the end-to-end tests on it
+	@$(PYTHON) -m grader dist --strict
+	@$(PYTHON) -m grader dist --strict --pty
+	@TEST_PROGRAMS=dist $(BIN)/python -m pytest -q -n auto tests/end_to_end -k "not ($(NOT_JOINED))" $(ARGS)
+
 autograder:  ## build autograder.zip for Gradescope (docs/GRADING.md)
 	@$(PYTHON) -m tools.autograder.build autograder.zip
 
@@ -106,24 +122,24 @@ picture: $(TOOLS)  ## draw docs/session.svg and docs/report.svg from runs of the
 	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg
 
 clean:  ## remove everything that was made
-	@rm -rf .venv .venv-* .coverage .hypothesis .mypy_cache .ruff_cache autograder.zip
+	@rm -rf .venv .venv-* .coverage .hypothesis .mypy_cache .ruff_cache dist autograder.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(TOOLS): requirements-dev.txt
-	@$(PYTHON) -m venv $(VENV)
+	@$(MAKE_VENV) $(VENV) || $(NO_VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 $(BENCH_TOOLS): requirements-bench.txt
-	@$(PYTHON) -m venv $(BENCH_VENV)
+	@$(MAKE_VENV) $(BENCH_VENV) || $(NO_VENV)
 	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
 $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
-	@$(PYTHON) -m venv $(FUZZ_VENV)
+	@$(MAKE_VENV) $(FUZZ_VENV) || $(NO_VENV)
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
 .PHONY: help run-server run-client test test-long test-all lint types coverage bench bench-quick bench-flow \
-	simulate replay fuzz fuzz-wire siege faults fault-table soak grade test-grader test-grader-quick mutants grade-stability \
+	simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability test-hand-in \
 	autograder picture clean

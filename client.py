@@ -16,12 +16,23 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 HERE = os.path.dirname(os.path.realpath(__file__))
+MISSING = [
+    name + "/"
+    for name in ("cli", "codec", "reactor", "terminal")
+    if not os.path.isdir(os.path.join(HERE, name))
+]
+if MISSING:
+    sys.stderr.write(
+        "error: %s %s missing beside client.py; make hand-in joins them into one file\n"
+        % (" and ".join(", ".join(MISSING).rsplit(", ", 1)), "are" if len(MISSING) > 1 else "is")
+    )
+    sys.exit(2)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)  # -I, -P and PYTHONSAFEPATH leave it out
 
 from cli.flags import complain, parse_client_flags, say
 from codec import Join, ProtocolError, format_join
-from reactor import Reactor, format_exception, reserve_standard_descriptors
+from reactor import Reactor, end_by_signal, format_exception, reserve_standard_descriptors
 from terminal.dial import connect
 from terminal.plain import PlainScreen
 from terminal.session import Client
@@ -39,11 +50,16 @@ def main() -> int:
         sock = connect(flags.host, flags.port)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        complain(f"error: cannot connect to {flags.host} port {flags.port}: {reason}")
+        question = " (is the server running?)" if isinstance(error, ConnectionRefusedError) else ""
+        complain(f"error: cannot connect to {flags.host} port {flags.port}: {reason}{question}")
         return 1
     reactor = Reactor(report=lambda: screen.complain(format_exception()))
     screen = PlainScreen(reactor)
-    return Client(reactor, screen, sock, join_line, flags.host, flags.port).run()
+    client = Client(reactor, screen, sock, join_line, flags.host, flags.port)
+    status = client.run()
+    if client.signal_received:
+        end_by_signal(client.signal_received)
+    return status
 
 
 if __name__ == "__main__":

@@ -17,9 +17,21 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 HERE = os.path.dirname(os.path.realpath(__file__))
+MISSING = [
+    name + "/"
+    for name in ("chat", "cli", "codec", "reactor")
+    if not os.path.isdir(os.path.join(HERE, name))
+]
+if MISSING:
+    sys.stderr.write(
+        "error: %s %s missing beside server.py; make hand-in joins them into one file\n"
+        % (" and ".join(", ".join(MISSING).rsplit(", ", 1)), "are" if len(MISSING) > 1 else "is")
+    )
+    sys.exit(2)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)  # -I, -P and PYTHONSAFEPATH leave it out
 
+import contextlib
 import errno
 import time
 
@@ -35,6 +47,7 @@ from reactor import (
     Reactor,
     Signals,
     Sink,
+    discard_typed,
     drain,
     ending_signals,
     format_exception,
@@ -100,6 +113,7 @@ class Server:
             self._tell_dropped(self._console.unwritten_lines)
         self._stderr.flush()
         self._room.close()
+        discard_typed(0)
         signals.close()
 
     def _make_room(self, passcode: bytes) -> Room:
@@ -138,6 +152,15 @@ def _local_time(seconds: int) -> time.struct_time:
     return time.localtime(time.time() + seconds)
 
 
+def _another_than(port: int) -> str:
+    """A suggestion, where there is one."""
+    for other in range(port + 1, min(port + 100, 65536)):
+        with contextlib.suppress(OSError):
+            listen(HOST, other).close()
+            return f"; {other} is free"
+    return ""
+
+
 def main() -> int:
     closed = reserve_standard_descriptors()
     flags = parse_server_flags(None, FEATURES)
@@ -145,7 +168,7 @@ def main() -> int:
         server = Server(flags)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            reason = f"port {flags.port} is already in use"
+            reason = f"port {flags.port} is already in use{_another_than(flags.port)}"
         else:
             reason = f"cannot listen on port {flags.port}: {error.strerror}"
         complain(f"error: {reason}")

@@ -23,6 +23,9 @@ VERSION = "1.0.0"
 HELP_COLUMNS = 80
 
 _PORT = re.compile(r"0*[0-9]{1,5}")  # int() and isdigit() know digits of other scripts too
+_HOST_AND_MORE = re.compile(
+    r"(?:[a-z]+://)?(\[.+\]|[^:/\[\]]+)(?::([0-9]+))?(?:/.*)?", re.IGNORECASE
+)
 _ASSIGNMENT_PASSCODE = re.compile(rb"[A-Za-z0-9]{1,5}")
 
 
@@ -54,7 +57,7 @@ def parse_server_flags(
     """Read the server's command line, by default the process's own, with the flags of `features`
     behind those that it always has."""
     parser = _FlagParser(
-        usage="python3 server.py -start -port <port> -passcode <passcode> [-strict] [-verbose]",
+        usage=f"{_command('server.py')} -start -port <port> -passcode <passcode> [-strict]",
         description="A chat room on 127.0.0.1.",
         epilog="example:\n  python3 server.py -start -port 65432 -passcode abc12",
     )
@@ -81,7 +84,7 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
     """Read the client's command line, by default the process's own."""
     parser = _FlagParser(
         usage=(
-            "python3 client.py -join -host <host> -port <port> -username <username> "
+            f"{_command('client.py')} -join -host <host> -port <port> -username <username> "
             "-passcode <passcode>"
         ),
         description="Join a chat room.",
@@ -91,8 +94,8 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
         ),
     )
     parser.add_flag("join", action="store_true", required=True, help="join the room")
-    parser.add_flag("host", type=_word, required=True, help="a name or an address")
-    parser.add_flag("port", type=_port, required=True, help="0 to 65535")
+    parser.add_flag("host", type=_host, required=True, help="a name or an address")
+    parser.add_flag("port", type=_client_port, required=True, help="1 to 65535")
     parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
     parser.add_flag("passcode", type=_client_passcode, required=True, help="the room's passcode")
     return parser.parse_args(argv, ClientFlags())
@@ -100,7 +103,7 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
 
 def say(descriptor: int, line: str) -> None:
     """Write one line to standard output or error, for as long as no loop runs. Where it is closed,
-    full, or not read, the line is lost: whoever does not read is not waited for.
+    full, or not read, the line is lost: a reader that does not read is not waited for.
 
     `print` would not do: where standard error is closed it prints on standard output.
     """
@@ -149,7 +152,39 @@ class _FlagParser(argparse.ArgumentParser):
         """A flag under both of its spellings."""
         self.add_argument(f"-{name}", f"--{name}", **options)  # type: ignore[arg-type]
 
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        words = sys.argv[1:] if args is None else args
+        self._check_words(words)
+        return super().parse_known_args(words, namespace)
+
+    def _check_words(self, words: Sequence[str]) -> None:
+        """Tell what argparse is silent about, or tells in other words or too late: a flag that is
+        unknown, given twice, or without its value."""
+        given: set[str] = set()
+        rest = iter(words)
+        for word in rest:
+            flag, has_value, _ = word.partition("=")
+            action = self._option_string_actions.get(flag)
+            if action is None:
+                self.error(f"{'unknown' if word.startswith('-') else 'not a'} flag: {word!r}")
+            if action.dest in given:
+                self.error(f"{flag} is given twice")
+            if action.nargs == 0 and action.const is None:
+                return  # -help and its like, which end the program
+            given.add(action.dest)
+            if action.nargs != 0 and not has_value:
+                self._check_given(flag, next(rest, None))
+
+    def _check_given(self, flag: str, value: str | None) -> None:
+        if value is None or value.partition("=")[0] in self._option_string_actions:
+            self.error(f"{flag} needs a value")
+        if value[:1] == "-" and len(value) > 1:
+            self.error(f"{flag} needs a value; one that begins with - is written {flag}={value}")
+
     def error(self, message: str) -> NoReturn:
+        message = re.sub("argument (-[a-z]+)/--[a-z]+", r"\1", message)
         complain(f"error: {decode_text(os.fsencode(message))} (-help shows how)")
         sys.exit(2)
 
@@ -175,10 +210,30 @@ class Show(argparse.Action):
         parser.exit()
 
 
-def _port(text: str) -> int:
-    if not _PORT.fullmatch(text) or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"not a port from 0 to 65535: {text}")
+def _command(program: str) -> str:
+    """How this program was called: by its file, or as the command that an installation makes."""
+    name = os.path.basename(sys.argv[0])
+    return name if name.startswith("chatroom") else f"python3 {program}"
+
+
+def _port(text: str, lowest: int = 0) -> int:
+    if not _PORT.fullmatch(text) or not lowest <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"not a port from {lowest} to 65535: {text!r}")
     return int(text)
+
+
+def _client_port(text: str) -> int:
+    return _port(text, lowest=1)
+
+
+def _host(text: str) -> str:
+    """A name or an address. What is more than that, as in a browser, is told how to be written."""
+    parts = _HOST_AND_MORE.fullmatch(_word(text))
+    host = parts[1].strip("[]") if parts else text
+    if parts and host != text:
+        flags = f"-host {host} -port {parts[2]}" if parts[2] else f"-host {host}"
+        raise argparse.ArgumentTypeError(f"not a host: {text!r}; write {flags}")
+    return text
 
 
 def _word(text: str) -> str:

@@ -72,7 +72,10 @@ class Dispatcher:
         nothing comes of it."""
         command = parse_command(decode_text(line))
         obey: Callable[[str, Command], Event | None] = getattr(self, command.verb)
-        return obey(username, command)
+        try:
+            return obey(username, command)
+        except _ShownTooLongError as error:
+            return self.refuse(username, LineTooLongError(len(line) - error.excess_bytes))
 
     def dispatch_plain(self, username: str, lines: bytes) -> Event | None:
         """Obey many lines at once, each ended by LF, if none of them needs a closer look; what
@@ -92,9 +95,7 @@ class Dispatcher:
 
     def say(self, username: str, command: Command) -> Event:
         text, tells_time = translate(command.text, self._local_time)
-        line = encode_line(f"{username}: {text}")
-        if self._is_too_long(line):
-            return self.refuse(username, LineTooLongError(self.max_line_bytes))
+        line = self._encode_shown(f"{username}: {text}")
         return Event(Kind.SAID, username, line, line, tells_time)
 
     def message(self, username: str, command: Command) -> Event:
@@ -102,9 +103,7 @@ class Dispatcher:
         if to is None:
             return self._reply(username, f"No such user: {command.to}")
         text, _ = translate(command.text, self._local_time)
-        line = encode_line(f"[Message from {username}]: {text}")
-        if self._is_too_long(line):
-            return self.refuse(username, LineTooLongError(self.max_line_bytes))
+        line = self._encode_shown(f"[Message from {username}]: {text}")
         console = encode_line(f"{username}: send message to {to}")
         return Event(Kind.PRIVATE, username, console, private=((to, line),))
 
@@ -124,13 +123,22 @@ class Dispatcher:
     # Details.
 
     def _reply(self, username: str, text: str) -> Event:
-        line = encode_line(text)
-        if self._is_too_long(line):
-            return self.refuse(username, LineTooLongError(self.max_line_bytes))
-        return _notice(username, line)
+        return _notice(username, self._encode_shown(text))
 
-    def _is_too_long(self, line: bytes) -> bool:
-        return len(line) - len(b"\n") > self.max_line_bytes
+    def _encode_shown(self, text: str) -> bytes:
+        line = encode_line(text)
+        excess_bytes = len(line) - len(b"\n") - self.max_line_bytes
+        if excess_bytes > 0:
+            raise _ShownTooLongError(excess_bytes)
+        return line
+
+
+class _ShownTooLongError(Exception):
+    """What would be shown is so many bytes too long. Its sender is told of the bytes it typed."""
+
+    def __init__(self, excess_bytes: int) -> None:
+        super().__init__(excess_bytes)
+        self.excess_bytes = excess_bytes
 
 
 def _notice(username: str, line: bytes, console: bytes = b"") -> Event:

@@ -18,7 +18,7 @@ from codec.errors import ProtocolError
 MAX_LINE_BYTES: Annotated[
     int,
     "Bytes of one line of chat, typed or shown, without its line end: 40 times the 100 "
-    "characters that the assignment asks for, so that nobody meets it by talking.",
+    "characters that the assignment asks for, so that no one meets it by talking.",
 ] = 4096
 
 LINE_TOO_LONG = "Message too long"

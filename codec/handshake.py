@@ -5,7 +5,7 @@
 
 Lines come and go here without their line ends; docs/PROTOCOL.md, section 4, is the full text.
 Parsing never judges a username or a passcode: a server looks at the passcode first, so that
-without it nobody learns anything else.
+without it no one learns anything else.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def check_username(username: str) -> None:
 
 
 def format_refusal(error: ProtocolError) -> str:
-    """The server's last line to whoever it does not let in."""
+    """The server's last line to a guest that it does not let in."""
     return f"{_REASON_PREFIX}{error}"
 
 

@@ -48,7 +48,7 @@ class Results:
             "stdout_visibility": "hidden",
             "tests": [self._test(case) for case in self._cases],
         }
-        # Whoever reads it while we write finds the last one whole.
+        # A reader that comes while we write finds the last one whole.
         draft = self._path.with_name(self._path.name + ".new")
         draft.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
         os.replace(draft, self._path)

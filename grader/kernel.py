@@ -1,7 +1,7 @@
 """What the kernel tells about a tree of processes: whether any of them may still do something.
 
 In: process numbers. Out: plain values read from /proc. Where there is no /proc
-(macOS) `IS_HERE` is False, and whoever waits has to go by the clock.
+(macOS) `IS_HERE` is False, and a wait has to go by the clock.
 
 A process is *at rest* when each of its threads sleeps and has not run since it was last looked at.
 When all are at rest and nothing waits in a socket or a pipe, only a timer of theirs can make
@@ -38,8 +38,8 @@ class Thread(NamedTuple):
 
 
 def adopt_orphans(*, end_with_parent: bool = False) -> None:
-    """Whoever is left behind by a process below us becomes our child, so that it is found, and can
-    be ended under a number that nobody else can have taken meanwhile. Linux only."""
+    """What a process below us leaves behind becomes our child, so that it is found, and can
+    be ended under a number that no other can have taken meanwhile. Linux only."""
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
@@ -101,7 +101,7 @@ def _stat(pid: int) -> list[bytes]:
 
 
 def _read(path: str) -> bytes:
-    """Empty if whoever it tells of is gone. Not by pathlib: this is done thousands of times."""
+    """Empty if the process it tells of is gone. Not by pathlib: this is done thousands of times."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:

@@ -48,7 +48,7 @@ class _Pipe:
 
 
 class Proxy:
-    """Listens on `port`, which may be asked for as 0, and connects whoever comes to `server_port`
+    """Listens on `port`, which may be asked for as 0, and connects all that come to `server_port`
     on the same host. `cuts` says how it treats what it carries. Raises OSError."""
 
     def __init__(

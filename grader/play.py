@@ -162,7 +162,7 @@ class _Player:
         self._look()
 
     def is_port_taken(self) -> bool:
-        """Whether the server has said so, where nobody of ours was to be there."""
+        """Whether the server has said so, where none of ours was to be there."""
         server = self._programs.get("server")
         said = server.out.everything + server.err.everything if server else ""
         return bool(_PORT_TAKEN.search(said))
@@ -378,7 +378,7 @@ class _Player:
 
     def _program(self, name: str) -> Program:
         if name not in self._programs:
-            raise Failed(f"the case is wrong: nobody is called {name}")
+            raise Failed(f"the case is wrong: no one is called {name}")
         return self._programs[name]
 
     def _how_it_ended(self, program: Program) -> str:

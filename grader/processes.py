@@ -2,7 +2,7 @@
 
 Programs are started on pipes or on a terminal, typed to, and read, all in one loop. Waiting is for
 something to be there, and it ends early when nothing can come any more: when every process is at
-rest (kernel.py) for a while. Whoever waits for nothing to come waits until then, too. The clock
+rest (kernel.py) for a while. A wait for nothing to come lasts until then, too. The clock
 alone decides only where there is no /proc, or when a solution never rests.
 
 Bounds: bytes kept of each stream (streams.py), processes, address space and files of each process,
@@ -41,7 +41,7 @@ STILL_SECONDS = 0.03
 """Rest after which nothing more is expected: some samples, for those who sleep between two acts."""
 
 STUCK_SECONDS = 0.6
-"""Rest with something still waiting to be read, after which nobody is believed to read it."""
+"""Rest with something still waiting to be read, after which it is believed that no one reads it."""
 
 BLIND_SECONDS = 0.4
 """Silence that is taken for rest where the kernel cannot be asked."""
@@ -196,7 +196,7 @@ class Session:
         self._note_event()
 
     def signal(self, program: Program, number: int) -> None:
-        """To the program and whoever else is in its process group."""
+        """To the program and all else in its process group."""
         if not program.has_ended:
             os.killpg(program.process.pid, number)
         self._note_event()
@@ -222,7 +222,7 @@ class Session:
         self.wait(lambda: False, STILL_SECONDS)
 
     def close(self) -> None:
-        """End every program and whoever they left behind."""
+        """End every program and all that they left behind."""
         for program in self.programs:
             self._kill_group(program)
         _end_children()
@@ -293,7 +293,7 @@ class Session:
         return any(released)
 
     def _unread_input(self) -> dict[_Place, int]:
-        """Bytes that were typed and that nobody has read."""
+        """Bytes that were typed and that no one has read."""
         return {
             (program.process.pid, 0): _unread_bytes(program.stdin)
             for program in self.programs
@@ -316,7 +316,7 @@ class _Rest:
     def __init__(self) -> None:
         self.processes = 0
         self._pids: list[int] = []
-        self._are_pids_known = False  # nobody has run since they were counted
+        self._are_pids_known = False  # none has run since they were counted
         self._counted = 0.0
         self._threads: dict[tuple[int, int], kernel.Thread] = {}
         self._since: float | None = None
@@ -363,7 +363,7 @@ class _Rest:
         if self._since is None or self._waiting:
             self._look_for_waiting(now, ports, unread_input())
         if self._waiting and now - (self._since or now) >= STUCK_SECONDS:
-            # Nobody has touched it for so long. Whoever else waits is told apart from these.
+            # No one has touched it for so long. Others that wait are told apart from these.
             self._stuck.update(self._waiting)
             self._waiting = {}
             self._since = now
@@ -391,7 +391,7 @@ class _Rest:
         self._counted = now
 
     def _are_polling(self) -> bool:
-        """Whether whoever is awake has looked around in vain since anything last happened."""
+        """Whether all that are awake have looked around in vain since anything last happened."""
         for place, thread in self._threads.items():
             pid, _ = place
             first = self._first.setdefault(place, thread)
@@ -410,7 +410,7 @@ class _Rest:
 def _end_children() -> None:
     """Kill our children, and those of theirs that become ours by that, until there are none.
 
-    A child keeps its number until we ask for its status, so that nobody else is ever hit.
+    A child keeps its number until we ask for its status, so that no other is ever hit.
     """
     deadline = time.monotonic() + END_SECONDS
     while time.monotonic() < deadline:

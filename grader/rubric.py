@@ -22,7 +22,7 @@ _LATER = frozenset({"time", "port", "host", "passcode", "username"})
 
 
 class RubricError(Exception):
-    """A rubric that nobody can grade by. Its text tells all that is wrong."""
+    """A rubric that cannot be graded by. Its text tells all that is wrong."""
 
 
 class Group(NamedTuple):

@@ -243,7 +243,7 @@ def _not_played(case: Case, cause: Outcome) -> Outcome:
 
 
 def _free_port(taken: set[int]) -> int:
-    """A port on which nobody is, and on which no other case of ours is about to be."""
+    """A port that is free, and on which no other case of ours is about to be."""
     for _ in range(1000):
         port = random.choice(PORTS)  # noqa: S311  so that two graders rarely want the same
         if port in taken:

@@ -35,7 +35,7 @@ class Stream:
             data = os.read(self.descriptor, _CHUNK_BYTES)
         except BlockingIOError:
             return False
-        except OSError:  # a terminal that nobody holds at its other end
+        except OSError:  # a terminal whose other end is closed
             data = b""
         if not data:
             self.has_ended = True

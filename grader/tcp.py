@@ -102,7 +102,8 @@ def _read_table(ports: set[int]) -> list[Queue]:
 def _queue(local: int, remote: int, state: int, unread: int, unsent: int) -> Queue:
     if state == LISTEN:
         unsent = 0  # netlink tells the length of the queue of connections there
-    # A peer's goodbye counts as an unread byte. Whoever does not listen for it never will.
+    # A peer's goodbye counts as an unread byte, which a program that does not wait for it never
+    # reads.
     if state == CLOSE_WAIT and unread == 1:
         unread = 0
     return Queue(local, remote, state, unread + unsent)

@@ -50,8 +50,15 @@ from reactor.flow import SlowReaderError
 from reactor.listener import Listener, listen, notice_vanished_peers, raise_descriptor_limit
 from reactor.loop import READ, WRITE, EventHandler, Reactor, format_exception
 from reactor.outbound import Buffer, Outbound
-from reactor.signals import Signals, ending_signals
-from reactor.stdio import Sink, Source, drain, is_null_device, reserve_standard_descriptors
+from reactor.signals import Signals, end_by_signal, ending_signals
+from reactor.stdio import (
+    Sink,
+    Source,
+    discard_typed,
+    drain,
+    is_null_device,
+    reserve_standard_descriptors,
+)
 from reactor.timers import Timer
 from reactor.transport import SocketTransport, Transport
 
@@ -75,7 +82,9 @@ __all__ = [
     "StreamProtocol",
     "Timer",
     "Transport",
+    "discard_typed",
     "drain",
+    "end_by_signal",
     "ending_signals",
     "format_exception",
     "is_null_device",

@@ -239,7 +239,7 @@ class Fanout:
         self._is_turn_queued = False
         self._judgement: Timer | None = None
 
-    # For whoever feeds it.
+    # For what feeds it.
 
     def free_bytes(self, max_pages: int = 1) -> int:
         """How much more this turn may be fed, if it is to send no more than `max_pages`; feed no

@@ -8,11 +8,11 @@ held for it, whether it is to be cut, and when to ask again. The rules:
 - While one who is behind drains well (DRAIN_BYTES in each DRAIN_SECONDS), the room is *held*:
   talkers are not read, so live readers lose nothing and talkers feel TCP's back-pressure. A
   pause of more than PAUSE_SECONDS lets them go on, up to HELD_QUEUE_BYTES unsent.
-- One who is behind and does not drain like that holds nobody up. It is cut once that has gone on
+- One who is behind and does not drain like that holds no one up. It is cut once that has gone on
   for BEHIND_SECONDS, or at once with MAX_SEND_QUEUE_BYTES unsent.
 - One who is owed anything and takes no byte for STALL_SECONDS is cut, behind or not.
 
-So what is kept for the slowest is bounded, whoever it is and however it reads: a reader that takes
+So what is kept for the slowest is bounded, however it reads: a reader that takes
 three bytes now and then makes progress and is cut all the same (CVE-2019-9511).
 """
 

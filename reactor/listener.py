@@ -54,7 +54,7 @@ KEEPALIVE_INTERVAL_SECONDS: Annotated[
 UNANSWERED_SECONDS: Annotated[
     int,
     "Longest that sent bytes stay unacknowledged (TCP_USER_TIMEOUT). With the two above, "
-    "whoever vanishes without a FIN is noticed within a minute, and a link may be down for "
+    "a peer that vanishes without a FIN is noticed within a minute, and a link may be down for "
     "half of it.",
 ] = 50
 
@@ -147,7 +147,7 @@ class Listener:
         self._watch()
 
     def close(self) -> None:
-        """Accept no more; whoever waits in the backlog is reset by the kernel."""
+        """Accept no more; what waits in the backlog is reset by the kernel."""
         if not self._is_closed:
             self._is_closed = True
             self._reactor.set_interest(self._socket.fileno(), 0, self)
@@ -170,7 +170,7 @@ class Listener:
                 if error.errno in _PEER_IS_GONE:
                     continue
                 if has_accepted:
-                    return  # accept(2) says EMFILE even when nobody waits: the next turn will tell
+                    return  # accept(2) says EMFILE even when no one waits: the next turn will tell
                 if self._make_room():
                     continue
                 if error.errno not in _NO_DESCRIPTOR_LEFT or not self._turn_one_away():

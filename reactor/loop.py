@@ -52,7 +52,7 @@ def print_exception() -> None:
 
 
 class EventHandler(Protocol):
-    """Whoever is interested in a descriptor."""
+    """What is interested in a descriptor."""
 
     def handle_events(self, events: int) -> None:
         """The descriptor is ready for `events`: READ, WRITE or both. A peer that hung up, or an
@@ -136,7 +136,7 @@ class Reactor:
         long something takes, and not for deadlines."""
         return self._clock() - self._lost_seconds
 
-    # For whoever owns the loop.
+    # For the owner of the loop.
 
     def run(self) -> None:
         """Turn until somebody calls `stop`."""
@@ -155,7 +155,7 @@ class Reactor:
         ready = self._selector.select(wait_seconds)
         self.now = self.time()
         if wait_seconds is not None and self.now - asleep_at > wait_seconds + GRACE_SECONDS:
-            # Stopped, nobody knows when: none of this sleep counts.
+            # Stopped, at a moment unknown: none of this sleep counts.
             self._lost_seconds += self.now - asleep_at
             self.now = asleep_at
         for key, events in ready:

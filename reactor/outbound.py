@@ -19,7 +19,7 @@ Bytes = bytes | memoryview
 
 
 class Outbound(Protocol):
-    """A queue of bytes, read from its front by whoever sends them."""
+    """A queue of bytes, read from its front by what sends them."""
 
     @property
     def owed_bytes(self) -> int:
@@ -36,7 +36,7 @@ class Outbound(Protocol):
         """Take out the first `sent_bytes` of what `pieces` gave."""
 
     def discard(self) -> None:
-        """Forget all of it, and all that is yet to come: nobody is there any more."""
+        """Forget all of it, and all that is yet to come: no one is there any more."""
 
 
 class Buffer:

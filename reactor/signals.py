@@ -7,10 +7,12 @@ wakes at once, which it would not otherwise: PEP 475 retries it.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterable
 from types import FrameType
+from typing import NoReturn
 
 from reactor.loop import READ, Reactor
 
@@ -21,6 +23,14 @@ def ending_signals() -> list[int]:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return [signal.SIGINT, signal.SIGTERM]
     return [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+def end_by_signal(number: int) -> NoReturn:
+    """End this process as the signal does to one that does not listen for it, so that a shell
+    which runs it in a loop learns of the signal and ends the loop (wait(2), WIFSIGNALED)."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)  # process 1 survives its own signal, and so does one that blocks it
 
 
 class Signals:

@@ -16,6 +16,7 @@ import errno
 import os
 import select
 import stat
+import termios
 from collections.abc import Callable, Iterable
 from typing import Annotated
 
@@ -54,6 +55,15 @@ def is_null_device(descriptor: int) -> bool:
     """Whether nothing will ever be read from it, nor anything written to it be seen."""
     status = os.fstat(descriptor)
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev
+
+
+def discard_typed(descriptor: int) -> None:
+    """Forget what was typed at a terminal and not read, half a line included: it was not meant
+    for the shell, which reads there next. In the foreground alone: tcflush(3) would stop a
+    background process (SIGTTOU), and what is typed is not for it."""
+    with contextlib.suppress(OSError, termios.error):  # ENOTTY: no terminal, or not ours
+        if os.tcgetpgrp(descriptor) == os.getpgrp():
+            termios.tcflush(descriptor, termios.TCIFLUSH)
 
 
 class Source:
@@ -147,7 +157,7 @@ class Sink:
 
     What it does not take is kept, up to `max_bytes`, by default SINK_BYTES; beyond that, lines are
     dropped until half of it has been taken, and then `on_dropped` is told how many. Where it is
-    `math.inf` nothing is dropped, and whoever writes looks at `owed_bytes`. `on_flushed` is called
+    `math.inf` nothing is dropped, and the writer looks at `owed_bytes`. `on_flushed` is called
     when nothing is owed any more.
 
     `on_error` is told when a write fails, once until one succeeds. A full disk may have room again

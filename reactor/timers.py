@@ -37,7 +37,7 @@ class Timer:
             self._timers.note_cancelled()
 
     def take_callback(self) -> Callable[[], None] | None:
-        """For whoever makes the call: the callback, once; None if it was cancelled."""
+        """For what makes the call: the callback, once; None if it was cancelled."""
         callback, self.callback = self.callback, None
         return callback
 

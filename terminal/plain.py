@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from reactor import Reactor, Sink, Source, drain, is_null_device
+from reactor import Reactor, Sink, Source, discard_typed, drain, is_null_device
 from terminal.screen import ScreenOwner
 
 HIGH_WATER_BYTES = 64 * 1024
@@ -39,7 +39,7 @@ class PlainScreen:
         self._owner = owner
 
     def start_typing(self) -> None:
-        # The null device has an end that nobody typed: a client without a keyboard stays.
+        # The null device has an end that no one typed: a client without a keyboard stays.
         if not is_null_device(0):
             owner = self._owner
             self._keyboard = Source(self._reactor, 0, owner.typed, owner.typing_ended)
@@ -51,6 +51,9 @@ class PlainScreen:
     def resume_typing(self) -> None:
         if self._keyboard:
             self._keyboard.resume()
+
+    def discard_typing(self) -> None:
+        discard_typed(0)
 
     def show(self, text: str) -> None:
         if text:

@@ -45,6 +45,10 @@ class Screen(Protocol):
     def resume_typing(self) -> None:
         """Undo `pause_typing`; before `start_typing` it does nothing."""
 
+    def discard_typing(self) -> None:
+        """Forget what was typed and not taken: the session was ended, and the shell is not whom it
+        was meant for."""
+
     def show(self, text: str) -> None:
         """Show one line of the room; an empty one is not shown."""
 

@@ -71,6 +71,8 @@ class Client:
         self._port = port
         self._phase = JOINING
         self._exit_status = 1
+        self.signal_received = 0
+        """The number of the signal that asked to end, if one did."""
         self._has_server_ended = False
         self._deadline: float | None = None  # for what still comes, once we are leaving
         self._ends_in_line = True
@@ -86,6 +88,8 @@ class Client:
         exit status of the process."""
         self._reactor.run()
         self._screen.close(self._deadline or self._reactor.now + GOODBYE_SECONDS)
+        if self._exit_status:  # it did not end because the person was done
+            self._screen.discard_typing()
         self._connection.close_at_once()
         self._signals.close()
         return self._exit_status
@@ -159,6 +163,7 @@ class Client:
     # Details.
 
     def _signal_received(self, number: int) -> None:
+        self.signal_received = number
         if self._phase is TALKING:
             self._leave(128 + number)
             self._stop_later()
@@ -179,8 +184,8 @@ class Client:
                 self._end(1)
             else:
                 self._fail(str(refused))
-        except ProtocolError as error:
-            self._fail(f"{self._host} port {self._port} is no chat room: {error}")
+        except ProtocolError:
+            self._fail(f"{self._host} port {self._port} is not a chat server (is the port right?)")
         else:
             self._phase = TALKING
             self._screen.show(f"Connected to {self._host} on port {self._port}")

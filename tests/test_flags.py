@@ -96,7 +96,7 @@ def test_command_line_of_the_process_is_the_default(
     assert program.parse(None).port == 65432
 
 
-PORTS = {"0": 0, "1": 1, "65535": 65535, "00080": 80, "0000065535": 65535}
+PORTS = {"1": 1, "65535": 65535, "00080": 80, "0000065535": 65535}
 PASSCODES = ["wrong one", " ", "pässe", "x" * 10_000, os.fsdecode(b"\xff\xfe"), "-x-"]
 USERNAMES = ["Al ice", "Alexander", "Zoë", "\u202e", "😀", "-bob-"]  # for the server to judge
 
@@ -105,6 +105,7 @@ USERNAMES = ["Al ice", "Alexander", "Zoë", "\u202e", "😀", "-bob-"]  # for th
     ("program", "flag", "text", "value"),
     [
         *((program, "port", *port) for program in (SERVER, CLIENT) for port in PORTS.items()),
+        (SERVER, "port", "0", 0),
         *((CLIENT, "passcode", text, os.fsencode(text)) for text in PASSCODES),
         *((CLIENT, "username", text, text) for text in USERNAMES),
     ],
@@ -164,7 +165,7 @@ EMPTY_OR_CONTROL = ["", "a\nb", "a\r", "a\tb", "\x00", "\x1b[2J", "\x7f", "\x85"
     ("program", "flag", "texts"),
     [
         (SERVER, "port", OUT_OF_RANGE + NOT_DIGITS + OTHER_DIGITS),
-        (CLIENT, "port", OUT_OF_RANGE + NOT_DIGITS + OTHER_DIGITS),
+        (CLIENT, "port", ["0", "00", *OUT_OF_RANGE, *NOT_DIGITS, *OTHER_DIGITS]),
         (SERVER, "passcode", EMPTY_OR_CONTROL + BLANK + ENDLESS),
         *((CLIENT, flag, EMPTY_OR_CONTROL) for flag in ("host", "username", "passcode")),
     ],
@@ -215,6 +216,56 @@ def test_no_abbreviation_is_taken_for_a_flag(program: Program, capfd: Capture) -
 
 
 # What is said.
+
+
+WAYS_OUT = [
+    (SERVER, "-start -port= -passcode a", "-port: not a port from 0 to 65535: ''"),
+    (CLIENT, "-join -port 0", "-port: not a port from 1 to 65535: '0'"),
+    (SERVER, "-start -port -passcode a", "-port needs a value"),
+    (SERVER, "-port 1 -passcode", "-passcode needs a value"),
+    (
+        SERVER,
+        "-start -port 1 -passcode -abc",
+        "-passcode needs a value; one that begins with - is written -passcode=-abc",
+    ),
+    (SERVER, "-prot 1", "unknown flag: '-prot'"),
+    (CLIENT, "-join Alice", "not a flag: 'Alice'"),
+    (SERVER, "-port 1 -strict --port=2", "--port is given twice"),
+    (SERVER, "-strict -strict", "-strict is given twice"),
+    (CLIENT, "-host http://a.org", "-host: not a host: 'http://a.org'; write -host a.org"),
+    (CLIENT, "-host HTTPS://a.org:80/b", "'HTTPS://a.org:80/b'; write -host a.org -port 80"),
+    (CLIENT, "-host localhost:80", "'localhost:80'; write -host localhost -port 80"),
+    (CLIENT, "-host [::1]:80", "'[::1]:80'; write -host ::1 -port 80"),
+    (CLIENT, "-host [::1]", "'[::1]'; write -host ::1"),
+]
+
+
+@pytest.mark.parametrize(("program", "words", "way_out"), WAYS_OUT)
+def test_complaint_says_the_way_out(
+    program: Program, words: str, way_out: str, capfd: Capture
+) -> None:
+    complaint = refused(capfd, program, words.split(" "))
+    assert complaint.removesuffix(" (-help shows how)\n").endswith(way_out)
+
+
+@pytest.mark.parametrize("host", ["::1", "fe80::1%eth0", "127.0.0.1", "a-b.example.org", "a.org:"])
+def test_host_that_is_no_more_than_that_is_taken(host: str) -> None:
+    assert vars(CLIENT.parse(CLIENT.words(host=host)))["host"] == host
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("/x/client.py", "python3 client.py"),
+        ("/x/__main__.py", "python3 client.py"),
+        ("/usr/bin/chatroom", "chatroom"),
+    ],
+)
+def test_help_names_the_command_that_was_called(
+    path: str, command: str, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    monkeypatch.setattr("sys.argv", [path])
+    assert shown(capfd, CLIENT, ["-help"]).startswith(f"usage: {command} -join -host <host> ")
 
 
 @pytest.mark.parametrize("culprit", ["-\n", "-po\rrt", "x\x1b[2J", "\u2028", "\udcff", "-\n=1"])

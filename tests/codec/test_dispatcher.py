@@ -19,7 +19,7 @@ from tests.support.protocol import PASSCODE
 
 NOW = protocol.NOW.encode()
 IN_AN_HOUR = protocol.IN_AN_HOUR.encode()
-TOO_LONG = b"Message too long (limit 4096 bytes); not sent\n"
+TOO_LONG = b"Message too long (limit %d bytes); not sent\n"
 
 
 def others(lines: bytes) -> Screens:
@@ -134,7 +134,7 @@ def test_member_that_vanishes_has_left_like_one_that_exits(room: ScreenRoom) -> 
 
 
 def test_refused_line_is_told_to_its_sender_alone(room: ScreenRoom) -> None:
-    assert room.refuse("Alice", LineTooLongError(4096)) == alice_alone(TOO_LONG)
+    assert room.refuse("Alice", LineTooLongError(4096)) == alice_alone(TOO_LONG % 4096)
 
 
 # Joining.
@@ -194,7 +194,8 @@ def test_guest_with_the_passcode_learns_why_its_name_is_invalid(room: ScreenRoom
         room.join("not valid")
 
 
-# The limit: a line is counted as it would be shown, without its line end.
+# The limit: a line is counted as it would be shown, without its line end. Its sender is told how
+# many bytes it might have typed.
 
 
 @fault(73)
@@ -214,15 +215,18 @@ def test_line_is_shown_in_4096_bytes_and_not_in_one_more(
     room: ScreenRoom, typed: bytes, shown: bytes, screens: Callable[[bytes], Screens]
 ) -> None:
     filling = b"x" * (4096 - len(shown))
-    assert room.type("Alice", typed + filling) == screens(b"%s%s\n" % (shown, filling))
-    assert room.type("Alice", typed + filling + b"x", Kind.NOTICE) == alice_alone(TOO_LONG)
+    line = typed + filling
+    assert room.type("Alice", line) == screens(b"%s%s\n" % (shown, filling))
+    for more in b"x", b"xyz":
+        refusal = alice_alone(TOO_LONG % len(line))
+        assert room.type("Alice", line + more, Kind.NOTICE) == refusal
     assert room.type("Alice", b"hi") == others(b"Alice: hi\n")
 
 
 def test_reply_is_shown_in_4096_bytes_and_not_in_one_more(room: ScreenRoom) -> None:
     name = b"x" * (4096 - len("No such user: "))
     assert room.type("Alice", b":Msg %s hi" % name) == alice_alone(b"No such user: %s\n" % name)
-    assert room.type("Alice", b":Msg %sx hi" % name) == alice_alone(TOO_LONG)
+    assert room.type("Alice", b":Msg %sx hi" % name) == alice_alone(TOO_LONG % (4096 - 6))
 
 
 def test_list_of_members_alone_may_be_longer() -> None:
@@ -235,9 +239,12 @@ def test_list_of_members_alone_may_be_longer() -> None:
 def test_limit_may_be_another() -> None:
     room = ScreenRoom("Alice", "Bob", max_line_bytes=50)
     assert room.type("Alice", b"x" * 43)["Bob"] == b"Alice: %s\n" % (b"x" * 43)
-    refusal = b"Message too long (limit 50 bytes); not sent\n"
-    for line in (b"x" * 44, b":Msg Bob " + b"x" * 44, b":Msg %s hi" % (b"x" * 44)):
-        assert room.type("Alice", line) == alice_alone(refusal)
+    for line, limit in (
+        (b"x" * 44, 43),
+        (b":Msg Bob " + b"x" * 44, 37),
+        (b":Msg %s hi" % (b"x" * 44), 44),
+    ):
+        assert room.type("Alice", line) == alice_alone(TOO_LONG % limit)
 
 
 # Many lines at once.

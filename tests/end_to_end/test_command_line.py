@@ -41,7 +41,11 @@ def test_strict_server_refuses_a_weak_passcode() -> None:
 def test_port_in_use_is_an_error() -> None:
     with Room() as room:
         second = room.start("server.py", "-start", f"-port={room.port}", "-passcode=abc12")
-        second.exits(1, f"error: port {room.port} is already in use")
+        complaint = second.stderr.take_line()
+        told = re.fullmatch(rf"error: port {room.port} is already in use; (\d+) is free", complaint)
+        assert told
+        assert int(told[1]) > room.port
+        second.exits(1)
 
 
 NO_PERMISSION = """
@@ -117,7 +121,11 @@ def test_client_without_a_server_says_so(host: str) -> None:
     with Stage() as stage:
         port = free_port()
         client = stage.start_client(port, host=host)
-        client.exits(1, f"error: cannot connect to {host} port {port}: Connection refused")
+        client.exits(
+            1,
+            f"error: cannot connect to {host} port {port}: Connection refused"
+            " (is the server running?)",
+        )
 
 
 @pytest.mark.parametrize("host", ["no..such", "x" * 300], ids=len)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -59,7 +60,7 @@ def test_signal_to_the_client_is_a_departure() -> None:
         room.server.shows("Alice: Bye")
         alice.signal(signal.SIGTERM)
         room.misses(alice)
-        alice.exits(128 + signal.SIGTERM)
+        alice.exits(-signal.SIGTERM)
 
 
 def test_ctrl_c_on_the_clients_terminal_is_a_departure() -> None:
@@ -69,7 +70,7 @@ def test_ctrl_c_on_the_clients_terminal_is_a_departure() -> None:
         room.server.shows("Alice: Bye")
         alice.feed(b"half a line\x03")
         room.misses(alice)
-        alice.exits(128 + signal.SIGINT)
+        alice.exits(-signal.SIGINT)
 
 
 def test_ctrl_d_after_half_a_line_sends_the_half_and_leaves() -> None:
@@ -86,4 +87,73 @@ def test_closed_window_is_a_departure() -> None:
         (alice,) = room.join("Alice", on_terminal=True)
         alice.hang_up()
         room.misses(alice)
-        alice.ends(128 + signal.SIGHUP)
+        alice.ends(-signal.SIGHUP)
+
+
+def in_a_shell(script: str) -> list[str]:
+    """A shell that goes on reading the terminal when its program has ended."""
+    script += '; echo "the shell goes on"; read -r line; echo "it reads: $line"'
+    return ["/bin/sh", "-c", script, "sh"]
+
+
+@pytest.mark.parametrize("ended_by", ["server", "signal"])
+def test_half_a_line_never_becomes_a_command_of_the_shell(ended_by: str) -> None:
+    with Room() as room:
+        shell = room.start_member("Alice", prefix=in_a_shell('trap : INT; "$@"'), on_terminal=True)
+        shell.shows(f"Connected to 127.0.0.1 on port {room.port}")
+        room.server.shows("Alice joined the chatroom")
+        shell.feed(b"hi\nrm -rf ")
+        room.server.shows("Alice: hi")
+        if ended_by == "server":
+            room.server.signal(signal.SIGTERM)
+            shell.shows(GOODBYE)
+            shell.complains(CLOSED)
+        else:
+            # A terminal that is told Ctrl-C forgets by itself.
+            os.killpg(shell.pid, signal.SIGINT)
+            room.server.shows("Alice left the chatroom")
+            room.server.signal(signal.SIGTERM)
+        room.server.exits(0)
+        shell.shows("the shell goes on")
+        shell.feed(b"\n")
+        shell.shows("it reads: ")
+        shell.exits(0)
+
+
+def test_line_behind_exit_is_the_shells() -> None:
+    with Room() as room:
+        shell = room.start_member("Alice", prefix=in_a_shell('"$@"'), on_terminal=True)
+        shell.shows(f"Connected to 127.0.0.1 on port {room.port}")
+        room.server.shows("Alice joined the chatroom")
+        shell.types(":Exit", "ls")
+        room.server.shows("Alice left the chatroom")
+        shell.shows("the shell goes on", "it reads: ls")
+        shell.exits(0)
+
+
+def test_background_client_leaves_what_is_typed_to_the_shell() -> None:
+    with Room() as room:
+        script = in_a_shell('set -m; "$@" & wait')
+        shell = room.start_member("Alice", prefix=script, on_terminal=True)
+        shell.shows(f"Connected to 127.0.0.1 on port {room.port}")
+        room.server.shows("Alice joined the chatroom")
+        shell.feed(b"half ")
+        room.server.signal(signal.SIGTERM)
+        room.server.exits(0)
+        shell.shows(GOODBYE)
+        shell.complains(CLOSED)
+        shell.shows("the shell goes on")
+        shell.feed(b"a line\n")
+        shell.shows("it reads: half a line")
+        shell.exits(0)
+
+
+def test_servers_terminal_keeps_nothing_for_the_shell_either() -> None:
+    with Room(prefix=in_a_shell('trap : TERM; "$@"'), on_terminal=True) as room:
+        room.server.feed(b"rm -rf ")
+        room.connect().close()
+        os.killpg(room.server.pid, signal.SIGTERM)
+        room.server.shows("the shell goes on")
+        room.server.feed(b"\n")
+        room.server.shows("it reads: ")
+        room.server.exits(0)

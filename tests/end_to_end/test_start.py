@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.faults import fault
-from tests.support.programs import ROOT, Room, Stage
+from tests.support.programs import PROGRAMS, Room, Stage
 
 of_each_program = pytest.mark.parametrize("program", ["server.py", "client.py"])
 
@@ -31,14 +31,14 @@ finally:
 
 @of_each_program
 def test_program_parses_whole_on_python_3_6(program: str) -> None:
-    source = (ROOT / program).read_text()
+    source = (PROGRAMS / program).read_text()
     ast.parse(source, feature_version=(3, 6))
     assert "from __future__ import annotations" not in source
 
 
 @of_each_program
 def test_older_python_is_refused_before_our_imports(program: str) -> None:
-    command = [sys.executable, "-c", AS_OLDER_PYTHON, str(ROOT / program)]
+    command = [sys.executable, "-c", AS_OLDER_PYTHON, str(PROGRAMS / program)]
     run = subprocess.run(command, capture_output=True, text=True)
     assert (run.returncode, run.stdout, run.stderr) == (2, "[]\n", NEEDED)
 
@@ -49,7 +49,7 @@ def test_start_does_not_need_the_path_of_the_script(
     program: str, switch: str, tmp_path: Path
 ) -> None:
     link = tmp_path / program
-    link.symlink_to(ROOT / program)
+    link.symlink_to(PROGRAMS / program)
     switches = [switch] if switch == "-I" else []
     command = [sys.executable, *switches, str(link), "-version"]
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
@@ -68,7 +68,7 @@ def test_development_mode_has_nothing_to_warn_of() -> None:
         refused.exits(1)
         alice.signal(signal.SIGTERM)
         room.misses(alice)
-        alice.exits(128 + signal.SIGTERM)
+        alice.exits(-signal.SIGTERM)
         room.connect()
         room.server.signal(signal.SIGTERM)
         room.server.signal(signal.SIGINT)  # which waits for no connection that lingers

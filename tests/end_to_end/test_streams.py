@@ -93,7 +93,7 @@ def test_client_that_cannot_be_typed_to_stays_as_a_listener(redirect: str) -> No
             return  # and the server's goodbye ends it
         listener.signal(signal.SIGTERM)
         room.misses(listener)
-        listener.exits(128 + signal.SIGTERM)
+        listener.exits(-signal.SIGTERM)
 
 
 # The client's output.
@@ -119,7 +119,7 @@ def test_client_with_nothing_open_is_a_member() -> None:
         room.all_show("Alice joined the chatroom")
         alice.signal(signal.SIGTERM)
         room.all_show("Alice left the chatroom")
-        alice.exits(128 + signal.SIGTERM)
+        alice.exits(-signal.SIGTERM)
 
 
 @fault(55, 60)
@@ -171,7 +171,7 @@ def test_paused_screen_does_not_keep_a_client_that_leaves() -> None:
         alice.signal(signal.SIGINT)
         room.misses(alice)
         assert re.fullmatch(r"warning: \d+ lines not shown", alice.stderr.take_line())
-        alice.ends(128 + signal.SIGINT)
+        alice.ends(-signal.SIGINT)
         alice.stdout.close()
 
 

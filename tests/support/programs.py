@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 
+PROGRAMS = Path(os.environ.get("TEST_PROGRAMS", ROOT)).resolve()
+"""The folder with the two programs that are run."""
+
 DEADLINE_SECONDS = 20.0
 """Longest that anything is waited for: a hundred times what it takes on a busy machine."""
 
@@ -246,7 +249,7 @@ class Options(TypedDict, total=False):
 
 
 class Program(Speaker):
-    """A running program, in the repository's root: server.py or client.py, mostly."""
+    """A running program, in the programs' folder: server.py or client.py, mostly."""
 
     def __init__(
         self, pump: Pump, name: str, command: Sequence[str], **options: Unpack[Options]
@@ -272,7 +275,7 @@ class Program(Speaker):
             stdin=theirs[0],
             stdout=theirs[1],
             stderr=child_stderr,
-            cwd=ROOT,
+            cwd=PROGRAMS,
             env={**os.environ, **options.get("env", {})},
             start_new_session=True,
             preexec_fn=_control_terminal if self._is_on_terminal else None,

@@ -206,18 +206,18 @@ def left(username: str) -> Said:
 
 
 def too_long(max_bytes: int) -> str:
+    """`max_bytes`: the most that could have been typed."""
     return f"Message too long (limit {max_bytes} bytes); not sent"
 
 
 def meaning_of(line: Line, sender: str, names: Iterable[str], max_bytes: int) -> Said:
     """What comes of a line of `sender`; `names` are the members in the order they joined."""
-    refusal = Said(private=(sender, too_long(max_bytes)))
     if line is TOO_LONG:
-        return refusal
+        return Said(private=(sender, too_long(max_bytes)))
     said = _meaning_of(safe_text(line), sender, names)
-    shown = (said.to_room, said.private[1])
-    is_over = any(len(text.encode()) > max_bytes for text in shown if not text.startswith(USERS))
-    return refusal if is_over else said
+    shown = [text for text in (said.to_room, said.private[1]) if not text.startswith(USERS)]
+    excess = max((len(text.encode()) for text in shown), default=0) - max_bytes
+    return Said(private=(sender, too_long(len(line) - excess))) if excess > 0 else said
 
 
 @lru_cache

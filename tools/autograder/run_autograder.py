@@ -28,7 +28,7 @@ USERS = ("solution", "nobody")
 """Who runs the solution, the first that there is. setup.sh makes the first."""
 
 LIMIT_SECONDS = 540.0
-"""Gradescope ends us after ten minutes by default, and then shows nobody anything."""
+"""Gradescope ends us after ten minutes by default, and then shows nothing."""
 
 END_SECONDS = 30.0
 """Longest that the grader may take to end what it has started."""

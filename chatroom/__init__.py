@@ -1,0 +1,34 @@
+"""The programs of Chatroom as one installed package: they are run by their paths.
+
+A wheel holds the tree as it is in `_app`, so that no module called `codec` or `reactor` comes to
+stand beside those of others in site-packages. In a checkout the programs are one folder up.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+
+def client() -> None:
+    """The command `chatroom`. Ends the process (SystemExit)."""
+    _run("client.py")
+
+
+def server() -> None:
+    """The command `chatroom-server`. Ends the process (SystemExit)."""
+    _run("server.py")
+
+
+def main() -> None:
+    """`python -m chatroom`: the server if `-start` is asked for, else the client."""
+    is_server = {"-start", "--start"}.intersection(sys.argv)
+    server() if is_server else client()
+
+
+def _run(program: str) -> None:
+    here = Path(__file__).resolve().parent
+    installed = here / "_app" / program
+    path = installed if installed.exists() else here.parent / program
+    runpy.run_path(str(path), run_name="__main__")

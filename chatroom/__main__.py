@@ -1,0 +1,5 @@
+"""`python -m chatroom`."""
+
+from chatroom import main
+
+main()
