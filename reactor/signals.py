@@ -7,6 +7,7 @@ wakes at once, which it would not otherwise: PEP 475 retries it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -61,8 +62,9 @@ class Signals:
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._previous_wakeup)
         self._reactor.set_interest(self._receiver.fileno(), 0, self)
-        self._receiver.close()
-        self._sender.close()
+        for end in (self._receiver, self._sender):
+            with contextlib.suppress(OSError):  # close(2): the descriptor is free all the same
+                end.close()
 
     # For the loop.
 
