@@ -28,7 +28,6 @@ from codec import (
     Event,
     Join,
     Kind,
-    LineTooLongError,
     ProtocolError,
     Roster,
     encode_line,
@@ -184,8 +183,8 @@ class Room:
             self._bus.submit(event)
         return event is not None and event.kind is Kind.LEFT
 
-    def refuse_line(self, member: Member, error: LineTooLongError) -> None:
-        self._bus.submit(self._dispatcher.refuse(member.username, error))
+    def refuse_line(self, member: Member) -> None:
+        self._bus.submit(self._dispatcher.refuse_line(member.username))
 
     def leave(self, member: Member) -> None:
         self._bus.submit(self._dispatcher.leave(member.username))

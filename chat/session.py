@@ -93,8 +93,8 @@ class Host(Protocol):
     def take_line(self, member: Member, line: bytes) -> bool:
         """Take one line; whether it was the member's last word."""
 
-    def refuse_line(self, member: Member, error: LineTooLongError) -> None:
-        """Tell a member why its line was not taken."""
+    def refuse_line(self, member: Member) -> None:
+        """Tell a member that its line was too long."""
 
     def leave(self, member: Member) -> None:
         """A member is gone without a word."""
@@ -320,8 +320,8 @@ class Member:
         """Take the next line; False if none is complete."""
         try:
             line = self._decoder.next_line()
-        except LineTooLongError as error:
-            self._host.refuse_line(self, error)
+        except LineTooLongError:
+            self._host.refuse_line(self)
             return True
         if line is None:
             return False

@@ -72,10 +72,7 @@ class Dispatcher:
         nothing comes of it."""
         command = parse_command(decode_text(line))
         obey: Callable[[str, Command], Event | None] = getattr(self, command.verb)
-        try:
-            return obey(username, command)
-        except _ShownTooLongError as error:
-            return self.refuse(username, LineTooLongError(len(line) - error.excess_bytes))
+        return obey(username, command)
 
     def dispatch_plain(self, username: str, lines: bytes) -> Event | None:
         """Obey many lines at once, each ended by LF, if none of them needs a closer look; what
@@ -87,23 +84,30 @@ class Dispatcher:
         shown = prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
         return Event(Kind.SAID, username, shown, shown)
 
-    def refuse(self, username: str, error: ProtocolError) -> Event:
-        """Tell the member `username`, and no other, why its line was not taken."""
-        return _notice(username, encode_line(str(error)))
+    def refuse_line(self, username: str) -> Event:
+        """Tell the member `username`, and no other, that its line was longer than any it may
+        say."""
+        return self._refuse_after(f"{username}: ", username)
 
     # One method for each verb of codec.commands.
 
     def say(self, username: str, command: Command) -> Event:
         text, tells_time = translate(command.text, self._local_time)
-        line = self._encode_shown(f"{username}: {text}")
+        prefix = f"{username}: "
+        line = encode_line(prefix + text)
+        if self._is_too_long(line):
+            return self._refuse_after(prefix, username)
         return Event(Kind.SAID, username, line, line, tells_time)
 
     def message(self, username: str, command: Command) -> Event:
         to = self._roster.find(command.to)
         if to is None:
-            return self._reply(username, f"No such user: {command.to}")
+            return self._reply(username, "No such user: ", command.to)
         text, _ = translate(command.text, self._local_time)
-        line = self._encode_shown(f"[Message from {username}]: {text}")
+        prefix = f"[Message from {username}]: "
+        line = encode_line(prefix + text)
+        if self._is_too_long(line):
+            return self._refuse_after(prefix, username)
         console = encode_line(f"{username}: send message to {to}")
         return Event(Kind.PRIVATE, username, console, private=((to, line),))
 
@@ -122,23 +126,19 @@ class Dispatcher:
 
     # Details.
 
-    def _reply(self, username: str, text: str) -> Event:
-        return _notice(username, self._encode_shown(text))
+    def _reply(self, username: str, prefix: str, text: str = "") -> Event:
+        line = encode_line(prefix + text)
+        if self._is_too_long(line):
+            return self._refuse_after(prefix, username)
+        return _notice(username, line)
 
-    def _encode_shown(self, text: str) -> bytes:
-        line = encode_line(text)
-        excess_bytes = len(line) - len(b"\n") - self.max_line_bytes
-        if excess_bytes > 0:
-            raise _ShownTooLongError(excess_bytes)
-        return line
+    def _refuse_after(self, prefix: str, username: str) -> Event:
+        """Too much text stood behind `prefix`. Its sender is told of the text, which it knows."""
+        error = LineTooLongError(self.max_line_bytes - len(prefix))
+        return _notice(username, encode_line(str(error)))
 
-
-class _ShownTooLongError(Exception):
-    """What would be shown is so many bytes too long. Its sender is told of the bytes it typed."""
-
-    def __init__(self, excess_bytes: int) -> None:
-        super().__init__(excess_bytes)
-        self.excess_bytes = excess_bytes
+    def _is_too_long(self, line: bytes) -> bool:
+        return len(line) - len(b"\n") > self.max_line_bytes
 
 
 def _notice(username: str, line: bytes, console: bytes = b"") -> Event:

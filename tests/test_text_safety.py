@@ -85,7 +85,11 @@ def test_line_of_16_mib_is_refused_and_kept_nowhere(house: House, is_member: boo
     try:
         idle_bytes, _ = tracemalloc.get_traced_memory()
         bob.unsent = data[bob.socket.send(data) :]
-        bob.reads(f"{too_long(4096)}\n".encode() if is_member else error_line(EXPECTED_JOIN))
+        bob.reads(
+            f"{too_long(4096 - len('Bob: '))}\n".encode()
+            if is_member
+            else error_line(EXPECTED_JOIN)
+        )
         ann.is_deaf = bob.is_deaf = True
         house.busy(lambda: not bob.unsent or bob.socket.fileno() < 0)
         house.loop.turn_until(lambda: not house.loop.selector.real.select(0))

@@ -63,8 +63,8 @@ class ScreenRoom:
         event = self.dispatcher.dispatch_plain(username, lines)
         return None if event is None else self._show(username, event, Kind.SAID)
 
-    def refuse(self, username: str, error: ProtocolError) -> Screens:
-        return self._show(username, self.dispatcher.refuse(username, error), Kind.NOTICE)
+    def refuse_line(self, username: str) -> Screens:
+        return self._show(username, self.dispatcher.refuse_line(username), Kind.NOTICE)
 
     def leave(self, username: str) -> Screens:
         return self._show(username, self.dispatcher.leave(username), Kind.LEFT)

@@ -9,7 +9,7 @@ import pytest
 
 from codec.dispatcher import Dispatcher
 from codec.events import Event, Kind
-from codec.framing import MAX_LINE_BYTES, LineTooLongError
+from codec.framing import MAX_LINE_BYTES
 from codec.handshake import Join
 from codec.roster import Roster
 from tests.codec.conftest import CONSOLE, ScreenRoom, Screens, refused
@@ -134,7 +134,7 @@ def test_member_that_vanishes_has_left_like_one_that_exits(room: ScreenRoom) -> 
 
 
 def test_refused_line_is_told_to_its_sender_alone(room: ScreenRoom) -> None:
-    assert room.refuse("Alice", LineTooLongError(4096)) == alice_alone(TOO_LONG % 4096)
+    assert room.refuse_line("Alice") == alice_alone(TOO_LONG % 4089)
 
 
 # Joining.
@@ -195,7 +195,7 @@ def test_guest_with_the_passcode_learns_why_its_name_is_invalid(room: ScreenRoom
 
 
 # The limit: a line is counted as it would be shown, without its line end. Its sender is told how
-# many bytes it might have typed.
+# much of that might have been text.
 
 
 @fault(73)
@@ -215,18 +215,17 @@ def test_line_is_shown_in_4096_bytes_and_not_in_one_more(
     room: ScreenRoom, typed: bytes, shown: bytes, screens: Callable[[bytes], Screens]
 ) -> None:
     filling = b"x" * (4096 - len(shown))
-    line = typed + filling
-    assert room.type("Alice", line) == screens(b"%s%s\n" % (shown, filling))
-    for more in b"x", b"xyz":
-        refusal = alice_alone(TOO_LONG % len(line))
-        assert room.type("Alice", line + more, Kind.NOTICE) == refusal
+    limit = 4096 - len(shown.partition(b": ")[0]) - 2
+    assert room.type("Alice", typed + filling) == screens(b"%s%s\n" % (shown, filling))
+    refused = room.type("Alice", typed + filling + b"x", Kind.NOTICE)
+    assert refused == alice_alone(TOO_LONG % limit)
     assert room.type("Alice", b"hi") == others(b"Alice: hi\n")
 
 
 def test_reply_is_shown_in_4096_bytes_and_not_in_one_more(room: ScreenRoom) -> None:
     name = b"x" * (4096 - len("No such user: "))
     assert room.type("Alice", b":Msg %s hi" % name) == alice_alone(b"No such user: %s\n" % name)
-    assert room.type("Alice", b":Msg %sx hi" % name) == alice_alone(TOO_LONG % (4096 - 6))
+    assert room.type("Alice", b":Msg %sx hi" % name) == alice_alone(TOO_LONG % 4082)
 
 
 def test_list_of_members_alone_may_be_longer() -> None:
@@ -241,8 +240,8 @@ def test_limit_may_be_another() -> None:
     assert room.type("Alice", b"x" * 43)["Bob"] == b"Alice: %s\n" % (b"x" * 43)
     for line, limit in (
         (b"x" * 44, 43),
-        (b":Msg Bob " + b"x" * 44, 37),
-        (b":Msg %s hi" % (b"x" * 44), 44),
+        (b":Msg Bob " + b"x" * 44, 28),
+        (b":Msg %s hi" % (b"x" * 44), 36),
     ):
         assert room.type("Alice", line) == alice_alone(TOO_LONG % limit)
 

@@ -7,7 +7,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.framing import LineTooLongError
 from tests.codec.conftest import CONSOLE, ScreenRoom, Screens, refused
 from tests.support.faults import fault
 from tests.support.lines import COMMANDS, LINES
@@ -44,7 +43,7 @@ class Twins:
     def type(self, name: str, line: Line) -> None:
         expected = self.screens(name, meaning_of(line, name, self.names, LIMIT))
         if line is TOO_LONG:
-            assert self.room.refuse(name, LineTooLongError(LIMIT)) == expected
+            assert self.room.refuse_line(name) == expected
         else:
             assert self.room.type(name, line) == expected
 

@@ -43,7 +43,7 @@ def test_line_without_end_is_refused_once_and_its_member_stays() -> None:
         (alice,) = room.join("Alice")
         room.join_raw("Bob")
         alice.feed(b"x" * 300_000)
-        alice.shows(too_long(4096))
+        alice.shows(too_long(4096 - len("Alice: ")))
         alice.feed(b"and the rest of it\nnext\n")
         room.all_show("Alice: next", but=alice)
         room.nothing_else()

@@ -149,9 +149,9 @@ class Core:
                 return True
         try:
             line = peer.decoder.next_line()
-        except LineTooLongError as error:
+        except LineTooLongError:
             if peer.username:
-                self._show(peer, self._dispatcher.refuse(peer.username, error))
+                self._show(peer, self._dispatcher.refuse_line(peer.username))
             else:
                 self._turn_away(peer, protocol.EXPECTED_JOIN)
             return True

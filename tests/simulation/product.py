@@ -20,7 +20,7 @@ from chat.bus import LocalBus
 from chat.journal import Journal
 from chat.room import Room
 from chat.session import ALL_PAGES, Guest, Member
-from codec import Dispatcher, Event, Join, Kind, LineTooLongError, ProtocolError, Roster
+from codec import Dispatcher, Event, Join, Kind, ProtocolError, Roster
 from reactor import Listener, Reactor
 from tests.simulation.model import Model
 from tests.simulation.network import Address, Network
@@ -50,11 +50,9 @@ class WatchedDispatcher(Dispatcher):
                 self._model.typed(username, line)
         return event
 
-    def refuse(self, username: str, error: ProtocolError) -> Event:
-        if not self._is_asking_itself:
-            assert isinstance(error, LineTooLongError)
-            self._model.typed(username, TOO_LONG)
-        return super().refuse(username, error)
+    def refuse_line(self, username: str) -> Event:
+        self._model.typed(username, TOO_LONG)
+        return super().refuse_line(username)
 
     def leave(self, username: str) -> Event:
         if not self._is_asking_itself:

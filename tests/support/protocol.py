@@ -206,18 +206,23 @@ def left(username: str) -> Said:
 
 
 def too_long(max_bytes: int) -> str:
-    """`max_bytes`: the most that could have been typed."""
+    """`max_bytes`: the most text that could have been shown."""
     return f"Message too long (limit {max_bytes} bytes); not sent"
 
 
 def meaning_of(line: Line, sender: str, names: Iterable[str], max_bytes: int) -> Said:
     """What comes of a line of `sender`; `names` are the members in the order they joined."""
     if line is TOO_LONG:
-        return Said(private=(sender, too_long(max_bytes)))
+        return _refusal(f"{sender}: ", sender, max_bytes)
     said = _meaning_of(safe_text(line), sender, names)
-    shown = [text for text in (said.to_room, said.private[1]) if not text.startswith(USERS)]
-    excess = max((len(text.encode()) for text in shown), default=0) - max_bytes
-    return Said(private=(sender, too_long(len(line) - excess))) if excess > 0 else said
+    for shown in (said.to_room, said.private[1]):
+        if len(shown.encode()) > max_bytes and not shown.startswith(USERS):
+            return _refusal(shown[: shown.index(": ") + 2], sender, max_bytes)
+    return said
+
+
+def _refusal(prefix: str, sender: str, max_bytes: int) -> Said:
+    return Said(private=(sender, too_long(max_bytes - len(prefix))))
 
 
 @lru_cache
