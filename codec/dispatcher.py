@@ -85,18 +85,17 @@ class Dispatcher:
         return Event(Kind.SAID, username, shown, shown)
 
     def refuse_line(self, username: str) -> Event:
-        """Tell the member `username`, and no other, that its line was longer than any it may
-        say."""
+        """Tell the member `username`, and no other, that its line is longer than any that is
+        said."""
         return self._refuse_after(f"{username}: ", username)
 
     # One method for each verb of codec.commands.
 
     def say(self, username: str, command: Command) -> Event:
         text, tells_time = translate(command.text, self._local_time)
-        prefix = f"{username}: "
-        line = encode_line(prefix + text)
+        line = encode_line(f"{username}: {text}")
         if self._is_too_long(line):
-            return self._refuse_after(prefix, username)
+            return self.refuse_line(username)
         return Event(Kind.SAID, username, line, line, tells_time)
 
     def message(self, username: str, command: Command) -> Event:
@@ -104,10 +103,9 @@ class Dispatcher:
         if to is None:
             return self._reply(username, "No such user: ", command.to)
         text, _ = translate(command.text, self._local_time)
-        prefix = f"[Message from {username}]: "
-        line = encode_line(prefix + text)
+        line = encode_line(f"[Message from {username}]: {text}")
         if self._is_too_long(line):
-            return self._refuse_after(prefix, username)
+            return self._refuse_after(f"[Message from {username}]: ", username)
         console = encode_line(f"{username}: send message to {to}")
         return Event(Kind.PRIVATE, username, console, private=((to, line),))
 
