@@ -95,7 +95,7 @@ class Dispatcher:
         text, tells_time = translate(command.text, self._local_time)
         line = encode_line(f"{username}: {text}")
         if self._is_too_long(line):
-            return self.refuse_line(username)
+            return self._refuse_after(f"{username}: ", username)
         return Event(Kind.SAID, username, line, line, tells_time)
 
     def message(self, username: str, command: Command) -> Event:
