@@ -24,7 +24,7 @@ from reactor.listener import BACKLOG
 from tests.support import protocol
 from tests.support.faults import fault
 from tests.support.house import House, numbered
-from tests.support.programs import CLOSED, Room, Stage, free_port
+from tests.support.programs import CLOSED, Room
 from tests.support.protocol import PASSCODE, error_line
 from tests.support.size import IS_LONG
 
@@ -254,19 +254,15 @@ def test_passcode_is_in_no_traceback_or_environment() -> None:
     tests/test_journal.py and in tests/test_flags.py."""
     secret = "S3cr3"
     patch = "import hmac; hmac.compare_digest = lambda one, other: one.no_comparison_today"
-    with Stage() as stage:
-        port = free_port()
-        flags = ["-start", "-port", str(port), "-passcode", secret]
-        server = stage.start("server.py", *flags, patch=patch)
-        server.shows(f"Server started on port {port}. Accepting connections")
-        stage.start_client(port, passcode=secret).exits(1, CLOSED)
+    with Room(passcode=secret, patch=patch) as room:
+        room.start_member("Alice").exits(1, CLOSED)
         if Path("/proc/self/environ").exists():
-            environment = Path(f"/proc/{server.process.pid}/environ").read_bytes()
+            environment = Path(f"/proc/{room.server.pid}/environ").read_bytes()
             assert environment
             assert secret.encode() not in environment
-        server.signal(signal.SIGTERM)
-        told = server.stderr.take_rest()
+        room.server.signal(signal.SIGTERM)
+        told = room.server.stderr.take_rest()
         assert b"Traceback" in told
         assert b"no_comparison_today" in told
         assert secret.encode() not in told
-        server.exits(0)
+        room.server.exits(0)
