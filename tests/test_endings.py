@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from reactor import Signals
 from reactor.connection import LINGER_SECONDS
 from tests.support.faults import fault
 from tests.support.house import House, Person
-from tests.support.programs import GOODBYE, Stage, free_port
+from tests.support.programs import GOODBYE, Room
 from tests.support.protocol import PlainServer
 
 # Of a connection.
@@ -183,18 +182,12 @@ def test_interrupts_between_bytecodes_change_nothing(house: House) -> None:
 def test_second_signal_ends_the_server_at_once() -> None:
     """The first alone would let it wait for an hour for a member that does not go."""
     patch = "import reactor.connection as c; server.SHUTDOWN_SECONDS = c.LINGER_SECONDS = 3600.0"
-    with Stage() as stage:
-        port = free_port()
-        flags = ["-start", "-port", str(port), "-passcode", "abc12"]
-        server = stage.start("server.py", *flags, patch=patch)
-        server.shows(f"Server started on port {port}. Accepting connections")
-        bob = stage.take_over(socket.create_connection(("127.0.0.1", port)), "Bob")
-        bob.types("JOIN Bob abc12")
-        bob.shows("OK")
-        server.shows("Bob joined the chatroom")
-        server.signal(signal.SIGTERM)
+    with Room(patch=patch) as room:
+        bob = room.enter("Bob")
+        room.server.shows("Bob joined the chatroom")
+        room.server.signal(signal.SIGTERM)
         bob.shows(GOODBYE)
         bob.stdout.expect_end()
-        assert server.process.poll() is None
-        server.signal(signal.SIGTERM)
-        server.exits(0)
+        assert room.server.process.poll() is None
+        room.server.signal(signal.SIGTERM)
+        room.server.exits(0)

@@ -40,12 +40,17 @@ CLIENT = Program(parse_client_flags, "join", NAMES | SERVER.values)
 EACH = pytest.mark.parametrize("program", [SERVER, CLIENT], ids=["server", "client"])
 
 
-def refused(capfd: Capture, program: Program, words: list[str]) -> str:
-    """The one line on standard error about `words`, before the program ends with 2."""
+def ended(capfd: Capture, program: Program, words: list[str], status: int) -> tuple[str, str]:
+    """What is on standard output and on standard error as the program ends so."""
     with pytest.raises(SystemExit) as ending:
         program.parse(words)
-    assert ending.value.code == 2
-    stdout, stderr = capfd.readouterr()
+    assert (ending.value.code or 0) == status
+    return capfd.readouterr()
+
+
+def refused(capfd: Capture, program: Program, words: list[str]) -> str:
+    """The one line on standard error about `words`, before the program ends with 2."""
+    stdout, stderr = ended(capfd, program, words, 2)
     assert stdout == ""
     assert stderr.startswith("error: ")
     assert stderr.endswith(" (-help shows how)\n")
@@ -55,10 +60,7 @@ def refused(capfd: Capture, program: Program, words: list[str]) -> str:
 
 def shown(capfd: Capture, program: Program, words: list[str]) -> str:
     """What is shown on standard output before the program ends well."""
-    with pytest.raises(SystemExit) as ending:
-        program.parse(words)
-    assert not ending.value.code
-    stdout, stderr = capfd.readouterr()
+    stdout, stderr = ended(capfd, program, words, 0)
     assert stderr == ""
     return stdout
 

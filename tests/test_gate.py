@@ -115,15 +115,6 @@ def test_room_is_made_by_the_oldest_and_by_each_once(desk: Desk) -> None:
 # The budget.
 
 
-def test_burst_is_judged_at_once_and_then_one_each_five_seconds(desk: Desk) -> None:
-    callers = desk.ask_often(BURST_ATTEMPTS + 4)
-    assert fates(callers[:BURST_ATTEMPTS]) == judged(*[0.0] * BURST_ATTEMPTS)
-    desk.loop.pass_seconds(4.75)
-    assert not any(caller.fate for caller in callers[BURST_ATTEMPTS:])
-    desk.loop.pass_seconds(30)
-    assert fates(callers[BURST_ATTEMPTS:]) == judged(5.0, 10.0, 15.0, 20.0)
-
-
 class Bucket:
     """What is to become of the requests of one source, second by second: a bucket of tokens that is
     filled drop by drop."""

@@ -46,15 +46,10 @@ class Book:
 
 
 @pytest.fixture
-def book() -> Iterator[Book]:
+def book(request: pytest.FixtureRequest) -> Iterator[Book]:
+    """One that tells all, unless a test asks for a quiet one."""
     with new_loop() as loop:
-        yield Book(loop, is_verbose=True)
-
-
-@pytest.fixture
-def quiet_book() -> Iterator[Book]:
-    with new_loop() as loop:
-        yield Book(loop)
+        yield Book(loop, **getattr(request, "param", {"is_verbose": True}))
 
 
 # How much is told.
@@ -125,18 +120,19 @@ def test_totals_come_after_what_was_not_told_yet(book: Book) -> None:
     assert book.loop.is_idle()
 
 
-def test_quiet_journal_tells_of_cuts_alone_and_no_totals(quiet_book: Book) -> None:
-    quiet_book.refuse()
-    quiet_book.journal.note_end(":Exit")
-    assert quiet_book.loop.is_idle()
-    quiet_book.cut("Ann", "Bob", "Cid")
-    assert quiet_book.take_lines() == [f"cut {ADDRESS} (Ann): 9 bytes unsent"]
-    quiet_book.loop.pass_seconds(SECONDS_PER_LINE)
-    assert quiet_book.take_lines() == ["cut 2 more: slow reader"]
-    quiet_book.cut("Ann")
-    quiet_book.journal.tell_totals()
-    assert quiet_book.take_lines() == ["cut 1 more: slow reader"]
-    assert quiet_book.journal.counts["refused", "incorrect passcode"] == 1
+@pytest.mark.parametrize("book", [{}], indirect=True, ids=["quiet"])
+def test_quiet_journal_tells_of_cuts_alone_and_no_totals(book: Book) -> None:
+    book.refuse()
+    book.journal.note_end(":Exit")
+    assert book.loop.is_idle()
+    book.cut("Ann", "Bob", "Cid")
+    assert book.take_lines() == [f"cut {ADDRESS} (Ann): 9 bytes unsent"]
+    book.loop.pass_seconds(SECONDS_PER_LINE)
+    assert book.take_lines() == ["cut 2 more: slow reader"]
+    book.cut("Ann")
+    book.journal.tell_totals()
+    assert book.take_lines() == ["cut 1 more: slow reader"]
+    assert book.journal.counts["refused", "incorrect passcode"] == 1
 
 
 # In a room.

@@ -14,32 +14,8 @@ from codec.commands import Command
 from tests.support.faults import fault
 from tests.support.house import House
 from tests.support.lines import COMMANDS, LINES
-from tests.support.protocol import NO_SUCH_USER, NOW, USAGE, USERS, PlainServer
+from tests.support.protocol import PlainServer
 from tests.support.size import examples
-
-
-def test_newcomer_reads_ok_and_the_others_that_it_joined(house: House) -> None:
-    ann = house.join("Ann")
-    bob = house.join("Bob", ann)
-    ann.send(b"hello\n")
-    bob.reads(b"Ann: hello\n")
-    bob.reads_nothing()
-    ann.reads_nothing()
-    assert house.shown() == b"Ann joined the chatroom\nBob joined the chatroom\nAnn: hello\n"
-    assert house.log == []
-
-
-def test_all_hear_one_order_private_lines_included(house: House) -> None:
-    ann, bob, cid = house.join_all("Ann", "Bob", "Cid")
-    ann.send(b"1\n:Msg Bob 2\n:mytime\n:Msg ann 3\n:users\n4\n:Msg zed x\n:Msg\n  \n5\n")
-    time = f"Ann: {NOW}\n".encode()
-    answers = f"[Message from Ann]: 3\n{USERS}Ann, Bob, Cid\n{NO_SUCH_USER}zed\n{USAGE}\n"
-    ann.reads(time + answers.encode())
-    bob.reads(b"Ann: 1\n[Message from Ann]: 2\n" + time + b"Ann: 4\nAnn: 5\n")
-    cid.reads(b"Ann: 1\n" + time + b"Ann: 4\nAnn: 5\n")
-    for person in house.people:
-        person.reads_nothing()
-
 
 LONG_LINES = st.sampled_from(
     [b"x" * (MAX_LINE_BYTES - 5), b"x" * MAX_LINE_BYTES, b"y" * (3 * MAX_LINE_BYTES)]

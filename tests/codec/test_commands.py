@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from codec.commands import COMMANDS, EXIT, MISUSE, NOTHING, SAY, Command, is_exit, parse_command
+from codec.commands import COMMANDS, EXIT, MISUSE, SAY, Command, is_exit, parse_command
 from codec.dispatcher import Dispatcher
 from tests.support import protocol
 from tests.support.faults import fault
@@ -60,11 +60,6 @@ def test_message_has_a_name_as_typed_and_a_text_with_its_blanks(
 def test_message_without_a_name_or_a_text_is_a_misuse(line: str) -> None:
     assert protocol.USAGE == "Usage: :Msg <username> <message>"
     assert parse_command(line) == Command(MISUSE, protocol.USAGE)
-
-
-@pytest.mark.parametrize("line", ["", " ", "\t", " \t "])
-def test_line_of_blanks_is_nothing(line: str) -> None:
-    assert parse_command(line) == Command(NOTHING)
 
 
 @fault(3)

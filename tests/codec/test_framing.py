@@ -119,13 +119,6 @@ def test_line_is_refused_as_soon_as_that_is_certain(
     assert feed(LineDecoder(LIMIT), [unfinished]) == outcomes
 
 
-def test_rest_of_a_refused_line_is_skipped_without_another_word() -> None:
-    decoder = LineDecoder(LIMIT)
-    assert feed(decoder, [b"x" * 9]) == [TOO_LONG]
-    assert feed(decoder, [b"x" * 100, b"", b"\r", b"x\r", b"short", b"\n"]) == []
-    assert feed(decoder, [b"next\n"]) == [b"next"]
-
-
 def test_limit_is_the_one_that_holds_when_a_line_is_taken() -> None:
     decoder = LineDecoder(4)
     decoder.feed_data(b"join\n12345678\n12345678\n")
@@ -191,17 +184,6 @@ def test_complete_lines_within_some_bytes_can_be_looked_at(
     assert decoder.peek_lines(max_bytes) == decoder.peek_lines(max_bytes) == lines
 
 
-def test_lines_that_were_looked_at_can_be_taken_together_or_each() -> None:
-    decoder = LineDecoder(LIMIT)
-    decoder.feed_data(b"one\ntwo\nthr")
-    decoder.drop(len(decoder.peek_lines(99)))
-    assert take(decoder, 9) == []
-    decoder.feed_data(b"ee\r\n" + b"x" * 9 + b"\nfour")
-    assert decoder.peek_lines(99) == b"three\r\n" + b"x" * 9 + b"\n"
-    assert take(decoder, 9) == [b"three", TOO_LONG]
-    assert feed(decoder, [b"\n"]) == [b"four"]
-
-
 @given(sizes=st.lists(st.integers(0, 9), min_size=1, max_size=8), limit=st.integers(-9, 9))
 @example(sizes=[4, 5, 4], limit=5)
 @example(sizes=[4, 5, 6], limit=5)
@@ -231,6 +213,7 @@ PIECES = st.lists(
 )
 @example(steps=[(b"\nx\r\n", 9, 0)], limit=0)
 @example(steps=[(b"one\ntw", 0, 0), (b"o\n" + b"x" * 6, 0, 0), (b"\nthree", 1, 0)], limit=5)
+@example(steps=[(b"one\ntwo\nthr", 0, 99), (b"ee\r\n" + b"x" * 9 + b"\nfour", 0, 99)], limit=5)
 # Until its end comes, the rest of a refused line is skipped, not looked at.
 @example(steps=[(b"x" * 9, 1, 9), (b"x\nnext\nlast\n", 0, 99), (b"", 1, 99)], limit=7)
 @examples(40, 600)

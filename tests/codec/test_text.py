@@ -27,7 +27,7 @@ def no_clock(seconds: int) -> Sequence[int]:
 # Bytes to text.
 
 
-@fault(11)
+@fault(11, 15)
 def test_each_character_passes_or_becomes_one_replacement() -> None:
     everything = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)]))
     replaced = dict.fromkeys(UNSAFE, "\ufffd")
@@ -68,22 +68,6 @@ def test_each_byte_that_is_not_utf_8_becomes_one_replacement(invalid: bytes) -> 
     replaced = "\ufffd" * len(invalid)
     assert decode_text(invalid) == replaced
     assert decode_text(b"\xc3\xa9\t" + invalid + b"b\xc3\xa9") == f"\u00e9\t{replaced}b\u00e9"
-
-
-@fault(15)
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param(" \t  a \t\t b\t ", id="blanks"),
-        pytest.param("caf\u00e9 e\u0301 \u00a0\u3000\u00ad\ufeff \ufffd", id="Latin, odd spaces"),
-        pytest.param("\u05e9\u05dc \u0645\u0631 \u4f60\u597d \ud55c", id="Hebrew, Arabic, Chinese"),
-        pytest.param("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", id="Persian with ZWNJ"),
-        pytest.param("\u0915\u094d\u200d\u0937", id="Devanagari with ZWJ"),
-        pytest.param("\U0001f468\u200d\U0001f469\u200d\U0001f467", id="a family with ZWJ"),
-    ],
-)
-def test_every_script_is_unharmed(text: str) -> None:
-    assert decode_text(text.encode()) == text
 
 
 @fault(9, 12)

@@ -26,8 +26,6 @@ MORE = {
 }
 """What tests a row beside single tests."""
 
-NEEDS = {"needs_root": " (root on Linux)"}
-"""What is told of a test that has this decorator."""
 
 LATER = "later"
 
@@ -50,7 +48,6 @@ def marked() -> dict[int, list[str]]:
             if isinstance(node, ast.FunctionDef):
                 name = f"`{path.relative_to(ROOT).as_posix()}::{node.name}`"
                 decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-                name += "".join(NEEDS.get(decorator, "") for decorator in decorators)
                 faults = " ".join(text for text in decorators if text.startswith("fault("))
                 for number in map(int, re.findall(r"\d+", faults)):
                     tests.setdefault(number, []).append(name)

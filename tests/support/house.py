@@ -134,7 +134,7 @@ class House:
     """A Room with all it needs: a clock, a door on loopback, a console, and a journal that tells in
     `log` of refusals too."""
 
-    def __init__(self, bus: LocalBus | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(self, bus: LocalBus | None = None) -> None:
         self.loop = Loop(selectors.DefaultSelector())
         self.roster = Roster()
         self.dispatcher = Dispatcher(PASSCODE, local_time, self.roster)
@@ -150,7 +150,7 @@ class House:
             *(self.loop.reactor, self.dispatcher, self.roster, bus, self.journal),
             self._note_empty,
         )
-        self.door = listen(host, 0)
+        self.door = listen("127.0.0.1", 0)
         self._listener = Listener(
             *(self.loop.reactor, self.door, self._make_guest, self.room.gate.make_room),
             *(self.room.refuse_at_the_door, self._make_spy),
