@@ -6,7 +6,6 @@ stand beside those of others in site-packages. In a checkout the programs are on
 
 from __future__ import annotations
 
-import runpy
 import sys
 from pathlib import Path
 
@@ -31,4 +30,6 @@ def _run(program: str) -> None:
     here = Path(__file__).resolve().parent
     installed = here / "_app" / program
     path = installed if installed.exists() else here.parent / program
-    runpy.run_path(str(path), run_name="__main__")
+    # Not by runpy, which would have `-help` call the program by its path instead of its command.
+    code = compile(path.read_bytes(), path, "exec")
+    exec(code, {"__name__": "__main__", "__file__": str(path)})  # noqa: S102

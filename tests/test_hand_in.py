@@ -183,6 +183,10 @@ def test_wheel_installs_two_commands_that_chat(tmp_path: Path) -> None:
     commands = tmp_path / "site/bin"
     env = {"PYTHONPATH": str(tmp_path / "site")}
     with Stage() as stage:
+        asked = stage.run(Program, "help", [str(commands / "chatroom-server"), "-help"], env=env)
+        assert asked.stdout.take_line().startswith("usage: chatroom-server -start ")
+        asked.stdout.take_rest()
+        asked.ends(0)
         command = [str(commands / "chatroom-server"), "-start", "-port=0", "-passcode=abc12"]
         server = stage.run(Program, "chatroom-server", command, env=env)
         port = server.stdout.take_line().split()[4].removesuffix(".")
