@@ -255,21 +255,6 @@ def test_host_that_is_no_more_than_that_is_taken(host: str) -> None:
     assert vars(CLIENT.parse(CLIENT.words(host=host)))["host"] == host
 
 
-@pytest.mark.parametrize(
-    ("path", "command"),
-    [
-        ("/x/client.py", "python3 client.py"),
-        ("/x/__main__.py", "python3 client.py"),
-        ("/usr/bin/chatroom", "chatroom"),
-    ],
-)
-def test_help_names_the_command_that_was_called(
-    path: str, command: str, monkeypatch: pytest.MonkeyPatch, capfd: Capture
-) -> None:
-    monkeypatch.setattr("sys.argv", [path])
-    assert shown(capfd, CLIENT, ["-help"]).startswith(f"usage: {command} -join -host <host> ")
-
-
 @pytest.mark.parametrize("culprit", ["-\n", "-po\rrt", "x\x1b[2J", "\u2028", "\udcff", "-\n=1"])
 def test_complaint_is_one_harmless_line_whatever_it_is_about(culprit: str, capfd: Capture) -> None:
     complaint = refused(capfd, SERVER, [*SERVER.words(), culprit])

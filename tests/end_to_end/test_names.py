@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 from tests.support.faults import fault
 from tests.support.programs import Room
 from tests.support.protocol import INCORRECT_PASSCODE, LONG_NAME, NAME_IN_USE, STRANGE_NAME
@@ -26,17 +24,4 @@ def test_refused_client_shows_the_reason_and_no_one_else_does() -> None:
         for client, (_, _, reason) in zip(clients, REFUSED, strict=True):
             client.shows(reason)
             client.exits(1)
-        room.nothing_else()
-
-
-def test_killed_client_is_announced_once_and_its_name_is_free() -> None:
-    with Room() as room:
-        bob = room.join_raw("Bob")
-        (alice,) = room.join("Alice")
-        alice.signal(signal.SIGKILL)
-        room.misses(alice)
-        alice.exits(-signal.SIGKILL)
-        bob.types(":Msg Alice x")
-        bob.shows("No such user: Alice")
-        room.join_raw("ALICE")
         room.nothing_else()
