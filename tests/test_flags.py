@@ -90,15 +90,8 @@ def test_switches_are_off_unless_they_are_given(dashes: str) -> None:
     assert (given["strict"], given["verbose"]) == (True, True)
 
 
-@EACH
-def test_command_line_of_the_process_is_the_default(
-    program: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.argv", ["a program", *program.words()])
-    assert program.parse(None).port == 65432
-
-
 PORTS = {"1": 1, "65535": 65535, "00080": 80, "0000065535": 65535}
+HOSTS = ["::1", "fe80::1%eth0", "127.0.0.1", "a-b.example.org", "a.org:"]
 PASSCODES = ["wrong one", " ", "pässe", "x" * 10_000, os.fsdecode(b"\xff\xfe"), "-x-"]
 USERNAMES = ["Al ice", "Alexander", "Zoë", "\u202e", "😀", "-bob-"]  # for the server to judge
 
@@ -110,6 +103,7 @@ USERNAMES = ["Al ice", "Alexander", "Zoë", "\u202e", "😀", "-bob-"]  # for th
         (SERVER, "port", "0", 0),
         *((CLIENT, "passcode", text, os.fsencode(text)) for text in PASSCODES),
         *((CLIENT, "username", text, text) for text in USERNAMES),
+        *((CLIENT, "host", text, text) for text in HOSTS),
     ],
 )
 def test_value_is_taken_as_it_is_typed(
@@ -248,11 +242,6 @@ def test_complaint_says_the_way_out(
 ) -> None:
     complaint = refused(capfd, program, words.split(" "))
     assert complaint.removesuffix(" (-help shows how)\n").endswith(way_out)
-
-
-@pytest.mark.parametrize("host", ["::1", "fe80::1%eth0", "127.0.0.1", "a-b.example.org", "a.org:"])
-def test_host_that_is_no_more_than_that_is_taken(host: str) -> None:
-    assert vars(CLIENT.parse(CLIENT.words(host=host)))["host"] == host
 
 
 @pytest.mark.parametrize("culprit", ["-\n", "-po\rrt", "x\x1b[2J", "\u2028", "\udcff", "-\n=1"])

@@ -53,24 +53,18 @@ def test_neither_deaf_member_nor_unread_console_keeps_the_server() -> None:
         assert rest.count(b"\n") == len(said) - not_shown
 
 
-def test_signal_to_the_client_is_a_departure() -> None:
+@pytest.mark.parametrize("on_terminal", [False, True], ids=["SIGTERM", "Ctrl-C"])
+def test_signal_to_the_client_is_a_departure(on_terminal: bool) -> None:
     with Room() as room:
-        (alice,) = room.join("Alice")
+        (alice,) = room.join("Alice", on_terminal=on_terminal)
         alice.types("Bye")
         room.server.shows("Alice: Bye")
-        alice.signal(signal.SIGTERM)
+        if on_terminal:
+            alice.feed(b"half a line\x03")
+        else:
+            alice.signal(signal.SIGTERM)
         room.misses(alice)
-        alice.exits(-signal.SIGTERM)
-
-
-def test_ctrl_c_on_the_clients_terminal_is_a_departure() -> None:
-    with Room() as room:
-        (alice,) = room.join("Alice", on_terminal=True)
-        alice.types("Bye")
-        room.server.shows("Alice: Bye")
-        alice.feed(b"half a line\x03")
-        room.misses(alice)
-        alice.exits(-signal.SIGINT)
+        alice.exits(-(signal.SIGINT if on_terminal else signal.SIGTERM))
 
 
 def test_ctrl_d_after_half_a_line_sends_the_half_and_leaves() -> None:

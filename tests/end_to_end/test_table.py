@@ -120,14 +120,6 @@ def test_lines_in_one_burst_arrive_as_lines(rooms: Rooms, mode: str) -> None:
         carol.shows("Alice: one", "Alice: two", "Alice: [feeling sad]")
 
 
-@in_each_mode
-def test_line_typed_in_pieces_is_one_line(rooms: Rooms, mode: str) -> None:
-    with rooms.borrow(mode) as (room, (alice, *_)):
-        for byte in "grüße :)\n".encode():
-            alice.feed(bytes([byte]))
-        room.all_show("Alice: grüße [feeling happy]", but=alice)
-
-
 @pytest.mark.parametrize(("typed", "hours"), [(":mytime", 0), (":+1hr", 1)])
 def test_time_is_the_servers_in_english(rooms: Rooms, typed: str, hours: int) -> None:
     with rooms.borrow("pipes") as (room, (alice, *_)):

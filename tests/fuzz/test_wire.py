@@ -17,6 +17,7 @@ from tests.fuzz.wire.__main__ import main
 from tests.fuzz.wire.fuzzer import Fuzzer
 from tests.fuzz.wire.network import Ends, Hears, Peer
 from tests.fuzz.wire.schedule import GUESSES_PER_SOURCE, Schedule
+from tests.fuzz.wire.sessions import session_of
 from tests.fuzz.wire.steps import Step, format_step, parse_steps
 from tests.fuzz.wire.witness import FindingError
 from tests.support import protocol
@@ -284,6 +285,12 @@ def test_wrong_passcodes_never_come_from_where_the_honest_are() -> None:
     sources = [session.steps[0].data for session in sessions if session.answer == reason]
     assert sources == [SOURCES[0]] * GUESSES_PER_SOURCE
     assert "OK" in {session.answer for session in sessions[-50:]}
+
+
+def test_reply_about_a_name_that_others_take_too_is_not_sure() -> None:
+    for reader, is_sure in ((b"zed", False), (b"No_One", True)):
+        talk = Step(2, steps.SEND, b"JOIN 00002 %s\n:Msg %s hi\n" % (SECRET, reader))
+        assert session_of([talk, Step(2, steps.FIN)], SECRET).is_sure == is_sure
 
 
 def test_step_is_read_as_it_was_written() -> None:

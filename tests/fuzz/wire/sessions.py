@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from tests.fuzz.wire.grammar import GRAMMAR
 from tests.fuzz.wire.steps import CLOSE, DEAF, ENDINGS, FIN, OPEN, RESET, SEND, WAIT, Step
-from tests.support.protocol import PlainServer
+from tests.support.protocol import NO_SUCH_USER, PlainServer
 
 ALICE, BOB = 0, 1
 HONEST = ("Alice", "Bob")
 
 _SHARED_NAMES = {name.lower().decode() for name in GRAMMAR[b"shared_name"]}
+_UNSURE_REPLIES = {f"{NO_SUCH_USER}{name}".lower() for name in _SHARED_NAMES}
 
 
 @dataclass
@@ -36,9 +37,11 @@ class Session:
 
     @property
     def is_sure(self) -> bool:
-        """Whether everything that is sent is read, and everything that is owed can be taken."""
+        """Whether everything that is sent is read, everything that is owed can be taken, and none
+        is written to who may be there, under a name that others take too, or not."""
         verbs = {step.verb for step in self.steps}
-        return bool(verbs & {FIN, WAIT}) and not verbs & {DEAF, RESET, CLOSE}
+        is_heard = bool(verbs & {FIN, WAIT}) and not verbs & {DEAF, RESET, CLOSE}
+        return is_heard and _UNSURE_REPLIES.isdisjoint(map(str.lower, self.replies))
 
     @property
     def has_shared_name(self) -> bool:
