@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
 from tests.support.house import House
+
+# A shell's background job, where Ctrl-C is ignored, would hand that down to all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 from cli.limits import format_limits, limits
-from tests.test_layers import ROOT, program_files
+from tests.test_layers import ROOT, layer_of, program_files
 
 NOT_IN_THE_TABLE = {
     "terminal.session": "ANSWER_SECONDS GOODBYE_SECONDS HIGH_WATER_BYTES MAX_SERVER_LINE_BYTES",
@@ -29,7 +29,8 @@ NOT_IN_THE_TABLE = {
 }
 """Numbers that the server is not held to, or that the table cannot know."""
 
-PARSED = [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in program_files()]
+ROOM_FILES = [path for path in program_files() if layer_of(path) != "grader"]
+PARSED = [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in ROOM_FILES]
 
 
 def module_name(path: Path) -> str:
