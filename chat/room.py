@@ -165,7 +165,7 @@ class Room:
         self._journal.note_refusal(guest.address, error)
 
     def free_bytes(self, max_pages: int) -> int:
-        return 0 if self.fanout.is_held else self.fanout.free_bytes(max_pages)
+        return self.fanout.free_bytes(max_pages)
 
     def wait_to_talk(self, member: Member) -> None:
         self._waiting[member] = None

@@ -82,7 +82,7 @@ class Host(Protocol):
 
     def free_bytes(self, max_pages: int) -> int:
         """How many bytes of lines may still be taken in this turn, if it is to send no more than
-        `max_pages`; none while the room is held."""
+        `max_pages`; less while the room is held."""
 
     def wait_to_talk(self, member: Member) -> None:
         """Call the member's `go_on` once it may talk, after those that wait already."""

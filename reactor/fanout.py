@@ -42,26 +42,21 @@ MIN_PAGE_BYTES: Annotated[
 
 TURN_SECONDS: Annotated[
     float,
-    "How long a turn should last at most: a line may wait for the end of one, and for its own.",
-] = 0.04
+    "How long the sends of a turn should take: a line may wait for the end of one, and for its "
+    "own. By CPU time, or a busy machine would make turns small.",
+] = 0.02
 
 MIN_TURN_BYTES: Annotated[
     int,
     "What a page for each member comes to, all members together, in the first turn of a "
-    "flood. From there on it grows while a turn takes less than half of TURN_SECONDS, and is "
-    "halved when one takes longer than TURN_SECONDS, or was not half used.",
+    "flood. The next is as large as TURN_SECONDS allow at the pace of the last: a kernel that "
+    "takes 4 GB/s for members who read may take a twentieth of that for those who do not, since "
+    "it has to find memory for all of it.",
 ] = 4 * 1024 * 1024
-
-TURN_STEP_BYTES: Annotated[
-    int,
-    "By how much it grows each turn. A kernel that takes 4 GB/s for members who read may take "
-    "a twentieth of that for those who do not, since it has to find memory for all of it: "
-    "small steps come to that edge at a small stride.",
-] = 2 * 1024 * 1024
 
 MAX_TURN_BYTES: Annotated[
     int,
-    "How far it grows. Large turns are worth it: with 64 MiB a thousand members are served "
+    "The most. Large turns are worth it: with 64 MiB a thousand members are served "
     "1.2 times as fast as with 32, and 1.6 times as fast as with 16.",
 ] = 64 * 1024 * 1024
 
@@ -96,6 +91,7 @@ class Cursor:
         "_fanout",
         "_is_discarded",
         "_splice_bytes",
+        "_start",
         "_stop",
         "connection",
         "position",
@@ -111,7 +107,7 @@ class Cursor:
         self._is_discarded = False
         self._stop: int | None = None  # where the log ends for one who has unsubscribed
         self.connection = connection
-        self.position = fanout.log.end
+        self.position = self._start = fanout.log.end
         self.splices = _NO_SPLICES
 
     @property
@@ -134,6 +130,11 @@ class Cursor:
         """How many bytes are kept because of this member: all of the log from there on, whether
         the member is to get it or not, or all that it is owed if that is more."""
         return max(self._fanout.log.end - self.needed_from, self.owed_bytes)
+
+    @property
+    def taken_bytes(self) -> int:
+        """How many bytes of the log it has taken since it came, its own lines among them."""
+        return self.position - self._start
 
     def append(self, data: bytes) -> None:
         self._add_splice(Splice(self._end, self._end, data))
@@ -228,8 +229,8 @@ class Fanout:
 
     def __init__(self, reactor: Reactor, after_turn: Callable[[], None]) -> None:
         self.log = Log()
-        self.is_held = False
-        """Whether talkers have to wait for a reader that is behind and drains well."""
+        self.held_pages = 0
+        """How many pages of each turn are not given out, for the sake of a slow reader."""
         self._reactor = reactor
         self._after_turn = after_turn
         self._live: dict[Cursor, None] = {}
@@ -244,7 +245,8 @@ class Fanout:
     def free_bytes(self, max_pages: int = 1) -> int:
         """How much more this turn may be fed, if it is to send no more than `max_pages`; feed no
         more than that until it has ended."""
-        return max_pages * self._page_bytes - (self.log.end - self.log.sealed_end)
+        pages = max_pages - self.held_pages
+        return pages * self._page_bytes - (self.log.end - self.log.sealed_end)
 
     def subscribe(self, connection: Connection) -> Cursor:
         """From here on, in the order of the calls, `connection` gets what is broadcast. Nothing
@@ -298,14 +300,14 @@ class Fanout:
     # The end of the turn.
 
     def _end_turn(self) -> None:
-        started = self._reactor.time()
+        started = self._reactor.cpu_time()
         page_bytes = self.log.end - self.log.sealed_end
         try:
             self._send_page()
             self._flush_lagging()
             if self._has_failed_turn:
                 self._flush_after_failed_turn()
-            self._adapt_turn(page_bytes, self._reactor.time() - started)
+            self._learn_from_turn(page_bytes, self._reactor.cpu_time() - started)
             self._judge()
         except Exception:
             self._has_failed_turn = True
@@ -355,12 +357,14 @@ class Fanout:
     def _page_bytes(self) -> int:
         return max(MIN_PAGE_BYTES, min(PAGE_BYTES, self._turn_bytes // max(1, len(self._live))))
 
-    def _adapt_turn(self, page_bytes: int, seconds: float) -> None:
-        """Learn from a turn with so many bytes for each member how much the next may be fed."""
-        if seconds > TURN_SECONDS or 2 * page_bytes < self._page_bytes:
-            self._turn_bytes = max(MIN_TURN_BYTES, self._turn_bytes // 2)
-        elif 2 * seconds < TURN_SECONDS and page_bytes >= self._page_bytes:
-            self._turn_bytes = min(MAX_TURN_BYTES, self._turn_bytes + TURN_STEP_BYTES)
+    def _learn_from_turn(self, page_bytes: int, seconds: float) -> None:
+        """The next turn may be fed what takes TURN_SECONDS at the pace of this one, which had so
+        many bytes for each member."""
+        turn_bytes = page_bytes * len(self._live)
+        if turn_bytes * TURN_SECONDS < MAX_TURN_BYTES * seconds:
+            self._turn_bytes = max(MIN_TURN_BYTES, int(turn_bytes * TURN_SECONDS / seconds))
+        else:
+            self._turn_bytes = MAX_TURN_BYTES
 
     def _judge(self) -> None:
         """Forget members that have caught up, cut those that took too long, and drop the pages
@@ -369,10 +373,10 @@ class Fanout:
         for cursor, lag in list(self._lags.items()):
             if not cursor.owed_bytes:
                 del self._lags[cursor]
-            elif verdict := lag.judge(cursor.kept_bytes, now):
+            elif verdict := lag.judge(cursor.kept_bytes, cursor.taken_bytes, now):
                 cursor.connection.abort(SlowReaderError(verdict))
         self._bound_private_bytes()
-        self.is_held = any(lag.holds_room for lag in self._lags.values())
+        self.held_pages = max((lag.held_pages for lag in self._lags.values()), default=0)
         self.log.drop_before(
             min((cursor.needed_from for cursor in self._lags), default=self.log.sealed_end)
         )

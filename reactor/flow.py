@@ -6,10 +6,11 @@ held for it, whether it is to be cut, and when to ask again. The rules:
 - A reader with more than SEND_QUEUE_BYTES unsent is *behind*. What the log holds from its position
   on counts whole, its own lines too: all of it is kept because of this reader.
 - While one who is behind drains well (DRAIN_BYTES in each DRAIN_SECONDS), the room is *held*:
-  talkers are not read, so live readers lose nothing and talkers feel TCP's back-pressure. A
-  pause of more than PAUSE_SECONDS lets them go on, up to HELD_QUEUE_BYTES unsent.
+  talkers who filled a page wait, so live readers lose nothing and talkers feel TCP's
+  back-pressure; a line of another talker passes. From MAX_SEND_QUEUE_BYTES on all talkers wait.
 - One who is behind and does not drain like that holds no one up. It is cut once that has gone on
-  for BEHIND_SECONDS, or at once with MAX_SEND_QUEUE_BYTES unsent.
+  for BEHIND_SECONDS, all such windows together, or at once with MAX_SEND_QUEUE_BYTES unsent, or
+  MAX_UNREAD_BYTES if it may never have read.
 - One who is owed anything and takes no byte for STALL_SECONDS is cut, behind or not.
 
 So what is kept for the slowest is bounded, however it reads: a reader that takes
@@ -22,19 +23,21 @@ from typing import Annotated
 
 SEND_QUEUE_BYTES: Annotated[
     int,
-    "Unsent bytes that make a reader *behind*: some 20,000 lines of chat.",
+    "Unsent bytes that make a reader *behind*: some 20,000 lines of chat, and more than the "
+    "sockets of one that does not read take in.",
 ] = 1024 * 1024
-
-HELD_QUEUE_BYTES: Annotated[
-    int,
-    "Unsent bytes from which the room is held for one who drains well even while it pauses: "
-    "over a long way bytes are taken in bursts, and this has to stay well below what cuts.",
-] = 4 * 1024 * 1024
 
 MAX_SEND_QUEUE_BYTES: Annotated[
     int,
-    "Unsent bytes at which one who does not drain well is cut at once: the memory it may pin.",
+    "Unsent bytes at which one who does not drain well is cut at once: the memory it may pin. "
+    "Over a long way bytes are taken in bursts, and this is what lies between two of them.",
 ] = 8 * 1024 * 1024
+
+MAX_UNREAD_BYTES: Annotated[
+    int,
+    "The same for one that has taken less than SEND_QUEUE_BYTES since it came, which the sockets "
+    "of one that never reads may hold: the doubt of a burst has to be earned.",
+] = 4 * 1024 * 1024
 
 BEHIND_SECONDS: Annotated[
     float,
@@ -47,13 +50,6 @@ DRAIN_SECONDS: Annotated[
     "falls behind, so that what its kernel took before says nothing, and the doubt is in its "
     "favour until it ends: one that has stopped reading cannot hold the room for longer.",
 ] = 0.1
-
-PAUSE_SECONDS: Annotated[
-    float,
-    "How long the room is held for one who takes nothing: longer than a live process is kept "
-    "from reading, shorter than anybody notices. Of a thousand who stop at once, none "
-    "holds it for longer below HELD_QUEUE_BYTES.",
-] = 0.03
 
 DRAIN_BYTES: Annotated[
     int,
@@ -73,9 +69,9 @@ class Lag:
     __slots__ = (
         "behind_since",
         "drains_well",
-        "hold_until",
+        "held_pages",
         "last_taken",
-        "spared_seconds",
+        "slow_seconds",
         "window_bytes",
         "window_start",
     )
@@ -83,9 +79,11 @@ class Lag:
     def __init__(self, now: float) -> None:
         self.last_taken = now
         self.behind_since: float | None = None
-        self.hold_until: float | None = None
-        self.spared_seconds = 0.0  # in which it was behind and drained well
+        self.slow_seconds = 0.0  # in which it was behind and did not drain well
         self.drains_well = True
+        self.held_pages = 0
+        """How many pages of each turn are not to be given out: the first, so that those who talk
+        much wait; and the second when as much is unsent as may be."""
         self.window_start = now
         self.window_bytes = 0
 
@@ -94,10 +92,11 @@ class Lag:
         self.last_taken = now
         self.window_bytes += taken_bytes
 
-    def judge(self, unsent_bytes: int, now: float) -> str | None:
+    def judge(self, unsent_bytes: int, taken_bytes: int, now: float) -> str | None:
         """Bring the verdict up to date: None, or why this reader is to be cut now. What is unsent
-        counts from where the reader is in the log, whether all of it is for this one or not."""
-        self.hold_until = None
+        counts from where the reader is in the log, whether all of it is for this one or not.
+        `taken_bytes` is all that it has taken since it came."""
+        self.held_pages = 0
         if now >= self.last_taken + STALL_SECONDS:
             return f"{unsent_bytes} bytes unsent, none taken for {now - self.last_taken:.1f} s"
         if unsent_bytes <= SEND_QUEUE_BYTES:
@@ -105,27 +104,20 @@ class Lag:
             return None
         if self.behind_since is None:
             self.behind_since = now
-            self.spared_seconds = 0.0
+            self.slow_seconds = 0.0
             self._begin_window(now, drains_well=True)
         elif now >= self.window_start + DRAIN_SECONDS:
-            if self.window_bytes >= DRAIN_BYTES:
-                self.spared_seconds += now - self.window_start
-            self._begin_window(now, self.window_bytes >= DRAIN_BYTES)
+            drains_well = self.window_bytes >= DRAIN_BYTES
+            self.slow_seconds += 0.0 if drains_well else now - self.window_start
+            self._begin_window(now, drains_well)
         if self.drains_well:
-            if now < self.last_taken + PAUSE_SECONDS:
-                self.hold_until = self.last_taken + PAUSE_SECONDS
-            elif unsent_bytes >= HELD_QUEUE_BYTES:
-                self.hold_until = self.window_start + DRAIN_SECONDS
+            self.held_pages = 1 if unsent_bytes < MAX_SEND_QUEUE_BYTES else 2
             return None
-        is_over = now >= self.behind_since + BEHIND_SECONDS + self.spared_seconds
-        if is_over or unsent_bytes >= MAX_SEND_QUEUE_BYTES:
+        has_read = taken_bytes > SEND_QUEUE_BYTES
+        max_bytes = MAX_SEND_QUEUE_BYTES if has_read else MAX_UNREAD_BYTES
+        if self.slow_seconds >= BEHIND_SECONDS or unsent_bytes >= max_bytes:
             return f"{unsent_bytes} bytes unsent, behind for {now - self.behind_since:.1f} s"
         return None
-
-    @property
-    def holds_room(self) -> bool:
-        """Whether the talkers are to wait for this reader."""
-        return self.hold_until is not None
 
     def next_deadline(self) -> float:
         """When `judge` may come to another verdict without anything having happened: in the very
@@ -133,8 +125,6 @@ class Lag:
         deadline = self.last_taken + STALL_SECONDS
         if self.behind_since is not None:
             deadline = min(deadline, self.window_start + DRAIN_SECONDS)
-        if self.hold_until is not None:
-            deadline = min(deadline, self.hold_until)
         return deadline
 
     def _begin_window(self, now: float, drains_well: bool) -> None:

@@ -136,6 +136,11 @@ class Reactor:
         long something takes, and not for deadlines."""
         return self._clock() - self._lost_seconds
 
+    def cpu_time(self) -> float:
+        """Seconds that this process has worked: to learn how long some work takes, whatever else
+        the machine does meanwhile."""
+        return self._cpu_clock()
+
     # For the owner of the loop.
 
     def run(self) -> None:

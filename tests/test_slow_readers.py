@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from reactor.connection import LINGER_SECONDS
-from reactor.flow import BEHIND_SECONDS, SEND_QUEUE_BYTES, STALL_SECONDS
+from reactor.flow import BEHIND_SECONDS, MAX_SEND_QUEUE_BYTES, SEND_QUEUE_BYTES, STALL_SECONDS
 from tests.support.faults import fault
 from tests.support.house import House, Person, numbered, with_limits
 from tests.support.protocol import INCORRECT_PASSCODE, error_line
@@ -16,14 +16,16 @@ BLAST = numbered(4_000, 1_000)
 FOR_THE_DEAF = b"(for you alone)\n"
 
 
-def hold(house: House, *others: str) -> list[Person]:
-    """Deaf, who does not read, Ann, who talked until all must wait for it, and `others`."""
+def hold(house: House, *others: str, is_full: bool = False) -> list[Person]:
+    """Deaf, who does not read, Ann, who talked until she has to wait for it, and `others`, who have
+    to wait too if it `is_full`."""
     deaf, ann, *rest = house.join_all("Deaf", "Ann", *others)
     deaf.is_deaf = True
     ann.types(b"".join(BLAST))
-    house.busy(lambda: house.room.fanout.is_held)
+    house.busy(lambda: house.room.fanout.held_pages)
     # Much more than its kernel may find room for later: that would end the hold.
-    deaf.spy.connection.write(FOR_THE_DEAF * (SEND_QUEUE_BYTES // len(FOR_THE_DEAF)))
+    size = MAX_SEND_QUEUE_BYTES if is_full else SEND_QUEUE_BYTES
+    deaf.spy.connection.write(FOR_THE_DEAF * (size // len(FOR_THE_DEAF)))
     house.loop.turn()
     return [deaf, ann, *rest]
 
@@ -36,7 +38,7 @@ def lines_since(person: Person, line: bytes) -> list[bytes]:
 
 @fault(32)
 def test_held_room_lets_talkers_wait_and_others_come_and_go(house: House) -> None:
-    deaf, ann, bob, cid = hold(house, "Bob", "Cid")
+    deaf, ann, bob, cid = hold(house, "Bob", "Cid", is_full=True)
     house.busy(house.is_quiet)
     received_bytes = ann.spy.received_bytes
 
@@ -61,6 +63,17 @@ def test_held_room_lets_talkers_wait_and_others_come_and_go(house: House) -> Non
         if person is dan:
             story = lines_since(deaf, b"Dan joined the chatroom\n")
         assert lines_since(person, came) == [line for line in story if not line.startswith(name)]
+
+
+@fault(26, 32)
+def test_line_passes_while_one_who_pours_has_to_wait(house: House) -> None:
+    _, ann, bob = hold(house, "Bob")
+    house.busy(house.is_quiet)
+    received_bytes = ann.spy.received_bytes
+    bob.send(b"from Bob\n")
+    house.busy(lambda: ann.heard.endswith(b"Bob: from Bob\n"))
+    house.loop.turn(10)
+    assert ann.spy.received_bytes == received_bytes
 
 
 @fault(23)

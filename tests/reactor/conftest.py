@@ -73,9 +73,10 @@ class Loop:
     """A Reactor in the hands of a test: on its clock, and with its errors noted."""
 
     def __init__(self, real: selectors.BaseSelector) -> None:
-        self.clock = Clock()
+        self.clock, self.cpu_clock = Clock(), Clock()
         self.selector = WatchedSelector(real, self.clock)
-        self.reactor = Reactor(cast(Any, self.selector), self.clock, self._note_error, lambda: 0.0)
+        clocks = {"clock": self.clock, "cpu_clock": self.cpu_clock}
+        self.reactor = Reactor(cast(Any, self.selector), report=self._note_error, **clocks)
         self._errors: list[BaseException] = []
 
     def _note_error(self) -> None:

@@ -13,9 +13,8 @@ from reactor.flow import (
     BEHIND_SECONDS,
     DRAIN_BYTES,
     DRAIN_SECONDS,
-    HELD_QUEUE_BYTES,
     MAX_SEND_QUEUE_BYTES,
-    PAUSE_SECONDS,
+    MAX_UNREAD_BYTES,
     SEND_QUEUE_BYTES,
     STALL_SECONDS,
     Lag,
@@ -34,6 +33,8 @@ BEHIND = SEND_QUEUE_BYTES + 1
 WELL = DRAIN_BYTES
 """What a reader takes in one window to be waited for."""
 
+MAX, UNREAD = MAX_SEND_QUEUE_BYTES, MAX_UNREAD_BYTES
+
 VERDICTS = {
     "one is behind above so many unsent bytes": [
         (0, 0, 1, "free"),
@@ -41,45 +42,32 @@ VERDICTS = {
         (0, 0, BEHIND, "held"),
     ],
     "one that takes nearly enough does not drain well, once the window has ended": [
-        (0, 0, HELD_QUEUE_BYTES, "held"),
-        (0.09, WELL - 1, HELD_QUEUE_BYTES, "held"),
-        (DRAIN_SECONDS, 0, HELD_QUEUE_BYTES, "free"),
+        (0, 0, BEHIND, "held"),
+        (0.09, WELL - 1, BEHIND, "held"),
+        (DRAIN_SECONDS, 0, BEHIND, "free"),
     ],
     "one that takes enough, in two parts, drains well": [
-        (0, 0, HELD_QUEUE_BYTES, "held"),
-        (0.06, WELL // 2, HELD_QUEUE_BYTES, "held"),
-        (DRAIN_SECONDS, WELL // 2, HELD_QUEUE_BYTES, "held"),
+        (0, 0, BEHIND, "held"),
+        (0.06, WELL // 2, BEHIND, "held"),
+        (DRAIN_SECONDS, WELL // 2, BEHIND, "held"),
     ],
     "bytes of one window do not count in the next": [
-        (0, 0, HELD_QUEUE_BYTES, "held"),
-        (0.05, 10 * WELL, HELD_QUEUE_BYTES, "held"),
-        (0.125, 0, HELD_QUEUE_BYTES, "held"),
-        (0.25, 0, HELD_QUEUE_BYTES, "free"),
-        (0.3, WELL, HELD_QUEUE_BYTES, "free"),
-        (0.375, 0, HELD_QUEUE_BYTES, "held"),
+        (0, 0, BEHIND, "held"),
+        (0.05, 10 * WELL, BEHIND, "held"),
+        (0.125, 0, BEHIND, "held"),
+        (0.25, 0, BEHIND, "free"),
+        (0.3, WELL, BEHIND, "free"),
+        (0.375, 0, BEHIND, "held"),
     ],
     "bytes taken before it fell behind do not count": [
         (0, 0, 1, "free"),
-        (0.0625, 10 * WELL, HELD_QUEUE_BYTES, "held"),
-        (0.125, 0, HELD_QUEUE_BYTES, "held"),
-        (0.0625 + DRAIN_SECONDS, 0, HELD_QUEUE_BYTES, "free"),
+        (0.0625, 10 * WELL, BEHIND, "held"),
+        (0.125, 0, BEHIND, "held"),
+        (0.0625 + DRAIN_SECONDS, 0, BEHIND, "free"),
     ],
-    "one that drains well is waited for, for ever, whatever it is owed": [
-        (window * 0.125, WELL, 10 * MAX_SEND_QUEUE_BYTES, "held") for window in range(1000)
-    ],
-    "a pause lets the room go on": [
-        (0, 0, HELD_QUEUE_BYTES - 1, "held"),
-        (0.05, WELL, HELD_QUEUE_BYTES - 1, "held"),
-        (0.05 + PAUSE_SECONDS, 0, HELD_QUEUE_BYTES - 1, "free"),
-        (0.0875, 1, HELD_QUEUE_BYTES - 1, "held"),
-    ],
-    "a pause of one that is owed much holds the room": [
-        (0.05, WELL, HELD_QUEUE_BYTES, "held"),
-        (0.05 + PAUSE_SECONDS, 0, HELD_QUEUE_BYTES, "held"),
-    ],
-    "one that was silent before it fell behind holds none up": [
-        (0, 0, 1, "free"),
-        (5, 0, BEHIND, "free"),
+    "one that drains well is waited for, for ever, and by all when it is owed much": [
+        (window * 0.125, WELL, MAX - 1 + window % 2, ["held", "full"][window % 2])
+        for window in range(1000)
     ],
     "the time of draining is not held against a reader": [
         *[(window * 0.125, WELL, BEHIND, "held") for window in range(41)],  # for five seconds
@@ -94,16 +82,8 @@ VERDICTS = {
         ],
         (2 * BEHIND_SECONDS, 0, BEHIND, "cut"),
     ],
-    "one that is behind without draining is cut after a second": [
-        (0, 0, 1, "free"),
-        (5, 0, 1, "free"),
-        (6, 0, BEHIND, "free"),
-        (5.9375 + BEHIND_SECONDS, 0, BEHIND, "free"),
-        (6 + BEHIND_SECONDS, 0, BEHIND, "cut"),
-    ],
     "one that takes a few bytes now and then is cut all the same": [
-        (0, 0, BEHIND, "held"),
-        (0.0625, 3, BEHIND, "held"),
+        *[(0.0625 * step, 3, BEHIND, "held") for step in range(2)],
         *[(0.0625 * step, 3, BEHIND, "free") for step in range(2, 16)],
         (BEHIND_SECONDS, 3, BEHIND, "cut"),
     ],
@@ -114,14 +94,19 @@ VERDICTS = {
         (0, 0, BEHIND, "held"),
         (0.9375, 0, BEHIND, "free"),
         (0.9375, 1, SEND_QUEUE_BYTES, "free"),
-        (2, 0, BEHIND, "free"),
+        (2, 0, BEHIND, "held"),
         (2.9375, 0, BEHIND, "free"),
     ],
-    "one that does not drain well is cut at once at so many unsent bytes": [
-        (0, 0, BEHIND, "held"),
+    "one that has read and does not drain well is cut at once at so many unsent bytes": [
+        (0, BEHIND, BEHIND, "held"),
         (DRAIN_SECONDS, 0, BEHIND, "free"),
-        (DRAIN_SECONDS, 0, MAX_SEND_QUEUE_BYTES - 1, "free"),
-        (DRAIN_SECONDS, 0, MAX_SEND_QUEUE_BYTES, "cut"),
+        (DRAIN_SECONDS, 0, MAX - 1, "free"),
+        (DRAIN_SECONDS, 0, MAX, "cut"),
+    ],
+    "one that may never have read is cut at fewer": [
+        (0, 0, UNREAD, "held"),
+        (DRAIN_SECONDS, 0, UNREAD - 1, "free"),
+        (DRAIN_SECONDS, 0, UNREAD, "cut"),
     ],
     "one that takes no byte is cut though it is not behind": [
         (0, 0, SEND_QUEUE_BYTES, "free"),
@@ -132,40 +117,40 @@ VERDICTS = {
     ],
 }
 """What becomes of one reader: at this instant it took so many bytes, so many are unsent, and so it
-is judged. The room is held for it, or free to go on, or it is cut."""
+is judged. The room is free to go on, or one page of each turn is held for it, or it is held in
+full, or the reader is cut."""
 
 
 @fault(28)
 @pytest.mark.parametrize("steps", VERDICTS.values(), ids=VERDICTS)
 def test_reader_is_judged_by_what_it_takes(steps: list[tuple[float, int, int, str]]) -> None:
     lag = Lag(0)
+    all_taken_bytes = 0
     for now, taken_bytes, unsent_bytes, verdict in steps:
+        all_taken_bytes += taken_bytes
         if taken_bytes:
             lag.note_taken(taken_bytes, now)
-        is_cut = lag.judge(unsent_bytes, now) is not None
-        assert ("cut" if is_cut else "held" if lag.holds_room else "free") == verdict, now
+        is_cut = lag.judge(unsent_bytes, all_taken_bytes, now) is not None
+        assert ("cut" if is_cut else ["free", "held", "full"][lag.held_pages]) == verdict, now
 
 
 def test_reason_tells_the_numbers() -> None:
     lag = Lag(0)
-    assert lag.judge(77, STALL_SECONDS + 2) == "77 bytes unsent, none taken for 12.0 s"
+    assert lag.judge(77, 0, STALL_SECONDS + 2) == "77 bytes unsent, none taken for 12.0 s"
     lag = Lag(0)
-    lag.judge(BEHIND, 4)
-    assert lag.judge(BEHIND + 5, 5.25) == "1048582 bytes unsent, behind for 1.2 s"
+    for seconds in (4, 4.5, 5.25):
+        reason = lag.judge(BEHIND + 5, 0, seconds)
+    assert reason == "1048582 bytes unsent, behind for 1.2 s"
 
 
 def test_reader_is_looked_at_when_verdict_may_change() -> None:
     lag = Lag(0)
-    lag.judge(1, 0)
+    lag.judge(1, 0, 0)
     assert lag.next_deadline() == STALL_SECONDS
     lag.note_taken(1, 3)
-    lag.judge(1, 3)
-    assert lag.next_deadline() == 3 + STALL_SECONDS
-    lag.judge(BEHIND, 3)
-    assert lag.next_deadline() == 3 + PAUSE_SECONDS
-    lag.judge(BEHIND, 3 + PAUSE_SECONDS)
+    lag.judge(BEHIND, 0, 3)
     assert lag.next_deadline() == 3 + DRAIN_SECONDS
-    lag.judge(1, 3 + PAUSE_SECONDS)
+    lag.judge(1, 0, 3)
     assert lag.next_deadline() == 3 + STALL_SECONDS
 
 
@@ -178,12 +163,12 @@ def test_reader_is_looked_at_when_verdict_may_change() -> None:
 def test_one_look_at_a_deadline_is_enough(start: float, owed_bytes: int, takes: list[int]) -> None:
     # Otherwise the loop would look again and again, without sleeping, until the clock ticks.
     lag = Lag(start)
-    lag.judge(owed_bytes, start)
+    lag.judge(owed_bytes, 0, start)
     for taken_bytes in takes:
         now = lag.next_deadline()
         if taken_bytes:
             lag.note_taken(taken_bytes, now)
-        if lag.judge(owed_bytes, now) is not None:
+        if lag.judge(owed_bytes, 0, now) is not None:
             return
         assert lag.next_deadline() > now
 
@@ -224,14 +209,14 @@ def test_room_is_held_above_so_many_unsent_bytes(crowd: Crowd, kind: str) -> Non
     deaf = crowd.join()
     owe(crowd, deaf, SEND_QUEUE_BYTES)
     crowd.loop.turn()
-    assert not crowd.fanout.is_held
+    assert not crowd.fanout.held_pages
     if kind == "private":
         deaf.connection.write(b"x")
     else:
         crowd.say(b"x", skip=deaf if kind == "own" else None)
-    assert not crowd.fanout.is_held, "it is judged when the turn ends"
+    assert not crowd.fanout.held_pages, "it is judged when the turn ends"
     crowd.loop.turn()
-    assert crowd.fanout.is_held
+    assert crowd.fanout.held_pages
 
 
 def test_unsubscribed_member_is_judged_by_what_it_is_owed(crowd: Crowd) -> None:
@@ -242,7 +227,7 @@ def test_unsubscribed_member_is_judged_by_what_it_is_owed(crowd: Crowd) -> None:
         read_all(crowd, ann)
     gone.connection.write(PATTERN)
     crowd.loop.pass_seconds(2 * BEHIND_SECONDS)
-    assert not crowd.fanout.is_held
+    assert not crowd.fanout.held_pages
     assert gone.lost == []
     assert crowd.fanout.log.kept_bytes == 0
     assert crowd.read(gone, len(PATTERN)) == PATTERN
@@ -251,15 +236,16 @@ def test_unsubscribed_member_is_judged_by_what_it_is_owed(crowd: Crowd) -> None:
 def test_room_is_held_while_member_behind_drains_well(crowd: Crowd) -> None:
     slow, ann = crowd.join(), crowd.join()
     owe(crowd, slow, 12 * SEND_QUEUE_BYTES)
-    pauses = 0
-    while crowd.fanout.is_held:
+    windows = 0
+    while crowd.fanout.held_pages:
         assert slow.cursor.owed_bytes > SEND_QUEUE_BYTES
-        crowd.loop.pass_seconds(PAUSE_SECONDS * 0.9)
+        assert crowd.fanout.held_pages == 1 + (slow.cursor.owed_bytes >= MAX_SEND_QUEUE_BYTES)
+        crowd.loop.pass_seconds(DRAIN_SECONDS * 0.9)
         turns = crowd.turns
-        crowd.read(slow, 8 * DRAIN_BYTES)
-        pauses += 1
+        crowd.read(slow, 24 * DRAIN_BYTES)
+        windows += 1
     assert crowd.turns > turns, "the talkers are resumed"
-    assert pauses * PAUSE_SECONDS * 0.9 > BEHIND_SECONDS
+    assert windows * DRAIN_SECONDS * 0.9 > BEHIND_SECONDS
     assert slow.lost == []
     assert slow.cursor.owed_bytes <= SEND_QUEUE_BYTES
     crowd.say(b"end")
@@ -268,13 +254,13 @@ def test_room_is_held_while_member_behind_drains_well(crowd: Crowd) -> None:
     assert crowd.is_at_rest()
 
 
-def test_member_that_stops_holds_room_for_a_pause_then_is_cut(crowd: Crowd) -> None:
+def test_member_that_stops_holds_room_for_a_window_then_is_cut(crowd: Crowd) -> None:
     deaf, ann = crowd.join(), crowd.join()
     owe(crowd, deaf, BEHIND)
-    crowd.loop.pass_seconds(PAUSE_SECONDS * 0.9)
-    assert crowd.fanout.is_held
-    crowd.loop.pass_seconds(PAUSE_SECONDS * 0.2)
-    assert not crowd.fanout.is_held
+    crowd.loop.pass_seconds(DRAIN_SECONDS * 0.9)
+    assert crowd.fanout.held_pages
+    crowd.loop.pass_seconds(DRAIN_SECONDS * 0.2)
+    assert not crowd.fanout.held_pages
     crowd.say(b"still here")
     read_all(crowd, ann)
     crowd.loop.pass_seconds(BEHIND_SECONDS - 2 * DRAIN_SECONDS)

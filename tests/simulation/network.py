@@ -69,6 +69,9 @@ class Network:
         self.witness = witness
         self.owners: dict[int, SimulatedSocket | ListeningSocket | None] = {}
         self.max_descriptors = 1 << 16
+        self.cpu_seconds = 0.0
+        """How long the process has worked: all of it on sends, at a pace of the seed's choice."""
+        self.seconds_of_a_byte = 10 ** -random.Random(seed).uniform(5, 8)
         self.is_calm = False
         """Whether no more faults happen."""
         self.progress = 0
@@ -189,6 +192,7 @@ class SimulatedSocket:
             self._fail(is_send=True)
             raise
         self._network.progress += 1
+        self._network.cpu_seconds += size * self._network.seconds_of_a_byte
         self._network.witness.taken(self.address, data[:size])
         return size
 

@@ -58,7 +58,7 @@ class Patience:
         if kept_bytes <= self._limits.send_queue_bytes:
             return f"only {kept_bytes} bytes are kept for it"
         is_long = now >= behind_since + BEHIND_SECONDS - TOLERANCE_SECONDS
-        if not is_long and kept_bytes < self._limits.max_send_queue_bytes:
+        if not is_long and kept_bytes < self._limits.max_unread_bytes:
             return f"{kept_bytes} bytes are kept for it, since {behind_since}"
         if self._least_taken(now) >= self._limits.drain_bytes:
             return f"it drains well: {list(self._taken)}"

@@ -142,7 +142,7 @@ class WatchedRoom(Room):
         super().apply(event)
 
     def wait_to_talk(self, member: Member) -> None:
-        is_full = self.fanout.is_held or self.filled_bytes >= ALL_PAGES * self.page_bytes
+        is_full = self.fanout.free_bytes(ALL_PAGES) <= 0
         self.model.has_to_wait(_as_address(member.address), is_full)
         super().wait_to_talk(member)
 
@@ -153,7 +153,7 @@ class WatchedRoom(Room):
     @property
     def page_bytes(self) -> int:
         """What a page may hold now."""
-        return self.fanout.free_bytes() + self.filled_bytes
+        return self.fanout.free_bytes(1 + self.fanout.held_pages) + self.filled_bytes
 
     @property
     def filled_bytes(self) -> int:
@@ -176,7 +176,8 @@ class Product:
         patch.setattr(session, "Member", partial(WatchedMember, model))
         patch.setattr(reactor.listener, "os", network)
         self.shown = bytearray()  # what the server would print
-        self.reactor = loop = Reactor(network.selector, network.clock, report, lambda: 0.0)
+        cpu = lambda: network.cpu_seconds  # noqa: E731
+        self.reactor = loop = Reactor(network.selector, network.clock, report, cpu)
         self.journal = WatchedJournal(loop, model)
         self.roster = Roster()
         bus = LocalBus()

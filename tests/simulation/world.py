@@ -328,8 +328,8 @@ class World:
         usernames = self.product.roster.usernames
         if usernames != list(model.members):
             model.blame(f"members are {usernames}, not {list(model.members)}")
-        if fanout.log.kept_bytes or fanout.is_held:
-            model.blame(f"{fanout.log.kept_bytes} bytes are kept, held: {fanout.is_held}")
+        if fanout.log.kept_bytes or fanout.held_pages:
+            model.blame(f"{fanout.log.kept_bytes} bytes are kept, held: {fanout.held_pages}")
         if self.selector.asked_wait is not None:
             model.blame(f"the loop has nothing to do, and sleeps {self.selector.asked_wait} s")
         cuts = self.product.journal.counts["cut", "slow reader"]

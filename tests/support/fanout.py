@@ -280,7 +280,7 @@ class Simulation(World):
             assert sock.taken == member.queue or member.is_aborted or sock.has_failed
             assert sock.is_closed == member.connection.is_closing
         assert self.fanout.log.kept_bytes == 0
-        assert not self.fanout.is_held
+        assert not self.fanout.held_pages
         assert not any(key.events & WRITE for key in self.selector.get_map().values())
 
     def run_until_idle(self) -> None:
