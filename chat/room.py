@@ -110,7 +110,7 @@ class Room:
             self._admit(event.origin)
         for username, line in event.private:
             if member := self._members.get(username):
-                member.connection.write(line)
+                member.cursor.append(line)  # which the end of the turn sends
 
     def refuse_claim(self, username: str, error: ProtocolError) -> None:
         """The claim of one of our guests came to nothing: a guest of another machine has the name.

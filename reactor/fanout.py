@@ -300,14 +300,10 @@ class Fanout:
     # The end of the turn.
 
     def _end_turn(self) -> None:
-        started = self._reactor.cpu_time()
-        page_bytes = self.log.end - self.log.sealed_end
         try:
-            self._send_page()
-            self._flush_lagging()
+            self._send_page(self.log.seal())
             if self._has_failed_turn:
                 self._flush_after_failed_turn()
-            self._learn_from_turn(page_bytes, self._reactor.cpu_time() - started)
             self._judge()
         except Exception:
             self._has_failed_turn = True
@@ -320,14 +316,26 @@ class Fanout:
             self.queue_turn()  # somebody spoke when its last words were flushed
         self._after_turn()
 
-    def _send_page(self) -> None:
-        start = self.log.sealed_end
-        page = self.log.seal()
-        if not page:
+    def _send_page(self, page: bytes) -> None:
+        """Send `page` to everyone, and learn from the CPU time how much the next turn may be fed:
+        what takes TURN_SECONDS at this pace. Little tells nothing, and the clock costs more."""
+        turn_bytes = len(page) * len(self._live)
+        if turn_bytes < MIN_TURN_BYTES // 2:
+            self._serve(page)
+            self._turn_bytes = MIN_TURN_BYTES
             return
+        seconds = -self._reactor.cpu_time()
+        self._serve(page)
+        seconds += self._reactor.cpu_time()
+        if turn_bytes * TURN_SECONDS < MAX_TURN_BYTES * seconds:
+            self._turn_bytes = max(MIN_TURN_BYTES, int(turn_bytes * TURN_SECONDS / seconds))
+        else:
+            self._turn_bytes = MAX_TURN_BYTES
+
+    def _serve(self, page: bytes) -> None:
+        start, size = self.log.sealed_end - len(page), len(page)
         pieces: list[Bytes] = [page]
-        size = len(page)
-        for cursor in list(self._live):
+        for cursor in list(self._live) if page else []:
             connection = cursor.connection
             if cursor.position != start or cursor.splices or connection.sending is not OPEN:
                 connection.flush()
@@ -342,9 +350,7 @@ class Fanout:
             except Exception:  # it costs this one, and not those behind it
                 self._reactor.report()
                 connection.abort()
-
-    def _flush_lagging(self) -> None:
-        for cursor in list(self._lags):
+        for cursor in [cursor for cursor in self._lags if not page or cursor not in self._live]:
             cursor.connection.flush()
 
     def _flush_after_failed_turn(self) -> None:
@@ -356,15 +362,6 @@ class Fanout:
     @property
     def _page_bytes(self) -> int:
         return max(MIN_PAGE_BYTES, min(PAGE_BYTES, self._turn_bytes // max(1, len(self._live))))
-
-    def _learn_from_turn(self, page_bytes: int, seconds: float) -> None:
-        """The next turn may be fed what takes TURN_SECONDS at the pace of this one, which had so
-        many bytes for each member."""
-        turn_bytes = page_bytes * len(self._live)
-        if turn_bytes * TURN_SECONDS < MAX_TURN_BYTES * seconds:
-            self._turn_bytes = max(MIN_TURN_BYTES, int(turn_bytes * TURN_SECONDS / seconds))
-        else:
-            self._turn_bytes = MAX_TURN_BYTES
 
     def _judge(self) -> None:
         """Forget members that have caught up, cut those that took too long, and drop the pages

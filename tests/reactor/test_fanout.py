@@ -250,7 +250,7 @@ def test_next_turn_may_last_so_long_at_the_last_ones_pace(crowd: Crowd) -> None:
         (1_333, 1.0, 1_333),
         (1_333, 0.5, 2_000),
         (2_000, 0.0, 2_000),
-        (100, 0.06, 1_666),
+        (100, 0.001, 1_000),  # too little to learn from
         (2_000, 9.0, 1_000),
     ]:
         crowd.say(bytes(said_bytes))
