@@ -307,7 +307,8 @@ class Member:
             if not singly:
                 lines = self._decoder.peek_lines(min(BLOCK_BYTES, free_bytes))
                 if lines and self._host.take_plain(self, lines):
-                    self._decoder.drop(len(lines))
+                    if self._decoder.drop(len(lines)):
+                        break
                     continue
                 singly = lines.count(b"\n")
             if not self._take_line():

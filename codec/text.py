@@ -64,8 +64,9 @@ def are_plain(lines: bytes) -> bool:
     it is unsafe, and it has no command, no shortcut and no protected word. May be False for
     lines that are: this looks at all of them at once, and costs a tenth of looking at each."""
     lines = b"\n" + lines
-    if any(start in lines for start in _SPECIAL_STARTS):
-        return False
+    for start in _SPECIAL_STARTS:
+        if start in lines:
+            return False
     if not lines.translate(None, _PLAIN_ASCII):
         return True
     try:

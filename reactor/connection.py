@@ -112,12 +112,12 @@ class Connection:
         "_linger_timer",
         "_reactor",
         "_receiving",
-        "_transport",
         "descriptor",
         "is_closing",
         "outbound",
         "protocol",
         "sending",
+        "transport",
     )
 
     def __init__(self, reactor: Reactor, transport: Transport, protocol: StreamProtocol) -> None:
@@ -129,7 +129,7 @@ class Connection:
         self.is_closing = False
         self._receiving = READING
         self._reactor = reactor
-        self._transport = transport
+        self.transport = transport
         self._interest = 0
         self._is_waiting = False  # until the kernel asks for more
         self._is_flush_queued = False
@@ -162,7 +162,7 @@ class Connection:
         if self._receiving is PAUSED:
             self._receiving = READING
             self._update_interest()
-            if self._transport.has_input:
+            if self.transport.has_input:
                 self._queue_read()
 
     def close(self) -> None:
@@ -186,7 +186,7 @@ class Connection:
 
     def is_lost(self) -> bool:
         """Whether the peer is known to be gone: a connection that is not read is not told."""
-        return self.sending is CLOSED or self._transport.is_lost()
+        return self.sending is CLOSED or self.transport.is_lost()
 
     def close_at_once(self) -> None:
         """Send what the kernel takes now, and close without waiting for the peer, so that the
@@ -210,13 +210,21 @@ class Connection:
     def send(self, pieces: list[Bytes]) -> int:
         """Hand `pieces` to the transport: how many bytes it took, 0 if none."""
         try:
-            sent_bytes = self._transport.send(pieces)
+            sent_bytes = self.transport.send(pieces)
         except OSError as error:
-            self._let_stream_end(error)
+            self.end_stream(error)
             return 0
-        if self._transport.has_output:
+        if self.transport.has_output:
             self.wait_until_writable()
         return sent_bytes
+
+    def end_stream(self, error: OSError) -> None:
+        """A send failed: the peer takes nothing any more. What it has sent can still be read, and
+        then EOF."""
+        self.outbound.discard()
+        self._shut_half(socket.SHUT_RDWR)
+        if self._receiving is ENDED:
+            self._die(None if self.is_closing else error)
 
     def flush(self) -> None:
         """Send what the kernel takes of what is owed, unless it has yet to ask for more."""
@@ -226,7 +234,7 @@ class Connection:
 
     def wait_until_writable(self) -> None:
         """The kernel did not take all: go on when it asks for more, if anything is left to send."""
-        self._is_waiting = self.outbound.owed_bytes > 0 or self._transport.has_output
+        self._is_waiting = self.outbound.owed_bytes > 0 or self.transport.has_output
         self._update_interest()
 
     # For the loop.
@@ -248,15 +256,15 @@ class Connection:
 
     def _read(self) -> None:
         try:
-            data = self._transport.recv(READ_BYTES)
+            data = self.transport.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
             data = None
         except OSError as error:
             self._die(None if self.is_closing else error)
             return
-        if self._transport.has_output:
+        if self.transport.has_output:
             self._queue_flush()  # an answer of the transport's own
-        if self._transport.has_input:
+        if self.transport.has_input:
             self._queue_read()
         if data is not None:
             self._take(data)
@@ -296,10 +304,10 @@ class Connection:
             return
         outbound = self.outbound
         is_news = self._is_waiting
-        while (pieces := outbound.pieces()) or self._transport.has_output:
+        while (pieces := outbound.pieces()) or self.transport.has_output:
             sent_bytes = self.send(pieces)
             outbound.advance(sent_bytes)
-            if sent_bytes < sum(map(len, pieces)) or self._transport.has_output:
+            if sent_bytes < sum(map(len, pieces)) or self.transport.has_output:
                 self.wait_until_writable()
                 return
             is_news = True
@@ -317,22 +325,15 @@ class Connection:
         if self.sending < SHUT:
             self.sending = SHUT
             with contextlib.suppress(OSError):  # ENOTCONN: the peer was faster
-                self._transport.shut(how)
-            if self._transport.has_output:
+                self.transport.shut(how)
+            if self.transport.has_output:
                 self.wait_until_writable()
 
     def _die_if_done(self) -> None:
         """Both halves have ended, and the protocol has said its last word."""
         is_over = self.sending is SHUT and self._receiving is ENDED
-        if self.is_closing and is_over and not self._transport.has_output:
+        if self.is_closing and is_over and not self.transport.has_output:
             self._die(None)
-
-    def _let_stream_end(self, error: OSError) -> None:
-        """The peer takes nothing any more. What it has sent can still be read, and then EOF."""
-        self.outbound.discard()
-        self._shut_half(socket.SHUT_RDWR)
-        if self._receiving is ENDED:
-            self._die(None if self.is_closing else error)
 
     def _update_interest(self) -> None:
         if self.sending is CLOSED:
@@ -358,5 +359,5 @@ class Connection:
         self.outbound.discard()
         if self._linger_timer:
             self._linger_timer.cancel()
-        self._transport.close(is_reset)
+        self.transport.close(is_reset)
         self._reactor.call_soon(lambda: self.protocol.connection_lost(error))

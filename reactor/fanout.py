@@ -156,7 +156,7 @@ class Cursor:
         self._stop = self._end
 
     def pieces(self) -> list[Bytes]:
-        self._pass_skips()
+        self.pass_skips()
         log = self._fanout.log
         pieces: list[Bytes] = []
         position = self.position
@@ -175,7 +175,7 @@ class Cursor:
     def advance(self, sent_bytes: int) -> None:
         self._fanout.note_sent(self, sent_bytes)
         while sent_bytes:
-            self._pass_skips()
+            self.pass_skips()
             splice = self.splices[0] if self.splices else None
             if splice and splice.start == self.position:
                 step = min(sent_bytes, len(splice.data))
@@ -198,6 +198,15 @@ class Cursor:
         self._splice_bytes = self.private_bytes = 0
         self._stop = self.position
 
+    def pass_skips(self) -> None:
+        """Go past what is left out here."""
+        splices = self.splices
+        while splices and splices[0].start == self.position and not splices[0].data:
+            self._splice_bytes += splices[0].end - self.position
+            self.position = splices.popleft().end
+        if not splices:
+            self.splices = _NO_SPLICES
+
     @property
     def _end(self) -> int:
         return self._fanout.log.end if self._stop is None else self._stop
@@ -209,14 +218,6 @@ class Cursor:
             self.splices.append(splice)
             self.private_bytes += len(splice.data)
             self._splice_bytes += len(splice.data) - (splice.end - splice.start)
-
-    def _pass_skips(self) -> None:
-        splices = self.splices
-        while splices and splices[0].start == self.position and not splices[0].data:
-            self._splice_bytes += splices[0].end - self.position
-            self.position = splices.popleft().end
-        if not splices:
-            self.splices = _NO_SPLICES
 
 
 class Fanout:
@@ -334,24 +335,36 @@ class Fanout:
 
     def _serve(self, page: bytes) -> None:
         start, size = self.log.sealed_end - len(page), len(page)
-        pieces: list[Bytes] = [page]
         for cursor in list(self._live) if page else []:
             connection = cursor.connection
-            if cursor.position != start or cursor.splices or connection.sending is not OPEN:
-                connection.flush()
+            sock = connection.transport.plain_socket
+            if cursor.position != start or cursor.splices or not sock or connection.sending:
+                self._serve_apart(cursor)
                 continue
             try:
-                sent_bytes = connection.send(pieces)
-                if sent_bytes == size:
+                if (sent_bytes := sock.send(page)) == size:
                     cursor.position += size
-                else:
-                    cursor.advance(sent_bytes)
-                    connection.wait_until_writable()
+                    continue
+            except (BlockingIOError, InterruptedError):
+                sent_bytes = 0
+            except OSError as error:
+                connection.end_stream(error)
+                continue
             except Exception:  # it costs this one, and not those behind it
                 self._reactor.report()
                 connection.abort()
+                continue
+            cursor.advance(sent_bytes)
+            connection.wait_until_writable()
         for cursor in [cursor for cursor in self._lags if not page or cursor not in self._live]:
             cursor.connection.flush()
+
+    def _serve_apart(self, cursor: Cursor) -> None:
+        """A member that is not at the page's start, or has more to get than the page, or less."""
+        if cursor.owed_bytes or cursor.connection.sending is not OPEN:
+            cursor.connection.flush()
+        else:
+            cursor.pass_skips()  # it said the whole page itself
 
     def _flush_after_failed_turn(self) -> None:
         for cursor in [*self._live, *self._lags]:
@@ -366,6 +379,13 @@ class Fanout:
     def _judge(self) -> None:
         """Forget members that have caught up, cut those that took too long, and drop the pages
         that are not needed any more."""
+        if self._judgement:
+            self._judgement.cancel()
+            self._judgement = None
+        if not self._lags:
+            self.held_pages = 0
+            self.log.drop_before(self.log.sealed_end)
+            return
         now = self._reactor.now
         for cursor, lag in list(self._lags.items()):
             if not cursor.owed_bytes:
@@ -377,9 +397,6 @@ class Fanout:
         self.log.drop_before(
             min((cursor.needed_from for cursor in self._lags), default=self.log.sealed_end)
         )
-        if self._judgement:
-            self._judgement.cancel()
-            self._judgement = None
         if self._lags:
             deadline = min(lag.next_deadline() for lag in self._lags.values())
             self._judgement = self._reactor.call_at(deadline, self.queue_turn)

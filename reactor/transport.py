@@ -34,6 +34,11 @@ class Transport(Protocol):
     def has_input(self) -> bool:
         """Whether `recv` has payload although the socket may not be readable."""
 
+    @property
+    def plain_socket(self) -> socket.socket | None:
+        """The socket, if all that passes it is payload: who has the same for thousands may send
+        there without asking. Otherwise None."""
+
     def recv(self, max_bytes: int) -> bytes:
         """1 to `max_bytes` of payload, or b"" at the end of the stream.
 
@@ -62,39 +67,39 @@ class Transport(Protocol):
 class SocketTransport:
     """The plain socket: every byte is payload, and nothing is kept here."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("plain_socket",)
 
     has_output = False
     has_input = False
 
     def __init__(self, sock: socket.socket) -> None:
         """Take over `sock`, connected and non-blocking."""
-        self._socket = sock
+        self.plain_socket = sock
 
     @property
     def descriptor(self) -> int:
-        return self._socket.fileno()
+        return self.plain_socket.fileno()
 
     def recv(self, max_bytes: int) -> bytes:
-        return self._socket.recv(max_bytes)
+        return self.plain_socket.recv(max_bytes)
 
     def send(self, pieces: list[Bytes]) -> int:
         try:
             if len(pieces) == 1:
-                return self._socket.send(pieces[0])
-            return self._socket.sendmsg(pieces)
+                return self.plain_socket.send(pieces[0])
+            return self.plain_socket.sendmsg(pieces)
         except (BlockingIOError, InterruptedError):
             return 0
 
     def shut(self, how: int) -> None:
-        self._socket.shutdown(how)
+        self.plain_socket.shutdown(how)
 
     def is_lost(self) -> bool:
-        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        return self.plain_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
     def close(self, is_reset: bool) -> None:
         with contextlib.suppress(OSError):
             if is_reset:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                self.plain_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         with contextlib.suppress(OSError):
-            self._socket.close()
+            self.plain_socket.close()

@@ -22,6 +22,8 @@ class Doubling:
     """Every byte of payload goes over the wire twice. `budget` is how many bytes the socket takes
     until it is raised."""
 
+    plain_socket: socket.socket | None = None
+
     def __init__(self, sock: socket.socket, budget: int = 0) -> None:
         self.budget = budget
         self._socket = SocketTransport(sock)
