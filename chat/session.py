@@ -298,7 +298,7 @@ class Member:
         """Take every line that is complete; False if some have to wait."""
         singly = 0  # how many lines are known to be not all plain
         lines_left = LINES_PER_TURN
-        while not self.connection.is_closing:
+        while not (self._decoder.is_empty or self.connection.is_closing):
             free_bytes = self._host.free_bytes(max_pages)
             if not lines_left or free_bytes <= 0 or self.cursor.has_private_backlog:
                 self.connection.pause_reading()
@@ -307,8 +307,7 @@ class Member:
             if not singly:
                 lines = self._decoder.peek_lines(min(BLOCK_BYTES, free_bytes))
                 if lines and self._host.take_plain(self, lines):
-                    if self._decoder.drop(len(lines)):
-                        break
+                    self._decoder.drop(len(lines))
                     continue
                 singly = lines.count(b"\n")
             if not self._take_line():

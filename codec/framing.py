@@ -85,10 +85,14 @@ class LineDecoder:
         end = self._buffer.rfind(b"\n", 0, max_bytes) + 1
         return bytes(memoryview(self._buffer)[:end])
 
-    def drop(self, line_bytes: int) -> bool:
-        """Take what `peek_lines` gave, `line_bytes` of it, as read; whether that was all."""
+    def drop(self, line_bytes: int) -> None:
+        """Take what `peek_lines` gave, `line_bytes` of it, as read."""
         del self._buffer[:line_bytes]
         self._searched_bytes = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left that was fed."""
         return not self._buffer
 
     def _is_over(self, line: bytes | bytearray) -> bool:

@@ -174,6 +174,10 @@ class Cursor:
 
     def advance(self, sent_bytes: int) -> None:
         self._fanout.note_sent(self, sent_bytes)
+        if sent_bytes == self.owed_bytes:
+            self.position, self.splices = self._end, _NO_SPLICES
+            self._splice_bytes = self.private_bytes = 0
+            return
         while sent_bytes:
             self.pass_skips()
             splice = self.splices[0] if self.splices else None
@@ -382,15 +386,14 @@ class Fanout:
         if self._judgement:
             self._judgement.cancel()
             self._judgement = None
+        for cursor in [cursor for cursor in self._lags if not cursor.owed_bytes]:
+            del self._lags[cursor]
         if not self._lags:
             self.held_pages = 0
             self.log.drop_before(self.log.sealed_end)
             return
-        now = self._reactor.now
         for cursor, lag in list(self._lags.items()):
-            if not cursor.owed_bytes:
-                del self._lags[cursor]
-            elif verdict := lag.judge(cursor.kept_bytes, cursor.taken_bytes, now):
+            if verdict := lag.judge(cursor.kept_bytes, cursor.taken_bytes, self._reactor.now):
                 cursor.connection.abort(SlowReaderError(verdict))
         self._bound_private_bytes()
         self.held_pages = max((lag.held_pages for lag in self._lags.values()), default=0)
