@@ -63,7 +63,10 @@ bench: $(BENCH_TOOLS)  ## measure beside other servers (5 minutes); rewrites doc
 	@$(BENCH_VENV)/bin/python -m bench --json docs/bench.json --plot docs/bench.svg --table docs/bench.md
 
 bench-quick: $(BENCH_TOOLS)  ## a taste of it (30 seconds), on the screen alone
-	@$(BENCH_VENV)/bin/python -m bench --quick
+	@$(BENCH_VENV)/bin/python -m bench --size quick
+
+bench-long: $(BENCH_TOOLS)  ## the works that take longer than 20 seconds, on the screen alone
+	@$(BENCH_VENV)/bin/python -m bench --size long
 
 bench-flow: $(BENCH_TOOLS)  ## lines without end, the deaf, the stopped: nothing lost, memory bounded (1 minute)
 	@$(BENCH_VENV)/bin/python -m bench.flow $(ARGS)
@@ -140,6 +143,6 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
-.PHONY: help run-server run-client test test-long test-all lint types coverage bench bench-quick bench-flow \
-	simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability test-hand-in \
+.PHONY: help run-server run-client test test-long test-all lint types coverage bench bench-quick bench-long \
+	bench-flow simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability test-hand-in \
 	autograder picture clean

@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--json FILE] [--plot FILE] [--only NAME ...]`: measure and compare.
+"""`python -m bench [--size SIZE] [--works LETTER ...] [--only NAME ...]`: measure and compare.
 
 Every work is done by every system in processes of its own, one after the other in the same run, but
 for idling, which all do at once. What a system cannot do is named in the table with the reason.
@@ -21,15 +21,16 @@ WORK_SECONDS = 90
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything, and no plot")
+    parser.add_argument("--size", choices=SIZES, default="full", help="which works, and how much")
+    parser.add_argument("--works", nargs="*", default=[], help="their letters")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--table", type=Path, help="write the table there too (Markdown)")
     parser.add_argument("--plot", type=Path, help="draw deliveries against members there (SVG)")
     parser.add_argument("--only", nargs="*", default=[], help="names of systems")
     flags = parser.parse_args()
-    size = "quick" if flags.quick else "full"
+    size, letters = flags.size, flags.works or SIZES[flags.size].works.split()
     systems = [system for system in SYSTEMS if not flags.only or system.name in flags.only]
-    works = [work for work in WORKS if work.letter in SIZES[size].works.split()]
+    works = [work for work in WORKS if work.letter in letters]
     results = [report.Row(work, measure(work, systems, size)) for work in works]
     sys.stdout.write(report.table(results))
     if flags.table:
@@ -45,7 +46,7 @@ def measure(work: Work, systems: list[System], size: str) -> dict[str, Figures |
     results: dict[str, Figures | str] = {}
     started: dict[str, subprocess.Popen[bytes]] = {}
     for system in systems:
-        if work.ours_only and system.name != "chatroom":
+        if not work.is_done_by(system):
             continue
         if not system.is_here:
             results[system.name] = f"{system.needs} is not installed"

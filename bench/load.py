@@ -172,6 +172,28 @@ def blast(
         wanted = min(lines, 10 * wanted, max(2 * wanted, int(lines_per_second * seconds)))
 
 
+def burst(crowd: Crowd, process: Process, lines: int) -> Fanned:
+    """One member sends so many lines at once, and everybody hears them; and then it is quiet."""
+    crowd.give_voices(crowd.members[:1])
+    fanned = _Blast(crowd, process, 1, lines).run()
+    time.sleep(QUIET_SECONDS)
+    return fanned
+
+
+def converse(crowd: Crowd, process: Process, lines: int, start: bytes) -> float:
+    """The first of two members sends lines that begin with `start`, each when the second has heard
+    the one before: the server's CPU seconds for each."""
+    talker, listener = crowd.members
+    for member in crowd.members:
+        member.sock.setblocking(True)
+    cpu_seconds = -process.cpu_seconds()
+    for number in range(lines):
+        talker.sock.sendall(start + text_of(talker.name, number) + b"\n")
+        while not listener.sock.recv(READ_BYTES).endswith(b"\n"):
+            pass
+    return (cpu_seconds + process.cpu_seconds()) / lines
+
+
 class _Blast:
     """One blast. With one talker every member is compared with what must come; with more, the
     order is the server's, and all must have heard the same one."""

@@ -100,6 +100,7 @@ class System(NamedTuple):
     without which it cannot run. `max_flight_bytes`: the most that may be under way to one member,
     for a server that has a limit which cannot be raised and cuts a member that is beyond it.
     `joins_in_flight`: how many may join at once when it is not joining that is measured.
+    `announces`: it tells everyone of each join, as the assignment asks, and is here for that alone.
     """
 
     name: str
@@ -108,6 +109,7 @@ class System(NamedTuple):
     needs: str = ""
     max_flight_bytes: int = 0
     joins_in_flight: int = 256
+    announces: bool = False
 
     @property
     def is_here(self) -> bool:
@@ -175,4 +177,10 @@ SYSTEMS = (
     System("streams", Dialect(), _peer("asyncio_streams.py")),
     System("uvloop", Dialect(), _peer("asyncio_protocol.py", "--uvloop"), "uvloop"),
     System("threads", Dialect(), _peer("threads.py")),
+    System(
+        "asyncio, announcing", Dialect(), _peer("asyncio_protocol.py", "--announce"), announces=True
+    ),
+    System(
+        "streams, announcing", Dialect(), _peer("asyncio_streams.py", "--announce"), announces=True
+    ),
 )

@@ -1,22 +1,23 @@
-"""The works (a) to (h): the same for every system, each in processes of its own.
+"""The works: the same for every system that does them, each in processes of its own.
 
 `python -m bench.works <work> <system> <size>` does one of them and prints its figures as JSON; a
-figure that a work does not have is not there. `size` is `full` or `quick`.
+figure that a work does not have is not there. `size` is one of SIZES.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from bench.load import Crowd, blast, pace
-from bench.processes import Process, pin_to_last_core
+from bench.load import Crowd, Fanned, blast, burst, converse, pace
+from bench.processes import CORES, Process, pin_to_last_core
 from bench.systems import ROOT, SYSTEMS, System
 
 Figures = dict[str, float]
@@ -31,6 +32,7 @@ class Size(NamedTuple):
     blast_seconds: float
     blast_lines: int
     pace_seconds: float
+    runs: int
     idle_members: int
     idle_seconds: float
     joins: int
@@ -38,8 +40,9 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "full": Size("a b 10 c d e f g h i", 100, 1.5, 400_000, 2.5, 10_000, 10.0, 2_000, 15),
-    "quick": Size("a c f h", 10, 0.2, 40_000, 0.5, 100, 1.0, 500, 5),
+    "full": Size("a b c d e f g h i j k l m", 100, 1.5, 400_000, 1.0, 5, 10_000, 10.0, 2_000, 15),
+    "long": Size("10 n", 100, 1.5, 400_000, 10.0, 1, 10_000, 10.0, 2_000, 15),
+    "quick": Size("a c f h", 10, 0.2, 40_000, 0.5, 1, 100, 1.0, 500, 5),
 }
 
 
@@ -60,23 +63,62 @@ def read_console(system: System, size: Size) -> Figures:
         return _measure_blast(process, system, size, 101, 1)
 
 
-def paced_to(members: int) -> Callable[[System, Size], Figures]:
-    """(d), (e): ten members send 200 lines a second together."""
+def paced_to(members: int, talkers: int = 10, per_second: int = 200) -> Callable[..., Figures]:
+    """(d), (e): ten members send 200 lines a second together; (n): one sends one. The median of
+    several runs."""
 
     def work(system: System, size: Size) -> Figures:
         with Process(system) as process:
             crowd = Crowd(system, process.port, members)
-            paced = pace(crowd, process, 10, 200, size.pace_seconds)
+            runs = [
+                pace(crowd, process, talkers, per_second, size.pace_seconds)
+                for _ in range(size.runs)
+            ]
             crowd.close()
         return {
-            "lost": paced.lost,
-            "p50_ms": paced.p50_ms,
-            "p99_ms": paced.p99_ms,
-            "cpu_percent": 100 * paced.cpu_seconds / paced.wall_seconds,
-            "per_cpu_second": paced.deliveries / paced.cpu_seconds,
+            "lost": sum(run.lost for run in runs),
+            "p50_ms": statistics.median(run.p50_ms for run in runs),
+            "p99_ms": statistics.median(run.p99_ms for run in runs),
+            "cpu_percent": statistics.median(
+                100 * run.cpu_seconds / run.wall_seconds for run in runs
+            ),
+            "per_cpu_second": statistics.median(run.deliveries / run.cpu_seconds for run in runs),
         }
 
     return work
+
+
+def burst_of(lines: int) -> Callable[[System, Size], Figures]:
+    """(j), (k): one sends so many lines to 1,000 members, who were quiet before. The median of
+    several bursts."""
+
+    def work(system: System, size: Size) -> Figures:
+        with Process(system) as process:
+            crowd = Crowd(system, process.port, 1_001)
+            runs = [burst(crowd, process, lines) for _ in range(size.runs)]
+            crowd.close()
+        return _figures_of(runs)
+
+    return work
+
+
+def beside_a_busy_loop(system: System, size: Size) -> Figures:
+    """(l): (a) while another process works on the server's core as hard as it can."""
+    with _busy_loop():
+        return _fan_out(system, size, 101, 1)
+
+
+def private_lines(system: System, size: Size) -> Figures:
+    """(m): one of two members says a line when the one before was heard, and then the same as
+    private lines."""
+    with Process(system) as process:
+        crowd = Crowd(system, process.port, 2)
+        said, private = (
+            1e6 * converse(crowd, process, size.joins, start)
+            for start in (b"", b":Msg %s " % crowd.members[1].name)
+        )
+        crowd.close()
+    return {"said_us": said, "private_us": private, "private_ratio": private / said}
 
 
 def idle(system: System, size: Size) -> Figures:
@@ -136,18 +178,33 @@ def _fan_out(system: System, size: Size, members: int, senders: int) -> Figures:
         return _measure_blast(process, system, size, members, senders)
 
 
+@contextlib.contextmanager
+def _busy_loop() -> Iterator[None]:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        os.sched_setaffinity(process.pid, {CORES[0]})
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def _figures_of(runs: list[Fanned]) -> Figures:
+    return {
+        "lines": float(runs[0].lines),
+        "per_second": statistics.median(run.deliveries / run.wall_seconds for run in runs),
+        "per_cpu_second": statistics.median(run.deliveries / run.cpu_seconds for run in runs),
+        "lost": float(sum(run.lost for run in runs)),
+        "in_order": float(all(run.in_order for run in runs)),
+    }
+
+
 def _measure_blast(
     process: Process, system: System, size: Size, members: int, senders: int
 ) -> Figures:
     empty_bytes = process.resident_bytes()
     crowd = Crowd(system, process.port, members)
     fanned = blast(crowd, process, senders, size.probe_lines, size.blast_lines, size.blast_seconds)
-    figures = {
-        "lines": float(fanned.lines),
-        "per_second": fanned.deliveries / fanned.wall_seconds,
-        "per_cpu_second": fanned.deliveries / fanned.cpu_seconds,
-        "lost": float(fanned.lost),
-        "in_order": float(fanned.in_order),
+    figures = _figures_of([fanned]) | {
         "empty_mib": empty_bytes / 2**20,
         "loaded_mib": process.resident_bytes() / 2**20,
     }
@@ -158,29 +215,45 @@ def _measure_blast(
 class Work(NamedTuple):
     """One row of what is measured.
 
-    `members`: where it stands in the plot. `ours_only`: the others have nothing to compare.
-    `is_quiet`: the CPU is idle while it is measured, so that all systems may do it at once.
+    `members`: where it stands in the plot. `systems`: which do it; all but the announcing ones if
+    none is named. `is_quiet`: the CPU is idle while it is measured, so that all may do it at once.
     """
 
     letter: str
     title: str
     run: Callable[[System, Size], Figures]
     members: int = 0
-    ours_only: bool = False
+    systems: tuple[str, ...] = ()
     is_quiet: bool = False
 
+    def is_done_by(self, system: System) -> bool:
+        if self.systems:
+            return system.name in self.systems
+        return not system.announces or self.letter == "g"
+
+
+OURS = ("chatroom",)
+FAST = ("chatroom", "relay", "redis", "nats")
+"""Those that need no minute for millions of deliveries."""
 
 WORKS = (
     Work("a", "blast, 1 sender to 100 members", blast_to(100), members=100),
     Work("b", "blast, 1 sender to 1,000 members", blast_to(1_000), members=1_000),
     Work("10", "blast, 1 sender to 10 members", blast_to(10), members=10),
     Work("c", "50 talkers at once, to each other and 50 more", talkers),
-    Work("d", "200 lines a second from 10 senders to 100 members", paced_to(100)),
-    Work("e", "200 lines a second from 10 senders to 1,000 members", paced_to(1_000)),
+    Work("d", "200 lines a second from 10 senders to 100 members", paced_to(100), members=100),
+    Work(
+        "e", "200 lines a second from 10 senders to 1,000 members", paced_to(1_000), members=1_000
+    ),
     Work("f", "idle members", idle, is_quiet=True),
     Work("g", "join storm, 256 in flight", joins),
-    Work("h", "start, from exec to banner", start, ours_only=True),
-    Work("i", "(a) with the console's pipe read", read_console, ours_only=True),
+    Work("h", "start, from exec to banner", start, systems=OURS),
+    Work("i", "(a) with the console's pipe read", read_console, systems=OURS),
+    Work("j", "burst of 2,000 lines to 1,000 members", burst_of(2_000), systems=FAST),
+    Work("k", "burst of 10,000 lines to 1,000 members", burst_of(10_000), systems=FAST),
+    Work("l", "(a) beside a busy loop on the server's core", beside_a_busy_loop, systems=FAST),
+    Work("m", "one line at a time between two, said and private", private_lines, systems=OURS),
+    Work("n", "one line a second to 10,000 members", paced_to(10_000, 1, 1), systems=FAST[:2]),
 )
 
 

@@ -1,8 +1,10 @@
-"""A chat server as asyncio's documentation writes protocols. With `--uvloop`, on uvloop."""
+"""A chat server as asyncio's documentation writes protocols. With `--uvloop`, on uvloop; with
+`--announce`, it tells everyone who joins."""
 
 import asyncio
 import sys
 
+ANNOUNCES = "--announce" in sys.argv
 LIMIT = 1 << 30  # of what is buffered for one member: no sender is throttled
 
 
@@ -21,11 +23,15 @@ class Chat(asyncio.Protocol):
 
     def line_received(self, line):
         name = self.members.get(self.transport)
-        if name is None:
-            self.members[self.transport] = line.split()[1]
-            self.transport.write(b"OK\n")
+        if name is not None:
+            self.tell(b"%s: %s\n" % (name, line))
             return
-        said = b"%s: %s\n" % (name, line)
+        name = self.members[self.transport] = line.split()[1]
+        self.transport.write(b"OK\n")
+        if ANNOUNCES:
+            self.tell(b"%s joined the chatroom\n" % name)
+
+    def tell(self, said):
         for member in self.members:
             if member is not self.transport:
                 member.write(said)

@@ -1,7 +1,10 @@
-"""A chat server as asyncio's documentation writes streams."""
+"""A chat server as asyncio's documentation writes streams. With `--announce`, it tells everyone who
+joins."""
 
 import asyncio
 import sys
+
+ANNOUNCES = "--announce" in sys.argv
 
 members = {}
 
@@ -11,16 +14,21 @@ async def serve(reader, writer):
     name = (await reader.readline()).split()[1]
     members[writer] = name
     writer.write(b"OK\n")
+    if ANNOUNCES:
+        tell(writer, b"%s joined the chatroom\n" % name)
     try:
         while line := await reader.readline():
-            said = b"%s: %s" % (name, line)
-            for member in members:
-                if member is not writer:
-                    member.write(said)
+            tell(writer, b"%s: %s" % (name, line))
             await writer.drain()
     finally:
         del members[writer]
         writer.close()
+
+
+def tell(writer, said):
+    for member in members:
+        if member is not writer:
+            member.write(said)
 
 
 async def main(port):
