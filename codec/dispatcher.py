@@ -78,8 +78,10 @@ class Dispatcher:
         """Obey many lines at once, each ended by LF, if none of them needs a closer look; what
         comes of it is what `dispatch` would bring about, one line after the other. None if one
         does, or may: then nothing has happened."""
+        if not are_plain(lines):
+            return None
         prefix = f"{username}: ".encode()
-        if not are_plain(lines) or has_longer_line(lines, self.max_line_bytes - len(prefix)):
+        if has_longer_line(lines, self.max_line_bytes - len(prefix)):
             return None
         shown = prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
         return Event(Kind.SAID, username, shown, shown)
