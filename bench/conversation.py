@@ -11,6 +11,7 @@ import selectors
 import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 
 from bench.audience import PATIENCE_SECONDS, SEND_BYTES, Story
 from bench.load import READ_BYTES, Member
@@ -38,8 +39,8 @@ class Conversation:
         self._heard_ends: list[int] = []
         self._heard_at: list[float] = []
 
-    def hold(self, voice: int) -> None:
-        """The talker talks on the descriptor `voice`."""
+    def hold(self, voice: int, meanwhile: Callable[[], None]) -> None:
+        """The talker talks on the descriptor `voice`. `meanwhile` is called each turn."""
         selector = selectors.DefaultSelector()
         for member in (self._talker, self._speaker, self._listener):
             selector.register(member.sock, selectors.EVENT_READ, member)
@@ -49,6 +50,7 @@ class Conversation:
         while (now := time.perf_counter()) - started < 2 * PATIENCE_SECONDS:
             if heard_bytes >= self._poured_bytes + spoken_bytes:
                 break
+            meanwhile()
             next_at = started + len(self.spoken_at) * PACE_SECONDS
             if now >= next_at and heard_bytes < self._poured_bytes:
                 spoken_bytes += len(b"m0000001: ")

@@ -184,16 +184,7 @@ def trickler(
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         sock.sendall(CHATROOM.dialect.join(b"Trickler"))
         sock.setblocking(False)
-        next_at = time.perf_counter()
-
-        def trickle() -> None:
-            nonlocal next_at
-            if time.perf_counter() >= next_at:
-                next_at += TRICKLE_SECONDS
-                with contextlib.suppress(BlockingIOError, ConnectionError):
-                    sock.recv(max_bytes)
-
-        yield trickle
+        yield partial(trickle, Clock(), [Member(b"Trickler", sock)], max_bytes)
 
 
 @contextlib.contextmanager
@@ -252,18 +243,36 @@ def pour_past(size: Size, *, name: str, laggard: Laggard) -> Seen:
     return seen
 
 
-def pour_past_the_deaf(size: Size) -> Seen:
-    """Many never read while one pours; two others have a conversation."""
-    with serve() as server, crowd_of(server, size.deaf_members + 2) as crowd:
+def pour_past_the_deaf(size: Size, *, deaf_members: int, trickle_bytes: int) -> Seen:
+    """Many read next to nothing, `trickle_bytes` each TRICKLE_SECONDS, while one pours; two others
+    have a conversation."""
+    deaf_members = deaf_members or size.deaf_members
+    with serve() as server, crowd_of(server, deaf_members + 2) as crowd:
         talker, speaker, listener, *deaf = crowd.members
         story = Story(talker.name, size.deaf_lines)
         rise = Rise(server.program.pid)
         talk = Conversation(story, talker, speaker, listener, len(deaf))
-        talk.hold(voice_of(talker))
+        talk.hold(voice_of(talker), partial(trickle, Clock(), deaf, trickle_bytes))
         names = [member.name.decode() for member in deaf]
         seen = Seen(rise.kib(), conversation=talk, deaf=names)
         seen.complaints = await_cuts(server, len(deaf))
     return seen
+
+
+class Clock:
+    """When the next trickle is due."""
+
+    next_at = 0.0
+
+
+def trickle(clock: Clock, members: list[Member], max_bytes: int) -> None:
+    """Each of `members` reads so much, if it is time."""
+    now = time.perf_counter()
+    if max_bytes and now >= clock.next_at:
+        clock.next_at = now + TRICKLE_SECONDS
+        for member in members:
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                member.sock.recv(max_bytes)
 
 
 def await_cuts(server: Process, count: int) -> list[str]:
@@ -349,7 +358,8 @@ def tell_much(size: Size) -> Seen:
 
 
 SERVER_MEMORY = memory_rises_less_than(12.0, "the server's")  # 8 MiB that one may pin, and some
-DEAF_MEMORY = memory_rises_less_than(24.0, "the server's")
+FEW_DEAF_MEMORY = memory_rises_less_than(8.0, "the server's")  # 4 MiB that those may pin together
+DEAF_MEMORY = memory_rises_less_than(12.0, "the server's")  # and how each of a thousand is doing
 CLIENT_MEMORY = memory_rises_less_than(8.0, "the client's")
 
 
@@ -365,6 +375,23 @@ def past(title: str, letter: str, name: str, laggard: Laggard) -> Work:
             cut_is_told(name),
             told_once(f"{name} left the chatroom"),
             SERVER_MEMORY,
+        ),
+    )
+
+
+def past_the_deaf(title: str, deaf_members: int = 0, trickle_bytes: int = 0) -> Work:
+    """Those who read next to nothing have never read more."""
+    run = partial(pour_past_the_deaf, deaf_members=deaf_members, trickle_bytes=trickle_bytes)
+    return Work(
+        "d",
+        title,
+        run,
+        (
+            conversation_is_whole,
+            each_of_the_deaf_leaves_once,
+            conversation_is_quick,
+            each_cut_is_told,
+            FEW_DEAF_MEMORY if deaf_members else DEAF_MEMORY,
         ),
     )
 
@@ -394,18 +421,10 @@ WORKS = (
     past("one of them is stopped", "b", "Stopped", stopped_client),
     past("one reads 4 KiB each 100 ms", "c", "Trickler", partial(trickler, max_bytes=4096)),
     past("one reads 3 bytes each 100 ms", "c", "Trickler", partial(trickler, max_bytes=3)),
-    Work(
-        "d",
-        "many never read",
-        pour_past_the_deaf,
-        (
-            conversation_is_whole,
-            each_of_the_deaf_leaves_once,
-            conversation_is_quick,
-            each_cut_is_told,
-            DEAF_MEMORY,
-        ),
-    ),
+    past_the_deaf("many never read"),
+    past_the_deaf("a hundred never read", deaf_members=100),
+    past_the_deaf("fifty never read", deaf_members=50),
+    past_the_deaf("twenty read 3 bytes each 100 ms", deaf_members=20, trickle_bytes=3),
     past_console("the console is a pipe that is not read", on_terminal=False),
     past_console("the console is a paused terminal", on_terminal=True),
     Work(

@@ -14,7 +14,7 @@ from bench.load import LINE_BYTES
 
 MAX_DELAY_SECONDS = 0.25
 USUAL_DELAY_SECONDS = 0.1  # of a pour that nothing delays, on a machine that has time for it
-MAX_P99_MS = 100.0
+MAX_P99_MS = 50.0
 
 _CUT = re.compile(r"cut \S+ \((\S+)\): \d+ bytes unsent, (?:behind|none taken) for \d+\.\d s")
 _CUT_MORE = re.compile(r"cut (\d+) more: slow reader")

@@ -23,8 +23,7 @@ from typing import Annotated
 
 SEND_QUEUE_BYTES: Annotated[
     int,
-    "Unsent bytes that make a reader *behind*: some 20,000 lines of chat, and more than the "
-    "sockets of one that does not read take in.",
+    "Unsent bytes that make a reader *behind*: some 20,000 lines of chat.",
 ] = 1024 * 1024
 
 MAX_SEND_QUEUE_BYTES: Annotated[
@@ -35,8 +34,8 @@ MAX_SEND_QUEUE_BYTES: Annotated[
 
 MAX_UNREAD_BYTES: Annotated[
     int,
-    "The same for one that has taken less than SEND_QUEUE_BYTES since it came, which the sockets "
-    "of one that never reads may hold: the doubt of a burst has to be earned.",
+    "The same for one that has taken no more than that since it came, which the sockets of one "
+    "that never reads may hold: the doubt of a burst has to be earned.",
 ] = 4 * 1024 * 1024
 
 BEHIND_SECONDS: Annotated[
@@ -113,7 +112,7 @@ class Lag:
         if self.drains_well:
             self.held_pages = 1 if unsent_bytes < MAX_SEND_QUEUE_BYTES else 2
             return None
-        has_read = taken_bytes > SEND_QUEUE_BYTES
+        has_read = taken_bytes > MAX_UNREAD_BYTES
         max_bytes = MAX_SEND_QUEUE_BYTES if has_read else MAX_UNREAD_BYTES
         if self.slow_seconds >= BEHIND_SECONDS or unsent_bytes >= max_bytes:
             return f"{unsent_bytes} bytes unsent, behind for {now - self.behind_since:.1f} s"

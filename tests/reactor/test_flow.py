@@ -98,13 +98,13 @@ VERDICTS = {
         (2.9375, 0, BEHIND, "free"),
     ],
     "one that has read and does not drain well is cut at once at so many unsent bytes": [
-        (0, BEHIND, BEHIND, "held"),
+        (0, UNREAD + 1, BEHIND, "held"),
         (DRAIN_SECONDS, 0, BEHIND, "free"),
         (DRAIN_SECONDS, 0, MAX - 1, "free"),
         (DRAIN_SECONDS, 0, MAX, "cut"),
     ],
     "one that may never have read is cut at fewer": [
-        (0, 0, UNREAD, "held"),
+        (0, UNREAD, UNREAD, "held"),
         (DRAIN_SECONDS, 0, UNREAD - 1, "free"),
         (DRAIN_SECONDS, 0, UNREAD, "cut"),
     ],
