@@ -21,7 +21,7 @@ _TABLE = (
     ("reactor.flow.SEND_QUEUE_BYTES", 8192, 700),
     ("reactor.flow.MAX_SEND_QUEUE_BYTES", 32768, 4000),
     ("reactor.flow.MAX_UNREAD_BYTES", 16384, 2000),
-    ("reactor.flow.DRAIN_BYTES", 512, 64),
+    ("reactor.flow.DRAIN_BYTES_PER_SECOND", 5120, 640),
     ("reactor.connection.READ_BYTES", 1024, 100),
     ("reactor.connection.LINGER_BYTES", 8192, 400),
     ("reactor.listener.ACCEPTS_PER_TURN", 8, 2),
