@@ -70,6 +70,7 @@ UNANSWERED_SECONDS: Annotated[
     "half of it.",
 ] = 50
 
+
 def listen(host: str, port: int) -> socket.socket:
     """A non-blocking IPv4 socket that listens; `port` 0 takes a free one. Raises OSError.
 

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from codec.text import are_plain, decode_text, format_time, has_control_or_line_end, translate
+from codec.commands import COMMANDS, SAY, parse_command
+from codec.text import (
+    are_plain,
+    decode_text,
+    format_time,
+    has_control_or_line_end,
+    is_drawn_from_right,
+    is_forged_when_wrapped,
+    isolate,
+    resembles_command,
+    translate,
+    wrap,
+)
 from tests.codec.conftest import UNSAFE
 from tests.support.faults import fault
 from tests.support.lines import LINES
@@ -244,3 +256,85 @@ def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_one_hour_later_is_one_real_hour_later(start: int, now: str, in_an_hour: str) -> None:
     text, _ = translate(":mytime :+1hr", lambda seconds: time.localtime(start + seconds))
     assert text == f"{now} {in_an_hour}"
+
+
+# Lines that pass for somebody else's, or for a command.
+
+
+@fault(82)
+@pytest.mark.parametrize("gap", ["", "   ", "\t", "\u3000", "\u200b\u2800\ufe0f"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        *["Bob: no exam", "B\u200bob\uff1a\u00a0no exam", "[Message from Bob]: x", "42: x"],
+        *["Bob left the chatroom", "Active Users: Mal", "Server is shutting down"],
+    ],
+)
+def test_row_that_reads_like_another_line_is_found(start: str, gap: str) -> None:
+    line = "Mal: ok".ljust(80) + gap + start
+    assert is_forged_when_wrapped(line, 80)
+    assert not is_forged_when_wrapped(line, 200)
+    assert not is_forged_when_wrapped("Mal: ok".ljust(80) + "at 12:30 http://a.b/ " * 30, 80)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        *[[""], ["abc"], ["abc", "d"], ["abc", "   ", "d"], ["ab", "\u4f60d"]],
+        *[["\u4f60d", "\U0001f600"], ["e\u0301b\u200bc\ufe0f", "d"], ["a\t\t", "b\t", "c"]],
+    ],
+)
+def test_line_is_wrapped_where_a_terminal_does(rows: list[str]) -> None:
+    assert wrap("".join(rows), 3) == rows
+    assert wrap("a\tb\tc", 9) == ["a\tb\t", "c"]
+
+
+@fault(82)
+@pytest.mark.parametrize(
+    ("name", "text", "is_turned"),
+    [
+        *[
+            ("42", "\u05e9\u05dc\u05d5\u05dd", True),
+            ("-.", "7 \u0645\u0631\u062d\u0628\u0627 x", True),
+        ],
+        *[
+            ("Bob", "\u05e9\u05dc\u05d5\u05dd", False),
+            ("42", "x \u05e9", False),
+            ("42", "7 :)", False),
+        ],
+    ],
+)
+def test_text_turns_no_line_around_once_isolated(name: str, text: str, is_turned: bool) -> None:
+    assert is_drawn_from_right(f"{name}: {text}") == is_turned
+    assert not is_drawn_from_right(f"{name}: {isolate(text)}")
+    assert is_drawn_from_right(f"{isolate('x')}\u2069{text}") == is_drawn_from_right(text)
+
+
+WORDS = [row.word for row in COMMANDS]
+
+
+@fault(82)
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[" :Msg Bob x", "\u00a0:Msg Bob x", "\uff1aMsg Bob x", "\u200b:msg Bob x", ": MSG Bob x"],
+        *[
+            ":Msg\u00a0Bob x",
+            ":M\u200bsg Bob x",
+            ":\u041csg Bob x",
+            "\ua789Msg\u200bBob x",
+            "\t:Exit",
+        ],
+        *["\ufe55\uff2d\uff53\uff47 Bob", "\u3164\u2236Users", ":Users now", "\u2060\ufe0f:Exit"],
+    ],
+)
+def test_public_text_that_resembles_a_command_is_found(text: str) -> None:
+    assert parse_command(text).verb == SAY
+    assert resembles_command(text, WORDS)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hi :Msg Bob", ":Msgs", ":)", r"\:Msg Bob x", "Msg Bob", "::Msg", ":Help", ":M sg"]
+)
+def test_other_text_resembles_no_command(text: str) -> None:
+    assert not resembles_command(text, WORDS)
