@@ -182,8 +182,6 @@ class Listener:
                 return
             try:
                 sock, address = self._socket.accept()
-            except (BlockingIOError, InterruptedError):
-                return
             except OSError as error:
                 if not self._may_accept_on(error, has_accepted):
                     return
@@ -202,6 +200,9 @@ class Listener:
         meaning = self._accepting.judge(error)
         if meaning is Meaning.PEER:
             return True
+        if meaning is Meaning.PASSING:
+            self._accepting.note_success()
+            return False
         if meaning is Meaning.PERMANENT:
             self._replace_socket(error)
             return False

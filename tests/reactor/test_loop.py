@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, cast
 
 import pytest
 
-from reactor import READ, WRITE, Reactor, format_exception
+from reactor import READ, WRITE, LoopError, Reactor, format_exception
 from tests.reactor.conftest import (
     SELECTORS,
     Clock,
@@ -356,6 +358,39 @@ def test_error_is_told_with_its_traceback(capsys: pytest.CaptureFixture[str]) ->
         assert text.startswith("Traceback")
         assert text.endswith("ValueError: a bug\n")
     assert len(told) == 1
+
+
+class FailingSelector(WatchedSelector):
+    """One whose next calls fail so, each with an errno; 0 is none."""
+
+    failures: list[int]
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if number := self.failures.pop(0):
+            raise OSError(number, os.strerror(number))
+        return super().select(timeout)
+
+
+@fault(80)
+@pytest.mark.parametrize(
+    ("failures", "is_end"),
+    [
+        *[([errno.EINTR] * 9, False), ([errno.ENOMEM] * 9, False), ([errno.EIO, 0] * 9, False)],
+        *[([errno.EBADF], True), ([0, errno.EINVAL], True), ([errno.EIO] * 2, True)],
+    ],
+)
+def test_loop_ends_when_it_can_wait_no_more(
+    failures: list[int], is_end: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reactor.loop.SELECT_REST_SECONDS", 0.0)
+    selector = FailingSelector(selectors.DefaultSelector(), Clock())
+    selector.failures = [*failures]
+    reactor = Reactor(cast(Any, selector))
+    with pytest.raises(LoopError) if is_end else nullcontext():
+        for _ in failures:
+            reactor.run_once(0)
+    assert selector.failures == []
+    reactor.close()
 
 
 # Running.
