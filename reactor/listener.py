@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from reactor.connection import Connection, StreamProtocol
-from reactor.errors import NO_DESCRIPTOR_LEFT, ErrorJudge, Meaning
+from reactor.error_table import NO_DESCRIPTOR_LEFT, ErrorJudge, Meaning
 from reactor.loop import READ, Reactor
 from reactor.transport import SocketTransport, Transport
 

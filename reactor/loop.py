@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Protocol
 
-from reactor.errors import ErrorJudge, Meaning
+from reactor.error_table import ErrorJudge, Meaning
 from reactor.timers import Timer, Timers
 
 GRACE_SECONDS: Annotated[

@@ -146,7 +146,7 @@ def test_server_that_cannot_listen_any_more_says_so_and_ends() -> None:
 def test_program_that_cannot_wait_for_events_says_so_and_ends() -> None:
     patch = "import os, selectors; selectors.DefaultSelector.select = lambda *_: os.read(99, 1)"
     with Room() as room:
-        room.start_member("Alice", patch=patch).exits(1, BLIND)
+        room.start_client(room.port, patch=patch).exits(1, BLIND)
         with Room(patch=patch) as other:
             other.server.exits(1, BLIND)
 
