@@ -155,7 +155,7 @@ def is_forged_when_wrapped(line: str, columns: int) -> bool:
 def wrap(line: str, columns: int) -> list[str]:
     """The rows in which a terminal of so many `columns` shows `line`: as many characters as fit, at
     least one, whatever they are. A wide character takes two columns (UAX 11), a combining or
-    invisible one none, a TAB all up to the next multiple of 8 or to the edge."""
+    invisible one none, a TAB all up to the next multiple of 8 or to the last column."""
     rows = [""]
     column = 0
     for character in line:
@@ -224,7 +224,7 @@ def _width(character: str, column: int, columns: int) -> int:
     import unicodedata
 
     if character == "\t":
-        return min(_TAB_COLUMNS - column % _TAB_COLUMNS, max(0, columns - column))
+        return min(_TAB_COLUMNS - column % _TAB_COLUMNS, max(0, columns - 1 - column))
     if unicodedata.category(character) in {"Mn", "Me", "Cf"} or "\u1160" <= character <= "\u11ff":
         return 0
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1

@@ -276,7 +276,7 @@ def test_row_that_reads_like_another_line_is_found(start: str, gap: str) -> None
     assert not is_forged_when_wrapped("Mal: ok".ljust(80) + "at 12:30 http://a.b/ " * 30, 80)
 
 
-WRAPPED = "|abc|abc,d|abc,   ,d|ab,\u4f60d|\u4f60d,\U0001f600|e\u0301b\u200bc\ufe0f,d|a\t\t,b\t,c"
+WRAPPED = "|abc|abc,d|abc,   ,d|ab,\u4f60d|\u4f60d,\U0001f600|e\u0301b\u200bc\ufe0f,d|a\t\tb\t,c"
 
 
 @pytest.mark.parametrize("rows", WRAPPED.split("|"))
