@@ -9,7 +9,7 @@ import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import pytest
 
@@ -174,7 +174,7 @@ def unix_house(open_house: Open, tmp_path: Path) -> House:
     return open_house(sock=sock)
 
 
-def fail_with(number: int) -> None:
+def fail_with(number: int) -> NoReturn:
     raise OSError(number, os.strerror(number))
 
 
@@ -312,22 +312,12 @@ def test_error_of_accept_that_stays_is_not_rested_on(
 
 @fault(80)
 def test_port_that_cannot_be_had_again_is_tried_for_a_while(loop: Loop, open_house: Open) -> None:
-    def occupy(house: House) -> None:
-        if house.opened in (1, 2):
-            raise OSError(errno.EADDRINUSE, "in use")
-
     house = open_house(errno.EINVAL, reopens=True)
-    house.deeds["open"] = occupy
+    house.deeds["open"] = lambda house: house.opened == 3 or fail_with(errno.EADDRINUSE)
     house.visit()
     loop.turn_until(lambda: house.opened == 1)
     loop.pass_seconds(2 * REOPEN_SECONDS)
     assert (house.opened, house.is_open, house.told) == (3, True, ["Invalid argument"])
-    house.fail(errno.EINVAL)
-    house.visit()
-    loop.turn_until(lambda: not house.is_open)
-    house.listener.close()
-    loop.pass_seconds(2 * REOPEN_SECONDS)
-    assert house.opened == 3
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EBADF])
@@ -409,14 +399,17 @@ def test_closed_listener_turns_away_and_keeps_guests(loop: Loop, house: House) -
     assert loop.is_idle()
 
 
-def test_closing_while_it_rests_is_final(loop: Loop, open_house: Open) -> None:
-    house = open_house(errno.EMFILE)
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EINVAL])
+def test_closing_while_it_rests_is_final(loop: Loop, open_house: Open, number: int) -> None:
+    house = open_house(number, reopens=True)
+    house.deeds["open"] = lambda house: fail_with(errno.EADDRINUSE)
     house.visit()
     loop.turn_until(lambda: not house.is_open)
     house.listener.close()
-    loop.pass_seconds(2 * REST_SECONDS)
+    loop.pass_seconds(2 * REOPEN_SECONDS)
     assert loop.is_idle()
     assert house.guests == []
+    assert house.opened <= 1
 
 
 def test_listener_may_be_closed_from_within(loop: Loop, house: House) -> None:
