@@ -228,8 +228,8 @@ class Listener:
             self.close()
             self._tell(self._on_given_up, error)
         elif self._reopenings == 1:
-            self._reactor.call_soon(self._reopen)
             self._tell(self._on_broken, error)
+            self._reopen()  # at once, since a newcomer would be refused meanwhile
         else:
             self._reactor.call_later(REOPEN_SECONDS, self._reopen)
 
