@@ -129,9 +129,9 @@ class Listener:
     these two the Listener rests, and the kernel keeps the newcomers.
 
     When the socket is of no use any more, its newcomers are reset, and `open_anew` gives another
-    one, or raises OSError. `on_broken` is told why, once, before the first of REOPENINGS attempts;
-    `on_given_up`, in place of `close`, when the last one has failed or there is no `open_anew`.
-    By default both errors are reported.
+    one, or raises OSError. `on_broken` is told why each time; `on_given_up`, once, when REOPENINGS
+    attempts have brought no newcomer or there is no `open_anew`: it is closed then. By default both
+    errors are reported.
     """
 
     def __init__(
@@ -221,14 +221,18 @@ class Listener:
         self._reopenings = 0
 
     def _replace_socket(self, error: OSError) -> None:
-        """To be called where `error` is being handled: nothing will come of this socket."""
+        """Nothing will come of this socket. To be called where `error` is being handled."""
         self._close_socket()
+        if self._open_anew and self._reopenings < REOPENINGS:
+            self._tell(self._on_broken, error)
+        self._try_to_reopen(error)
+
+    def _try_to_reopen(self, error: OSError) -> None:
         self._reopenings += 1
         if self._open_anew is None or self._reopenings > REOPENINGS:
             self.close()
             self._tell(self._on_given_up, error)
         elif self._reopenings == 1:
-            self._tell(self._on_broken, error)
             self._reopen()  # at once, since a newcomer would be refused meanwhile
         else:
             self._reactor.call_later(REOPEN_SECONDS, self._reopen)
@@ -239,7 +243,7 @@ class Listener:
         try:
             self._socket = self._open_anew()
         except OSError as error:
-            self._replace_socket(error)
+            self._try_to_reopen(error)
             return
         self._accepting.note_success()
         self._watch()
