@@ -32,7 +32,13 @@ if HERE not in sys.path:
 
 from cli.flags import complain, parse_client_flags, say
 from codec import Join, ProtocolError, format_join
-from reactor import Reactor, end_by_signal, format_exception, reserve_standard_descriptors
+from reactor import (
+    LoopError,
+    Reactor,
+    end_by_signal,
+    format_exception,
+    reserve_standard_descriptors,
+)
 from terminal.dial import connect
 from terminal.plain import PlainScreen
 from terminal.session import Client
@@ -56,7 +62,11 @@ def main() -> int:
     reactor = Reactor(report=lambda: screen.complain(format_exception()))
     screen = PlainScreen(reactor)
     client = Client(reactor, screen, sock, join_line, flags.host, flags.port)
-    status = client.run()
+    try:
+        status = client.run()
+    except LoopError as error:
+        complain(f"error: {error.strerror}")
+        return 1
     if client.signal_received:
         end_by_signal(client.signal_received)
     return status

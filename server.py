@@ -44,6 +44,7 @@ from cli.flags import ServerFlags, complain, parse_server_flags
 from codec import Dispatcher, Roster
 from reactor import (
     Listener,
+    LoopError,
     Reactor,
     Signals,
     Sink,
@@ -89,15 +90,20 @@ class Server:
             self._room.make_guest,
             self._room.gate.make_room,
             self._room.refuse_at_the_door,
+            open_anew=lambda: listen(HOST, self.port),
+            on_broken=self._tell_broken,
+            on_given_up=self._give_up,
         )
+        self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
         descriptors = raise_descriptor_limit()
         if flags.verbose:
             self._log(f"room for {descriptors - OWN_DESCRIPTORS} members")
 
-    def run(self) -> None:
-        """Serve until a signal asks to end, and then until everyone has been told."""
+    def run(self) -> int:
+        """Serve until a signal asks to end, and then until everyone has been told. Returns the exit
+        status of the process. Raises LoopError."""
         signals = Signals(self._reactor, ending_signals(), self._shut_down)
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
         self._console.flush()
@@ -115,6 +121,7 @@ class Server:
         self._room.close()
         discard_typed(0)
         signals.close()
+        return self._exit_status
 
     def _make_room(self, passcode: bytes) -> Room:
         roster = Roster()
@@ -134,6 +141,14 @@ class Server:
         self._deadline = self._reactor.now + SHUTDOWN_SECONDS
         self._reactor.call_at(self._deadline, self._reactor.stop)
         self._room.shut_down()
+
+    def _tell_broken(self, error: OSError) -> None:
+        self._log(f"warning: accept: {error.strerror}; opening port {self.port} anew")
+
+    def _give_up(self, error: OSError) -> None:
+        self._log(f"error: cannot listen on port {self.port} any more: {error.strerror}")
+        self._exit_status = 1
+        self._shut_down(0)
 
     def _log(self, line: str) -> None:
         self._stderr.write(line.encode("utf-8", "backslashreplace") + b"\n")
@@ -175,8 +190,11 @@ def main() -> int:
         return 1
     if 1 in closed:
         complain("warning: standard output is closed")
-    server.run()
-    return 0
+    try:
+        return server.run()
+    except LoopError as error:
+        complain(f"error: {error.strerror}")
+        return 1
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ the other.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from functools import lru_cache
 
 from chat import session
 from chat.bus import Bus
@@ -232,4 +232,10 @@ class Room:
 def _split_address(address: object) -> tuple[str, int]:
     """(host, port) of an IPv4 or IPv6 address, and of another family whatever it has."""
     host, port = address[:2] if isinstance(address, tuple) else (address, 0)
-    return sys.intern(str(host)), int(port)  # thousands of members, a few hosts
+    return _shared(str(host)), int(port)
+
+
+@lru_cache(maxsize=64)  # thousands of members, a few hosts; `sys.intern` keeps all that ever came
+def _shared(host: str) -> str:
+    """The same text, one object for all who come from there at about the same time."""
+    return host

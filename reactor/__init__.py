@@ -48,7 +48,7 @@ from reactor.connection import Connection, StreamProtocol
 from reactor.fanout import PAGE_BYTES, Cursor, Fanout
 from reactor.flow import SlowReaderError
 from reactor.listener import Listener, listen, notice_vanished_peers, raise_descriptor_limit
-from reactor.loop import READ, WRITE, EventHandler, Reactor, format_exception
+from reactor.loop import READ, WRITE, EventHandler, LoopError, Reactor, format_exception
 from reactor.outbound import Buffer, Outbound
 from reactor.signals import Signals, end_by_signal, ending_signals
 from reactor.stdio import (
@@ -72,6 +72,7 @@ __all__ = [
     "EventHandler",
     "Fanout",
     "Listener",
+    "LoopError",
     "Outbound",
     "Reactor",
     "Signals",

@@ -1,13 +1,13 @@
 """The listening socket: accepts a few a turn, makes room when descriptors run out, or rests.
 
 In: a listening socket, and a factory of protocols. Out: Connections, each read at once, since a
-peer that speaks first has usually spoken by the time it is accepted.
+peer that speaks first has usually spoken by the time it is accepted. A socket that does not listen
+any more is replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import resource
 import socket
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from reactor.connection import Connection, StreamProtocol
+from reactor.error_table import NO_DESCRIPTOR_LEFT, ErrorJudge, Meaning
 from reactor.loop import READ, Reactor
 from reactor.transport import SocketTransport, Transport
 
@@ -33,6 +34,17 @@ REST_SECONDS: Annotated[
     "How long to wait for a descriptor or memory to come free. Without it the loop would "
     "spin: the peer that cannot be accepted stays ready.",
 ] = 0.1
+
+REOPENINGS: Annotated[
+    int,
+    "Times in a row, with no newcomer in between, that a listening socket which does not work any "
+    "more is opened anew; then the error is permanent.",
+] = 10
+
+REOPEN_SECONDS: Annotated[
+    float,
+    "Time between two of them; the first comes at once.",
+] = 1.0
 
 SEND_BUFFER_BYTES: Annotated[
     int,
@@ -57,13 +69,6 @@ UNANSWERED_SECONDS: Annotated[
     "a peer that vanishes without a FIN is noticed within a minute, and a link may be down for "
     "half of it.",
 ] = 50
-
-_NO_DESCRIPTOR_LEFT = frozenset({errno.EMFILE, errno.ENFILE})
-
-_PEER_IS_GONE = frozenset(  # accept(2): what went wrong with that one before we came
-    {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.ENETUNREACH}
-    | {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ETIMEDOUT}
-)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -122,6 +127,11 @@ class Listener:
     and says whether it did. If it did not, and a descriptor is all that is missing, the newcomer is
     sent `last_words`, given its address, through a descriptor kept in reserve for that. Without
     these two the Listener rests, and the kernel keeps the newcomers.
+
+    When the socket is of no use any more, its newcomers are reset, and `open_anew` gives another
+    one, or raises OSError. `on_broken` is told why each time; `on_given_up`, once, when REOPENINGS
+    attempts have brought no newcomer or there is no `open_anew`: it is closed then. By default both
+    errors are reported.
     """
 
     def __init__(
@@ -132,6 +142,10 @@ class Listener:
         make_room: Callable[[], bool] = lambda: False,
         last_words: Callable[[object], bytes] | None = None,
         make_transport: Callable[[socket.socket], Transport] = SocketTransport,
+        *,
+        open_anew: Callable[[], socket.socket] | None = None,
+        on_broken: Callable[[OSError], None] | None = None,
+        on_given_up: Callable[[OSError], None] | None = None,
     ) -> None:
         """Take over `sock`, listening and non-blocking."""
         self._reactor = reactor
@@ -140,6 +154,12 @@ class Listener:
         self._make_room = make_room
         self._last_words = last_words
         self._make_transport = make_transport
+        self._open_anew = open_anew
+        self._on_broken = on_broken
+        self._on_given_up = on_given_up
+        self._accepting = ErrorJudge("accept", max_peers=BACKLOG)
+        self._watching = ErrorJudge("watch")
+        self._reopenings = 0  # since the last newcomer
         self._is_closed = False
         self._reserve: int | None = None
         if last_words:
@@ -150,9 +170,7 @@ class Listener:
         """Accept no more; what waits in the backlog is reset by the kernel."""
         if not self._is_closed:
             self._is_closed = True
-            self._reactor.set_interest(self._socket.fileno(), 0, self)
-            with contextlib.suppress(OSError):  # EIO, EINTR: it is closed all the same
-                self._socket.close()
+            self._close_socket()
             self._release_reserve()
 
     # For the loop.
@@ -164,25 +182,82 @@ class Listener:
                 return
             try:
                 sock, address = self._socket.accept()
-            except (BlockingIOError, InterruptedError):
-                return
             except OSError as error:
-                if error.errno in _PEER_IS_GONE:
-                    continue
-                if has_accepted:
-                    return  # accept(2) says EMFILE even when no one waits: the next turn will tell
-                if self._make_room():
-                    continue
-                if error.errno not in _NO_DESCRIPTOR_LEFT or not self._turn_one_away():
-                    self._rest()
-                return
+                if not self._may_accept_on(error, has_accepted):
+                    return
+                continue
             has_accepted = True
+            self._note_newcomer()
             self._serve(sock, address)
 
     def handle_error(self) -> None:
         self._rest()
 
     # Details.
+
+    def _may_accept_on(self, error: OSError, has_accepted: bool) -> bool:
+        """Do what the error asks for; whether to accept the next one at once."""
+        meaning = self._accepting.judge(error)
+        if meaning is Meaning.PEER:
+            return True
+        if meaning is Meaning.PASSING:
+            self._accepting.note_success()
+            return False
+        if meaning is Meaning.PERMANENT:
+            self._replace_socket(error)
+            return False
+        if meaning is Meaning.SCARCE:
+            if has_accepted:  # accept(2) says EMFILE even when no one waits: the next turn tells
+                return False
+            if self._make_room():
+                return True
+            if error.errno in NO_DESCRIPTOR_LEFT and self._turn_one_away():
+                return False
+        self._rest()
+        return False
+
+    def _note_newcomer(self) -> None:
+        self._accepting.note_success()
+        self._reopenings = 0
+
+    def _replace_socket(self, error: OSError) -> None:
+        """Nothing will come of this socket. To be called where `error` is being handled."""
+        self._close_socket()
+        if self._open_anew and self._reopenings < REOPENINGS:
+            self._tell(self._on_broken, error)
+        self._try_to_reopen(error)
+
+    def _try_to_reopen(self, error: OSError) -> None:
+        self._reopenings += 1
+        if self._open_anew is None or self._reopenings > REOPENINGS:
+            self.close()
+            self._tell(self._on_given_up, error)
+        elif self._reopenings == 1:
+            self._reopen()  # at once, since a newcomer would be refused meanwhile
+        else:
+            self._reactor.call_later(REOPEN_SECONDS, self._reopen)
+
+    def _reopen(self) -> None:
+        if self._is_closed or self._open_anew is None:
+            return
+        try:
+            self._socket = self._open_anew()
+        except OSError as error:
+            self._try_to_reopen(error)
+            return
+        self._accepting.note_success()
+        self._watch()
+
+    def _close_socket(self) -> None:
+        self._reactor.set_interest(self._socket.fileno(), 0, self)
+        with contextlib.suppress(OSError):  # EIO, EINTR: it is closed all the same
+            self._socket.close()
+
+    def _tell(self, callback: Callable[[OSError], None] | None, error: OSError) -> None:
+        if callback:
+            callback(error)
+        else:
+            self._reactor.report()
 
     def _serve(self, sock: socket.socket, address: object) -> None:
         try:
@@ -230,11 +305,16 @@ class Listener:
         self._reactor.call_later(REST_SECONDS, self._watch)
 
     def _watch(self) -> None:
-        if self._is_closed:
+        if self._is_closed or self._socket.fileno() < 0:
             return
         if self._last_words and self._reserve is None:
             self._keep_reserve()
         try:
             self._reactor.set_interest(self._socket.fileno(), READ, self)
-        except OSError:  # ENOSPC, ENOMEM: epoll_ctl(2), too, may lack memory
-            self._reactor.call_later(REST_SECONDS, self._watch)
+        except OSError as error:  # ENOSPC, ENOMEM: epoll_ctl(2), too, may lack memory
+            if self._watching.judge(error) is Meaning.PERMANENT:
+                self._replace_socket(error)
+            else:
+                self._reactor.call_later(REST_SECONDS, self._watch)
+        else:
+            self._watching.note_success()

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Protocol
 
+from reactor.error_table import ErrorJudge, Meaning
 from reactor.timers import Timer, Timers
 
 GRACE_SECONDS: Annotated[
@@ -32,6 +33,11 @@ GRACE_SECONDS: Annotated[
     "within a turn: the process was stopped (SIGSTOP) or starved, and no peer is to blame for "
     "what it missed.",
 ] = 0.5
+
+SELECT_REST_SECONDS: Annotated[
+    float,
+    "How long the loop sleeps when it cannot wait for events now. Without it, it would spin.",
+] = 0.1
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -49,6 +55,10 @@ def format_exception() -> str:
 def print_exception() -> None:
     """The same on standard error."""
     print(format_exception(), file=sys.stderr)
+
+
+class LoopError(OSError):
+    """Events cannot be waited for any more, now or later: `errno` and `strerror` say why."""
 
 
 class EventHandler(Protocol):
@@ -84,6 +94,7 @@ class Reactor:
         self._cpu_clock = cpu_clock
         self._cpu_seconds = cpu_clock()
         self._handlers: dict[int, EventHandler] = {}
+        self._waiting = ErrorJudge("wait")
         self._timers = Timers()
         self._soon: list[Callback] = []
         self._at_end: list[Callback] = []
@@ -154,10 +165,11 @@ class Reactor:
         self._is_running = False
 
     def run_once(self, max_wait_seconds: float | None = None) -> None:
-        """One turn. It sleeps until there is something to do, or for `max_wait_seconds`."""
+        """One turn. It sleeps until there is something to do, or for `max_wait_seconds`. Raises
+        LoopError, for good, when the selector does not work any more."""
         wait_seconds = self._wait_seconds(max_wait_seconds)
         asleep_at = self.time()
-        ready = self._selector.select(wait_seconds)
+        ready = self._select(wait_seconds)
         self.now = self.time()
         if wait_seconds is not None and self.now - asleep_at > wait_seconds + GRACE_SECONDS:
             # Stopped, at a moment unknown: none of this sleep counts.
@@ -195,6 +207,18 @@ class Reactor:
         self._selector.close()
 
     # Details.
+
+    def _select(self, wait_seconds: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What is ready. An error that passes costs a short sleep, in which nothing is."""
+        try:
+            ready = self._selector.select(wait_seconds)
+        except OSError as error:
+            if self._waiting.judge(error) is Meaning.PERMANENT:
+                raise LoopError(error.errno, f"cannot wait for events: {error.strerror}") from error
+            time.sleep(SELECT_REST_SECONDS)
+            return []
+        self._waiting.note_success()
+        return ready
 
     def _wait_seconds(self, max_wait_seconds: float | None) -> float | None:
         if self._soon or self._at_end:

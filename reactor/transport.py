@@ -95,7 +95,10 @@ class SocketTransport:
         self.plain_socket.shutdown(how)
 
     def is_lost(self) -> bool:
-        return self.plain_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        try:
+            return self.plain_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        except OSError:
+            return True  # a socket that cannot tell is of no use to its peer
 
     def close(self, is_reset: bool) -> None:
         with contextlib.suppress(OSError):

@@ -20,10 +20,12 @@ import pytest
 from chat.gate import POOL_CONNECTIONS
 from chat.session import HANDSHAKE_SECONDS
 from codec import MAX_JOIN_BYTES
+from reactor import Connection, SocketTransport
 from reactor.listener import BACKLOG
+from tests.reactor.conftest import unix_pair
 from tests.support import protocol
 from tests.support.faults import fault
-from tests.support.house import House, numbered
+from tests.support.house import House, numbered, with_limits
 from tests.support.programs import CLOSED, Room
 from tests.support.protocol import PASSCODE, error_line
 from tests.support.size import IS_LONG
@@ -212,6 +214,30 @@ def test_connections_that_come_and_go_leave_nothing_behind(house: House) -> None
     assert late_bytes - early_bytes < 2 * 1024 + count * 24
     assert len(os.listdir("/dev/fd")) == len(descriptors)
     house.loop.turn_until(house.loop.is_idle)
+
+
+@fault(81)
+@with_limits({"chat.gate.MAX_SOURCES": 16})
+def test_addresses_of_strangers_who_left_are_forgotten(house: House) -> None:
+    """Of 200,000 at full size. What `sys.intern` is given, Python 3.12 keeps for ever."""
+
+    def blocks_after(numbers: range) -> int:
+        for number in numbers:
+            near, far = unix_pair()
+            address = f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}", number
+            guest = house.room.make_guest(address)
+            Connection(house.loop.reactor, SocketTransport(near), guest)
+            far.send(b"JOIN Mallory wrong\n")
+            far.close()
+            while house.room._sessions:
+                house.loop.turn()
+        house.loop.selector.waits.clear()
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    strangers = 200_000 if IS_LONG else 1_000
+    early_blocks = blocks_after(range(1_000))
+    assert blocks_after(range(1_000, 1_000 + strangers)) - early_blocks < 500
 
 
 def test_calls_that_mean_nothing_to_a_session_do_nothing(house: House) -> None:

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from codec.text import are_plain, decode_text, format_time, has_control_or_line_end, translate
+from codec.commands import COMMANDS, SAY, parse_command
+from codec.text import (
+    are_plain,
+    decode_text,
+    format_time,
+    has_control_or_line_end,
+    is_drawn_from_right,
+    is_forged_when_wrapped,
+    isolate,
+    resembles_command,
+    translate,
+    wrap,
+)
 from tests.codec.conftest import UNSAFE
 from tests.support.faults import fault
 from tests.support.lines import LINES
@@ -244,3 +256,59 @@ def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_one_hour_later_is_one_real_hour_later(start: int, now: str, in_an_hour: str) -> None:
     text, _ = translate(":mytime :+1hr", lambda seconds: time.localtime(start + seconds))
     assert text == f"{now} {in_an_hour}"
+
+
+# Lines that pass for somebody else's, or for a command.
+
+FORGERIES = (
+    "Bob: no exam|B\u200bob\uff1a\u00a0no exam|[Message from Bob]: x|42: x|Bob left the chatroom"
+    "|Active Users: Mal|Server is shutting down"
+)
+
+
+@fault(82)
+@pytest.mark.parametrize("gap", ["", "   ", "\t", "\u3000", "\u200b\u2800\ufe0f"])
+@pytest.mark.parametrize("start", FORGERIES.split("|"))
+def test_row_that_reads_like_another_line_is_found(start: str, gap: str) -> None:
+    line = "Mal: ok".ljust(80) + gap + start
+    assert is_forged_when_wrapped(line, 80)
+    assert not is_forged_when_wrapped(line, 200)
+    assert not is_forged_when_wrapped("Mal: ok".ljust(80) + "at 12:30 http://a.b/ " * 30, 80)
+
+
+WRAPPED = "|abc|abc,d|abc,   ,d|ab,\uff21d|\u4f60d,\U0001f600|e\u0301b\u200bc\ufe0f,d|a\t\tb\t,c"
+
+
+@pytest.mark.parametrize("rows", WRAPPED.split("|"))
+def test_line_is_wrapped_where_a_terminal_does(rows: str) -> None:
+    assert wrap(rows.replace(",", ""), 3) == rows.split(",")
+    assert wrap("a\tb\tc", 9) == ["a\tb\t", "c"]
+
+
+HEBREW, ARABIC = "\u05e9\u05dc\u05d5\u05dd", "\u0645\u0631\u062d"
+
+
+@fault(82)
+@pytest.mark.parametrize("text", [HEBREW, f"7 {ARABIC} x", f"x {HEBREW}", "7 :)"])
+def test_text_turns_no_line_around_once_isolated(text: str) -> None:
+    is_turned = text[0] == HEBREW[0] or ARABIC in text
+    assert is_drawn_from_right(f"42: {text}") == is_turned
+    assert is_drawn_from_right(f"{isolate('x')}\u2069{text}") == is_turned
+    assert not is_drawn_from_right(f"Bob: {text}")
+    assert not is_drawn_from_right(f"42: {isolate(text)}")
+
+
+WORDS = [row.word for row in COMMANDS]
+COMMAND_LIKE = (
+    " :Msg Bob x|\u00a0:Msg Bob x|\uff1aMsg Bob x|\u200b:msg Bob x|: MSG Bob x|:Msg\u00a0Bob x"
+    "|:M\u200bsg Bob x|:\u041csg Bob x|\ua789Msg\u200bBob x|\t:Exit|\ufe55\uff2d\uff53\uff47 Bob"
+    "|\u3164\u2236Users|:Users now|\u2060\ufe0f:Exit"
+)
+OTHERS = r"x|hi :Msg|:Msgs|:)|\:Msg B x|Msg Bob|::Msg|:Help|:M sg"
+
+
+@fault(82)
+@pytest.mark.parametrize("text", f"{COMMAND_LIKE}|{OTHERS}".split("|"))
+def test_public_text_that_resembles_a_command_is_found(text: str) -> None:
+    assert parse_command(text).verb == SAY
+    assert resembles_command(text, WORDS) == (text in COMMAND_LIKE.split("|"))

@@ -23,11 +23,11 @@ _SENDING = "EPIPE ECONNRESET ENOBUFS ETIMEDOUT EAGAIN "
 _SENDING += " ".join(f"retval={count}" for count in range(1, 8))
 
 CALLS = {
-    "accept4": (14, "EMFILE ENFILE ENOBUFS ENOMEM ECONNABORTED EPROTO EPERM EINTR"),
+    "accept4": (14, "EMFILE ENFILE ENOBUFS ENOMEM ECONNABORTED EPROTO EPERM EINTR EIO"),
     "recvfrom": (33, "ECONNRESET ETIMEDOUT EHOSTUNREACH ENOBUFS ENOMEM EINTR EAGAIN"),
     "sendto": (40, _SENDING),
     "sendmsg": (4, _SENDING),
-    "epoll_wait": (28, "EINTR"),
+    "epoll_wait": (28, "EINTR EIO"),
     "epoll_ctl": (15, "ENOSPC ENOMEM ENOENT EBADF"),
     "setsockopt": (3, "EINVAL ENOPROTOOPT ENOTCONN"),
     "getsockname": (9, "ENOBUFS"),

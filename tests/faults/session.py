@@ -35,7 +35,7 @@ LINGERERS = 3
 """Strangers who are refused and do not hang up. Only those make the server reset a connection."""
 
 _EXPECTED_ON_STDERR = re.compile(
-    r"room for \d+ members|refused .*|total (refused|gone) .*|warning: standard output: .*"
+    r"room for \d+ members|refused .*|total (refused|gone) .*|warning: (standard output|accept): .*"
 )
 _FOR_SOME = re.compile(
     r"OK|\[Message from .*|No such user: .*|Active Users: .*"

@@ -7,6 +7,7 @@ tests/reactor/test_listener.py and tests/simulation/.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -23,6 +24,9 @@ from tests.support.protocol import INCORRECT_PASSCODE
 from tests.support.size import IS_LONG
 
 MEMBERS = 200 if IS_LONG else 50
+
+INVALID = os.strerror(errno.EINVAL)
+BLIND = f"error: cannot wait for events: {os.strerror(errno.EBADF)}"
 
 on_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="no other system limits a process that runs"
@@ -121,6 +125,46 @@ def test_server_serves_on_when_the_reader_of_its_complaints_is_gone(tmp_path: Pa
     # The shell is a reader of it, until it has opened it to write.
     with Room("-verbose", redirect=f"3<> {fifo} 2> {fifo} 3<&-") as room:
         be_refused_and_talk(room)
+
+
+# The door, and the loop itself.
+
+
+@fault(80)
+def test_server_that_cannot_listen_any_more_says_so_and_ends() -> None:
+    """Its socket was shut down, as another process can that has it, whenever somebody comes."""
+    patch = "import socket, reactor.listener; reactor.listener.REOPENINGS = 1; "
+    patch += "socket.socket.accept = lambda sock: sock.shutdown(2) or sock._accept()"
+    with Room(patch=patch) as room:
+        room.connect()
+        room.server.complains(f"warning: accept: {INVALID}; opening port {room.port} anew")
+        room.connect()
+        room.server.exits(1, f"error: cannot listen on port {room.port} any more: {INVALID}")
+
+
+@fault(80)
+def test_program_that_cannot_wait_for_events_says_so_and_ends() -> None:
+    patch = "import os, selectors; selectors.DefaultSelector.select = lambda *_: os.read(99, 1)"
+    with Room() as room:
+        room.start_client(room.port, patch=patch).exits(1, BLIND)
+        with Room(patch=patch) as other:
+            other.server.exits(1, BLIND)
+
+
+@fault(66)
+def test_server_is_started_again_and_again_on_one_port_under_load() -> None:
+    """100 times at full size."""
+    port = 0
+    for _ in range(100 if IS_LONG else 3):
+        with Room(port=port) as room:
+            if port:
+                room.server.shows(f"Server started on port {port}. Accepting connections")
+            port = room.port
+            talkers = [room.enter(f"u{number}") for number in range(10)]
+            for talker in (*talkers, room.connect(), room.connect("JOIN")):
+                talker.types(*["x" * 1_000] * 100)
+            room.server.signal(signal.SIGINT)  # and the second one ends it at once
+            assert room.server.terminate() == 0
 
 
 # A stop.

@@ -9,12 +9,18 @@ import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import pytest
 
 from reactor import READ, Listener, listen, raise_descriptor_limit
-from reactor.listener import ACCEPTS_PER_TURN, REST_SECONDS, SEND_BUFFER_BYTES
+from reactor.listener import (
+    ACCEPTS_PER_TURN,
+    REOPEN_SECONDS,
+    REOPENINGS,
+    REST_SECONDS,
+    SEND_BUFFER_BYTES,
+)
 from tests.reactor.conftest import Loop, Recorder, fail, nothing
 from tests.support.faults import fault
 
@@ -24,21 +30,24 @@ NO_DEVICE = "/nonexistent/null"
 
 
 class FailingSocket(socket.socket):
-    """A listening socket whose next calls of `accept` fail, each with one of `failures`."""
+    """A listening socket whose next calls of `accept` fail, each with one of `failures`: a number
+    is one of errno."""
 
-    failures: list[Exception]
+    failures: list[Exception | int]
 
     def accept(self) -> tuple[socket.socket, object]:
-        if self.failures:
-            raise self.failures.pop(0)
-        return super().accept()
+        if not self.failures:
+            return super().accept()
+        failure = self.failures.pop(0)
+        raise OSError(failure, os.strerror(failure)) if isinstance(failure, int) else failure
 
 
 class House:
     """A Listener on `sock`, the guests that have come in, and the peers that a test sends there.
 
     `accept` fails with `failures` first. Where `room` is a number, room is made so often; where
-    there are `last_words`, they are noted with whom they were for.
+    there are `last_words`, they are noted with whom they were for. Where it `reopens`, `told` holds
+    why, and the last errno when it has given up.
     """
 
     def __init__(
@@ -48,8 +57,11 @@ class House:
         *failures: Exception | int,
         room: int = 0,
         has_last_words: bool = False,
+        reopens: bool = False,
     ) -> None:
         self.loop = loop
+        self.told: list[str | int | None] = []
+        self.opened = 0
         self.guests: list[Recorder] = []
         self.addresses: list[object] = []
         self.addressees: list[object] = []
@@ -58,20 +70,19 @@ class House:
         self.asked = 0
         self.deeds: dict[str, Callable[[Any], object]] = {}
         self.address = sock.getsockname()
-        self.sock = FailingSocket(sock.family, sock.type, sock.proto, sock.detach())
-        self.sock.setblocking(False)
+        self._take(sock)
         self.fail(*failures)
         last_words = self._last_words if has_last_words else None
         self.listener = Listener(
-            loop.reactor, self.sock, self._make_protocol, self._make_room, last_words
+            *(loop.reactor, self.sock, self._make_protocol, self._make_room, last_words),
+            open_anew=self._open_anew if reopens else None,
+            on_broken=(lambda error: self.told.append(error.strerror)) if reopens else None,
+            on_given_up=(lambda error: self.told.append(error.errno)) if reopens else None,
         )
 
     def fail(self, *failures: Exception | int) -> None:
-        """Let the next calls of `accept` fail so; a number is one of errno."""
-        self.sock.failures = [
-            OSError(failure, "none left") if isinstance(failure, int) else failure
-            for failure in failures
-        ]
+        """Let the next calls of `accept` fail so."""
+        self.sock.failures = list(failures)
 
     def visit(self) -> socket.socket:
         """Connect a peer."""
@@ -93,7 +104,7 @@ class House:
     @property
     def is_open(self) -> bool:
         """Whether newcomers are watched for."""
-        return self.loop.interest_in(self.sock.fileno()) == READ
+        return self.sock.fileno() > 0 and self.loop.interest_in(self.sock.fileno()) == READ
 
     def tear_down(self) -> None:
         self.listener.close()
@@ -102,6 +113,18 @@ class House:
                 guest.connection.abort()
         for sock in (*self.peers, self.sock):
             sock.close()
+
+    def _take(self, sock: socket.socket) -> None:
+        self.sock = FailingSocket(sock.family, sock.type, sock.proto, sock.detach())
+        self.sock.setblocking(False)
+
+    def _open_anew(self) -> socket.socket:
+        self.opened += 1
+        self.deeds.get("open", nothing)(self)
+        failures = self.sock.failures
+        self._take(listen(*self.address))
+        self.sock.failures = failures
+        return self.sock
 
     def _make_protocol(self, address: object) -> Recorder:
         self.addresses.append(address)
@@ -149,6 +172,10 @@ def unix_house(open_house: Open, tmp_path: Path) -> House:
     sock.bind(os.path.relpath(tmp_path / "door"))
     sock.listen(1024)
     return open_house(sock=sock)
+
+
+def fail_with(number: int) -> NoReturn:
+    raise OSError(number, os.strerror(number))
 
 
 def open_descriptors() -> int:
@@ -231,13 +258,83 @@ def test_peer_gone_before_accept_costs_next_no_turn(open_house: Open, number: in
     assert house.is_open
 
 
-def test_bug_in_accept_makes_listener_rest(loop: Loop, open_house: Open) -> None:
-    house = open_house(ValueError("a bug"))
+@pytest.mark.parametrize("failure", [ValueError("a bug"), errno.EIO], ids=str)
+def test_bug_or_unknown_error_makes_listener_rest(
+    loop: Loop, open_house: Open, failure: Exception | int
+) -> None:
+    house = open_house(failure, reopens=True)
+    for count in (1, 2):
+        house.visit()
+        loop.turn_until(lambda: not house.is_open)
+        assert failure == errno.EIO or loop.takes_one_bug()
+        loop.pass_seconds(2 * REST_SECONDS)
+        loop.turn_until(lambda count=count: len(house.guests) == count)  # type: ignore[misc]
+        house.fail(failure)
+    assert house.told == []
+
+
+# Errors that stay.
+
+
+@fault(80)
+def test_socket_that_was_shut_down_is_replaced_and_guests_stay(
+    loop: Loop, open_house: Open
+) -> None:
+    house = open_house(room=9, reopens=True)
+    for count in range(1, REOPENINGS + 2):
+        house.visit()
+        loop.turn_until(lambda count=count: len(house.guests) == count)  # type: ignore[misc]
+        house.sock.shutdown(socket.SHUT_RDWR)  # as another process may that has it, too
+        loop.turn_until(lambda count=count: house.opened == count)  # type: ignore[misc]
+        assert house.told == ["Invalid argument"] * count
+    assert loop.is_idle()
+    assert house.asked == 0
+    assert not any(guest.lost for guest in house.guests)
+
+
+@fault(80)
+@pytest.mark.parametrize("number", sorted({*errno.errorcode} - {errno.EAGAIN, errno.EINTR}))
+def test_error_of_accept_that_stays_is_not_rested_on(
+    loop: Loop, open_house: Open, number: int
+) -> None:
+    """But for a lack of descriptors or memory, which others may end at any time."""
+    house = open_house(*[number] * 20_000, reopens=True)
+    for _ in range(2 * REOPENINGS):
+        if house.is_open:
+            house.visit()
+        loop.pass_seconds(REOPEN_SECONDS)
+    is_scarce = number in {*NO_DESCRIPTOR, *NO_MEMORY, errno.ENOSR}
+    told = [os.strerror(number)] * REOPENINGS
+    assert house.told == ([] if is_scarce else [*told, number])
+    assert house.opened == (0 if is_scarce else REOPENINGS)
+    assert (house.sock.fileno() > 0) == is_scarce
+    assert house.guests == []
+
+
+@fault(80)
+def test_port_that_cannot_be_had_again_is_tried_for_a_while(loop: Loop, open_house: Open) -> None:
+    house = open_house(errno.EINVAL, reopens=True)
+    house.deeds["open"] = lambda house: house.opened == 3 or fail_with(errno.EADDRINUSE)
+    house.visit()
+    loop.turn_until(lambda: house.opened == 1)
+    loop.pass_seconds(2 * REOPEN_SECONDS)
+    assert (house.opened, house.is_open, house.told) == (3, True, ["Invalid argument"])
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EBADF])
+def test_listener_that_cannot_be_watched_tries_again_or_reports(
+    loop: Loop, open_house: Open, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = open_house(errno.ENOMEM)
     house.visit()
     loop.turn_until(lambda: not house.is_open)
-    assert loop.takes_one_bug()
-    loop.pass_seconds(2 * REST_SECONDS)
-    loop.turn_until(lambda: house.guests)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.selector, "register", lambda *_: fail_with(number), raising=False)
+        loop.pass_seconds(3 * REST_SECONDS)
+    loop.pass_seconds(REST_SECONDS)
+    assert house.is_open == (number == errno.ENOSPC)
+    errors = [error.errno for error in loop.take_errors() if isinstance(error, OSError)]
+    assert errors == ([] if house.is_open else [number])
 
 
 # Protocols with bugs.
@@ -303,14 +400,17 @@ def test_closed_listener_turns_away_and_keeps_guests(loop: Loop, house: House) -
     assert loop.is_idle()
 
 
-def test_closing_while_it_rests_is_final(loop: Loop, open_house: Open) -> None:
-    house = open_house(errno.EMFILE)
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EINVAL])
+def test_closing_while_it_rests_is_final(loop: Loop, open_house: Open, number: int) -> None:
+    house = open_house(number, reopens=True)
+    house.deeds["open"] = lambda house: fail_with(errno.EADDRINUSE)
     house.visit()
     loop.turn_until(lambda: not house.is_open)
     house.listener.close()
-    loop.pass_seconds(2 * REST_SECONDS)
+    loop.pass_seconds(2 * REOPEN_SECONDS)
     assert loop.is_idle()
     assert house.guests == []
+    assert house.opened <= 1
 
 
 def test_listener_may_be_closed_from_within(loop: Loop, house: House) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from reactor import READ, WRITE, Reactor, format_exception
+from reactor import READ, WRITE, LoopError, Reactor, format_exception
 from tests.reactor.conftest import (
     SELECTORS,
     Clock,
@@ -356,6 +359,30 @@ def test_error_is_told_with_its_traceback(capsys: pytest.CaptureFixture[str]) ->
         assert text.startswith("Traceback")
         assert text.endswith("ValueError: a bug\n")
     assert len(told) == 1
+
+
+@fault(80)
+@pytest.mark.parametrize(
+    ("failures", "is_end"),
+    [
+        *[([errno.EINTR] * 9, False), ([errno.ENOMEM] * 9, False), ([errno.EIO, 0] * 9, False)],
+        *[([errno.EBADF], True), ([0, errno.EINVAL], True), ([errno.EIO] * 2, True)],
+    ],
+)
+def test_loop_ends_when_it_can_wait_no_more(
+    failures: list[int], is_end: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def select(timeout: float | None) -> list[object]:
+        if number := failures.pop(0):
+            raise OSError(number, os.strerror(number))
+        return []
+
+    monkeypatch.setattr("reactor.loop.SELECT_REST_SECONDS", 0.0)
+    reactor = Reactor(cast(Any, SimpleNamespace(select=select)))
+    with pytest.raises(LoopError) if is_end else nullcontext():
+        while failures:
+            reactor.run_once(0)
+    assert failures == []
 
 
 # Running.

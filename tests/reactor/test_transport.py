@@ -1,11 +1,20 @@
-"""A Connection and a Fanout over a transport that has bytes of its own, as TLS and WebSocket do."""
+"""A Connection and a Fanout over a transport that has bytes of its own, as TLS and WebSocket do;
+and over a socket of which a call fails."""
 
 from __future__ import annotations
 
-from reactor import WRITE, Connection
+import errno
+import os
+import socket
+from typing import Any, cast
+
+import pytest
+
+from reactor import WRITE, Connection, SocketTransport
 from tests.reactor.conftest import Loop, MakePair, Recorder, unix_pair
 from tests.reactor.crowd import Crowd, Member
 from tests.reactor.doubling import END, Doubling, doubled
+from tests.support.faults import fault
 
 PAYLOAD = b"to be sent"
 WIRE = doubled(PAYLOAD) + END
@@ -89,3 +98,36 @@ def test_lost_peer_ends_connection_that_has_output(loop: Loop, make_pair: MakePa
     connection.close()
     loop.turn_until(lambda: recorder.lost)
     assert loop.is_idle()
+
+
+class Failing:
+    """A socket of which one call always fails."""
+
+    def __init__(self, sock: socket.socket, call: str, number: int) -> None:
+        self._sock, self._call, self._number = sock, call, number
+
+    def __getattr__(self, call: str) -> Any:
+        if call == self._call:
+            raise OSError(self._number, os.strerror(self._number))
+        return getattr(self._sock, call)
+
+
+PASSING = {errno.EAGAIN, errno.EINTR, errno.EALREADY, errno.EINPROGRESS}
+
+
+@fault(80)
+@pytest.mark.parametrize("number", sorted({*errno.errorcode} - PASSING))
+def test_any_error_on_a_peers_socket_costs_that_peer(loop: Loop, number: int) -> None:
+    for call in ("recv", "send", "shutdown", "getsockopt", "setsockopt", "close"):
+        near, peer = unix_pair()
+        recorder = Recorder(eof=lambda recorder: recorder.connection.close())
+        transport = SocketTransport(cast(Any, Failing(near, call, number)))
+        connection = Connection(loop.reactor, transport, recorder)
+        connection.write(b"x")
+        peer.send(b"y")
+        loop.turn(2)
+        assert connection.is_lost() == (call in ("recv", "send", "getsockopt"))
+        peer.close()
+        loop.turn(4)
+        assert len(recorder.lost) == 1
+        near.close()
