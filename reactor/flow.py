@@ -80,8 +80,9 @@ class Lag:
     def note_taken(self, taken_bytes: int, now: float) -> None:
         """The kernel took `taken_bytes` for this reader, at least one."""
         self.last_taken = now
-        bought_seconds = taken_bytes / DRAIN_BYTES_PER_SECOND
-        self.paid_until = min(self.paid_until + bought_seconds, now + PATIENCE_SECONDS)
+        if self.behind_since is not None:  # what kernels take of one who never reads buys nothing
+            bought_seconds = taken_bytes / DRAIN_BYTES_PER_SECOND
+            self.paid_until = min(self.paid_until + bought_seconds, now + PATIENCE_SECONDS)
 
     def judge(self, unsent_bytes: int, taken_bytes: int, now: float) -> str | None:
         """Bring the verdict up to date: None, or why this reader is to be cut now. What is unsent
@@ -96,7 +97,8 @@ class Lag:
         has_read = taken_bytes > MAX_UNREAD_BYTES
         if self.behind_since is None:
             self.behind_since = now
-            self.paid_until = now + (PATIENCE_SECONDS if has_read else DOUBT_SECONDS)
+            first_seconds = PATIENCE_SECONDS if has_read else DOUBT_SECONDS
+            self.paid_until = max(self.paid_until, now + first_seconds)
         if now < self.paid_until:
             self.held_pages = 1 if unsent_bytes < MAX_SEND_QUEUE_BYTES else 2
             return None

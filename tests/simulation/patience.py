@@ -42,6 +42,8 @@ class Patience:
         self._limits = limits
         self._owing_since = math.inf
         self._last_taken = 0.0
+        self._is_behind = False
+        """Whatever is kept for it beside what it is owed."""
         self._strict = _Account(DOUBT_SECONDS)
         """As if all were kept for it that may be, at its first turn with so much."""
         self._lenient = _Account(PATIENCE_SECONDS)
@@ -50,12 +52,13 @@ class Patience:
     def note_taken(self, size: int, now: float) -> None:
         """The kernel took `size` bytes for this member."""
         self._last_taken = now
-        for account in (self._strict, self._lenient):
+        for account in [self._lenient, *[self._strict] * self._is_behind]:
             account.note_taken(size / self._limits.drain_bytes_per_second, now)
 
     def note_turn(self, owed_bytes: int, kept_bytes: int, now: float) -> None:
         """A turn has ended: it is owed so much, and that much is kept because of it at most."""
         limit = self._limits.send_queue_bytes
+        self._is_behind = owed_bytes > limit
         self._strict.note_turn(kept_bytes > limit, now)
         self._lenient.note_turn(owed_bytes > limit, now)
         if not owed_bytes:
