@@ -62,7 +62,6 @@ class FileWriter:
             self._is_busy = True
             self._pieces.put(data)
         if not self._has_result():
-            self._is_prompt = False
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         os.read(self.watched, 1)
         result, seconds = self._results.get()

@@ -9,6 +9,7 @@ import math
 import os
 import resource
 import socket
+import stat
 import sys
 import termios
 import tty
@@ -22,11 +23,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reactor import READ, WRITE, Sink, Source, drain, is_null_device
-from reactor.file_writer import FileWriter
 from reactor.stdio import READ_BYTES
 from tests.reactor.conftest import EACH_SELECTOR, Loop, fail, new_loop, nothing
 from tests.support.faults import fault
-from tests.support.programs import DEADLINE_SECONDS
 from tests.support.size import examples
 
 TEXT = b"".join(b"%06d\n" % number for number in range(50_000))
@@ -71,11 +70,13 @@ class Descriptors:
         return self.open(self.path, os.O_RDWR | os.O_CREAT)
 
     def holding(self, kind: str, data: bytes) -> int:
-        """A pipe, or a plain file, in which `data` waits and then the end."""
+        """A FIFO whose writer is gone, or a plain file, in which `data` waits and then the end."""
         if kind == "file":
             self.path.write_bytes(data)
             return self.open(self.path, os.O_RDONLY)
-        read_end, write_end = self.pipe()
+        os.mkfifo(self.path)
+        read_end = self.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        write_end = self.open(self.path, os.O_WRONLY)
         assert os.write(write_end, data) == len(data)
         self.close(write_end)
         return read_end
@@ -117,7 +118,7 @@ def fail_to_start(thread: Thread) -> None:
 
 EACH_OPEN = pytest.mark.parametrize("os_open", [os.open, refuse], ids=["anew", "as given"])
 EACH_STREAM = pytest.mark.parametrize("stream", ["pipe", "terminal", "socket"])
-EACH_KIND = pytest.mark.parametrize("kind", ["pipe", "file"])
+EACH_KIND = pytest.mark.parametrize("kind", ["FIFO", "file"])
 
 # Source.
 
@@ -331,21 +332,25 @@ def test_room_that_another_took_is_waited_for(
 def test_disk_that_stands_still_is_waited_for_once(loop: Loop, descriptors: Descriptors) -> None:
     """A pipe that is full stands for it: a write that waits."""
     read_end, write_end = descriptors.pipe()
-    with patch("reactor.stdio.open_writer", FileWriter):
+    with patch("stat.S_ISREG", stat.S_ISFIFO):
         screen = Screen(loop, write_end, 20)
     filler = fill(write_end)
-    seconds = 0.001
-    for line in (b"first\n", b"second\n", b"third\n", b"dropped\n"):
-        with patch("reactor.file_writer.PROMPT_SECONDS", seconds):
+    with patch("reactor.file_writer.PROMPT_SECONDS", 0):
+        for line in (b"first\n", b"second\n", b"third\n", b"dropped\n"):
             screen.sink.write(line)
             loop.turn()
-        assert loop.is_idle()
-        seconds = DEADLINE_SECONDS
-    assert screen.shown_on(read_end, filler + 19)[filler:] == b"first\nsecond\nthird\n"
-    loop.turn_until(lambda: screen.flushes)
+            assert loop.is_idle()
+        assert loop.interest_in(write_end) == 0, "the thread writes, and not the loop"
+        assert screen.shown_on(read_end, filler + 19)[filler:] == b"first\nsecond\nthird\n"
+        loop.turn_until(lambda: screen.flushes)
     assert (screen.told_lines, screen.sink.owed_bytes, screen.errors) == (1, 0, [])
+    fill(write_end)
+    with patch("reactor.file_writer.PROMPT_SECONDS", 3600):
+        screen.sink.write(b"later\n")
+        loop.turn()
     assert loop.is_idle()
     screen.sink.close()
+    read_now(read_end)
 
 
 # Sink: its bound.
@@ -546,15 +551,18 @@ def test_paused_terminal_never_blocks_and_gets_all_later(
 
 
 @pytest.mark.parametrize("stream", ["terminal", "pipe"])
-def test_sink_closes_only_what_it_opened(loop: Loop, descriptors: Descriptors, stream: str) -> None:
-    _, own = getattr(descriptors, stream)()
+def test_only_what_was_opened_anew_is_closed(
+    loop: Loop, descriptors: Descriptors, stream: str
+) -> None:
+    far, own = getattr(descriptors, stream)()
     before = set(os.listdir("/dev/fd"))
     sink = Sink(loop.reactor, own)
-    assert len(set(os.listdir("/dev/fd")) - before) == 1
+    ear = Ear(loop, far if stream == "pipe" else own)
+    assert len(set(os.listdir("/dev/fd")) - before) == 2
     sink.close()
     sink.close()
+    ear.source.handle_error()
     assert set(os.listdir("/dev/fd")) == before
-    os.fstat(own)
 
 
 # Draining.
