@@ -182,6 +182,8 @@ class Sink:
         self._dropped_lines = 0
         self.is_failing = False
         """Whether the last write failed."""
+        self.taken_at = reactor.now
+        """When, by the loop's clock, the descriptor last took a byte; first, when this was made."""
         self._is_waiting = False
         self._is_flush_queued = False
         self.is_broken = False
@@ -249,6 +251,7 @@ class Sink:
             while queue:
                 del queue[: self._writer.write(bytes(queue[: self._writer.piece_bytes]))]
                 self.is_failing = False
+                self.taken_at = self._reactor.now
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:

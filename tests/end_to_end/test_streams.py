@@ -177,8 +177,9 @@ def test_paused_screen_does_not_keep_a_client_that_leaves() -> None:
 
 def test_unread_warning_does_not_keep_a_client_that_leaves(full_pipe: str) -> None:
     """Two real seconds. It warns of what it could not show, or would."""
+    patch = "import terminal.session; terminal.session.QUIET_SECONDS = 0"
     with Room() as room:
-        mute = room.start_member("Mute", redirect=f"> {full_pipe} 2>&1")
+        mute = room.start_member("Mute", patch=patch, redirect=f"> {full_pipe} 2>&1")
         room.server.shows("Mute joined the chatroom")
         mute.types(":Exit")
         room.server.shows("Mute left the chatroom")

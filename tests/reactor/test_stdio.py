@@ -324,8 +324,9 @@ def test_room_that_another_took_is_waited_for(
     with patch("select.poll", AlwaysReady):
         loop.turn()
     assert loop.is_idle()
+    loop.clock.advance(5)
     assert screen.shown_on(far, filler + 9)[filler:] == b"patience\n"
-    assert screen.errors == []
+    assert (screen.errors, screen.sink.taken_at) == ([], 1005)
 
 
 @fault(76)
