@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import socket
 import time
@@ -158,21 +157,6 @@ def test_paused_screen_delays_no_one_and_loses_nothing() -> None:
         alice.stdout.resume()
         alice.shows(*lines)
         room.nothing_else()
-
-
-@fault(55)
-def test_paused_screen_does_not_keep_a_client_that_leaves() -> None:
-    """Two real seconds."""
-    with Room() as room:
-        bob = room.join_raw("Bob")
-        (alice,) = room.join("Alice")
-        alice.stdout.pause()
-        room.server.shows(*say_much(bob, 100))
-        alice.signal(signal.SIGINT)
-        room.misses(alice)
-        assert re.fullmatch(r"warning: \d+ lines not shown", alice.stderr.take_line())
-        alice.ends(-signal.SIGINT)
-        alice.stdout.close()
 
 
 def test_unread_warning_does_not_keep_a_client_that_leaves(full_pipe: str) -> None:
