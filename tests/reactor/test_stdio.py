@@ -326,7 +326,9 @@ def test_room_that_another_took_is_waited_for(
     assert loop.is_idle()
     loop.clock.advance(5)
     assert screen.shown_on(far, filler + 9)[filler:] == b"patience\n"
-    assert (screen.errors, screen.sink.taken_at) == ([], 1005)
+    assert screen.errors == []
+    # The kernel empties a terminal when it likes: there may have been room at once.
+    assert screen.sink.taken_at == 1005 or stream == "terminal"
 
 
 @fault(76)
