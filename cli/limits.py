@@ -17,6 +17,7 @@ import codec.framing
 import codec.handshake
 import reactor.connection
 import reactor.fanout
+import reactor.file_writer
 import reactor.flow
 import reactor.listener
 import reactor.log
@@ -36,6 +37,7 @@ LIMITED: tuple[ModuleType, ...] = (
     reactor.log,
     reactor.flow,
     reactor.stdio,
+    reactor.file_writer,
     reactor.loop,
     journal,
 )

@@ -44,8 +44,18 @@ READ_BYTES: Annotated[
 
 LINGER_SECONDS: Annotated[
     float,
-    "Longest that `close` waits for a peer to take our last words and to end its half.",
+    "Longest that `close` waits for a peer to end its half, once it has taken our last words.",
 ] = 2.0
+
+LINGER_QUIET_SECONDS: Annotated[
+    float,
+    "How long it waits for one that has not, without a byte taken: a pager is read by a person.",
+] = 10.0
+
+LINGER_TOTAL_SECONDS: Annotated[
+    float,
+    "How long at most, so that one who takes a byte now and then is not kept for ever.",
+] = 300.0
 
 LINGER_BYTES: Annotated[
     int,
@@ -96,6 +106,32 @@ class StreamProtocol(Protocol):
         from the network before `close` was called. Otherwise None."""
 
 
+class Linger:
+    """The time that a closing connection is given. It looks every LINGER_SECONDS whether the peer
+    has taken something: that costs less than to be told of each byte."""
+
+    __slots__ = ("_began_at", "_connection", "_moved_at", "_reactor", "_untaken_bytes", "timer")
+
+    def __init__(self, reactor: Reactor, connection: Connection) -> None:
+        self._reactor = reactor
+        self._connection = connection
+        self._began_at = self._moved_at = reactor.now
+        self._untaken_bytes = 0
+        self.timer: Timer = reactor.call_later(LINGER_SECONDS, self._look)
+
+    def _look(self) -> None:
+        untaken_bytes = self._connection.count_untaken()
+        now = self._reactor.now
+        if untaken_bytes != self._untaken_bytes:
+            self._untaken_bytes, self._moved_at = untaken_bytes, now
+        patience = LINGER_QUIET_SECONDS if untaken_bytes else LINGER_SECONDS
+        deadline = min(self._moved_at + patience, self._began_at + LINGER_TOTAL_SECONDS)
+        if now >= deadline:
+            self._connection.abort()
+        else:
+            self.timer = self._reactor.call_at(min(deadline, now + LINGER_SECONDS), self._look)
+
+
 class Connection:
     """A peer under a Reactor.
 
@@ -109,7 +145,7 @@ class Connection:
         "_is_flush_queued",
         "_is_read_queued",
         "_is_waiting",
-        "_linger_timer",
+        "_linger",
         "_reactor",
         "_receiving",
         "descriptor",
@@ -134,7 +170,7 @@ class Connection:
         self._is_waiting = False  # until the kernel asks for more
         self._is_flush_queued = False
         self._is_read_queued = False
-        self._linger_timer: Timer | None = None
+        self._linger: Linger | None = None
         self._drained_bytes = 0
         self.call(self._begin)
 
@@ -170,19 +206,25 @@ class Connection:
         has shut its half too, go. `connection_lost` is the only callback after it.
 
         Dropping matters: to close a socket with unread input is to reset it, and a reset takes
-        from the peer what it has not read yet (RFC 1122, 4.2.2.13; RFC 2525, 2.17). All of it
-        may take LINGER_SECONDS; then the connection is aborted.
+        from the peer what it has not read yet (RFC 1122, 4.2.2.13; RFC 2525, 2.17). A peer that
+        is too slow is aborted: see LINGER_SECONDS and those that follow it.
         """
         if self.is_closing:
             return
         self.resume_reading()
         self.is_closing = True
-        self._linger_timer = self._reactor.call_later(LINGER_SECONDS, self.abort)
+        self._linger = Linger(self._reactor, self)
         self.write_eof()
 
     def abort(self, error: Exception | None = None) -> None:
         """End now, by a reset: the kernel drops what was not acknowledged."""
         self._die(error, is_reset=True)
+
+    def count_untaken(self) -> int:
+        """How many bytes the peer has not taken: those that are owed, and those that the kernel
+        keeps. It counts FIN as one, which may be acknowledged late and is not waited for."""
+        kept_bytes = self.transport.count_unacknowledged() - (self.sending is SHUT)
+        return self.outbound.owed_bytes + max(0, kept_bytes)
 
     def is_lost(self) -> bool:
         """Whether the peer is known to be gone: a connection that is not read is not told."""
@@ -360,7 +402,7 @@ class Connection:
         self._interest = 0
         self._reactor.set_interest(self.descriptor, 0, self)
         self.outbound.discard()
-        if self._linger_timer:
-            self._linger_timer.cancel()
+        if self._linger:
+            self._linger.timer.cancel()
         self.transport.close(is_reset)
         self._reactor.call_soon(lambda: self.protocol.connection_lost(error))

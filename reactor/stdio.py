@@ -3,10 +3,8 @@
 `Source` reads whatever standard input may be: a terminal, a pipe, a file, a device. `Sink` writes
 whatever standard output may be, and keeps what that does not take.
 
-Neither sets O_NONBLOCK on a stream it was given: the flag belongs to the open file description,
-which the shell and the other end of a `2>&1` share, and would outlive us there. A Sink asks
-before each write whether there is room, and writes no more than certainly fits: PIPE_BUF for a
-pipe (pipe(7)). For a terminal no such size is promised, so it is opened anew, by its name.
+Others share these streams, and may fill them or read them empty at any moment; reactor.descriptors
+knows how to read and write them all the same without ever waiting.
 """
 
 from __future__ import annotations
@@ -14,13 +12,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import stat
 import termios
 from collections.abc import Callable, Iterable
 from typing import Annotated
 
-from reactor.loop import READ, WRITE, Reactor
+from reactor.descriptors import open_reader, open_writer
+from reactor.loop import READ, Reactor
 
 READ_BYTES: Annotated[int, "Most bytes read from a Source in one turn."] = 64 * 1024
 
@@ -28,9 +26,6 @@ SINK_BYTES: Annotated[
     int,
     "Bytes that a Sink keeps for a reader that has stopped: some 20,000 lines of chat.",
 ] = 1024 * 1024
-
-_FILE_PIECE_BYTES = 64 * 1024
-_TERMINAL_PIECE_BYTES = 64
 
 _MAY_PASS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM})
 
@@ -78,6 +73,7 @@ class Source:
     ) -> None:
         self._reactor = reactor
         self._descriptor = descriptor
+        self._reader = open_reader(descriptor)
         self._on_data = on_data
         self._on_end = on_end
         self._is_reading = False
@@ -135,7 +131,7 @@ class Source:
 
     def _read(self) -> None:
         try:
-            data = os.read(self._descriptor, READ_BYTES)
+            data = self._reader.read(READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:  # EIO: the terminal is gone, or not ours to read
@@ -149,6 +145,7 @@ class Source:
         if not self._has_ended:
             self._has_ended = True
             self.pause()
+            self._reader.close()
             self._on_end()
 
 
@@ -176,8 +173,7 @@ class Sink:
         on_error: Callable[[OSError], None] | None = None,
     ) -> None:
         self._reactor = reactor
-        self._descriptor, self._is_own = _open_terminal_anew(descriptor)
-        self._piece_bytes = _surely_fitting_bytes(self._descriptor, self._is_own)
+        self._writer = open_writer(descriptor)
         self._max_bytes = SINK_BYTES if max_bytes is None else max_bytes
         self._on_dropped = on_dropped
         self._on_flushed = on_flushed
@@ -186,6 +182,8 @@ class Sink:
         self._dropped_lines = 0
         self.is_failing = False
         """Whether the last write failed."""
+        self.taken_at = reactor.now
+        """When, by the loop's clock, the descriptor last took a byte; first, when this was made."""
         self._is_waiting = False
         self._is_flush_queued = False
         self.is_broken = False
@@ -219,8 +217,7 @@ class Sink:
         if self.is_broken:
             return
         try:
-            self._write_what_fits()
-            self._set_waiting(bool(self._queue) and not self.is_failing)
+            self._set_waiting(not self._write_what_fits())
         except OSError as error:
             self._break(error)
         if self._dropped_lines and len(self._queue) * 2 <= self._max_bytes:
@@ -232,11 +229,10 @@ class Sink:
 
     def close(self) -> None:
         """Write no more. The descriptor is left open unless it is the Sink's own."""
-        self._set_waiting(False)
-        self.is_broken = True
-        if self._is_own:
-            self._is_own = False
-            os.close(self._descriptor)
+        if not self.is_broken:
+            self._set_waiting(False)
+            self.is_broken = True
+            self._writer.close()
 
     # For the loop.
 
@@ -248,29 +244,28 @@ class Sink:
 
     # Details.
 
-    def _write_what_fits(self) -> None:
+    def _write_what_fits(self) -> bool:
+        """False if it has to be waited for; that a disk is full is not waited for."""
         queue = self._queue
         try:
-            while queue and self._has_room():
-                del queue[: os.write(self._descriptor, queue[: self._piece_bytes])]
+            while queue:
+                del queue[: self._writer.write(bytes(queue[: self._writer.piece_bytes]))]
                 self.is_failing = False
+                self.taken_at = self._reactor.now
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError as error:
             if error.errno not in _MAY_PASS:
                 raise
             self._tell(error)
         except MemoryError:
             self._tell(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)))
-
-    def _has_room(self) -> bool:
-        poller = select.poll()  # select(2) knows no descriptor above 1,023
-        poller.register(self._descriptor, select.POLLOUT)
-        return bool(poller.poll(0))
+        return True
 
     def _set_waiting(self, is_waiting: bool) -> None:
         if is_waiting != self._is_waiting:
-            self._reactor.set_interest(self._descriptor, WRITE if is_waiting else 0, self)
+            event = self._writer.ready_event if is_waiting else 0
+            self._reactor.set_interest(self._writer.watched, event, self)
             self._is_waiting = is_waiting
 
     def _break(self, error: OSError) -> None:
@@ -283,22 +278,6 @@ class Sink:
             self.is_failing = True
             if self._on_error:
                 self._on_error(error)
-
-
-def _open_terminal_anew(descriptor: int) -> tuple[int, bool]:
-    """A descriptor of our own that never blocks if this is a terminal, else `descriptor`."""
-    if os.isatty(descriptor):
-        with contextlib.suppress(OSError):  # not ours to open (su), or no such name (a container)
-            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
-            return os.open(os.ttyname(descriptor), flags), True
-    return descriptor, False
-
-
-def _surely_fitting_bytes(descriptor: int, is_own: bool) -> int:
-    """How much may be written at once when there is said to be room, without ever blocking."""
-    if is_own or stat.S_ISREG(os.fstat(descriptor).st_mode) or is_null_device(descriptor):
-        return _FILE_PIECE_BYTES
-    return _TERMINAL_PIECE_BYTES if os.isatty(descriptor) else select.PIPE_BUF
 
 
 def drain(reactor: Reactor, sinks: Iterable[Sink], deadline: float) -> None:

@@ -9,13 +9,24 @@ say so.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
 import struct
+import termios
 from typing import Protocol
 
 from reactor.outbound import Bytes
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger {on, 0 seconds}: socket(7), SO_LINGER
+
+
+def count_unacknowledged(sock: socket.socket) -> int:
+    """How many bytes the kernel keeps until the peer's has taken them (tcp(7), SIOCOUTQ); 0 where
+    that is not told."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0])
+    except OSError:
+        return 0
 
 
 class Transport(Protocol):
@@ -60,6 +71,9 @@ class Transport(Protocol):
     def is_lost(self) -> bool:
         """Whether the peer is known to be gone, read or not (SO_ERROR)."""
 
+    def count_unacknowledged(self) -> int:
+        """How many of the bytes that were taken have not come to the peer yet, 0 if unknown."""
+
     def close(self, is_reset: bool) -> None:
         """Close the socket; `is_reset`: by RST, and the kernel drops what is not acknowledged."""
 
@@ -99,6 +113,9 @@ class SocketTransport:
             return self.plain_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
         except OSError:
             return True  # a socket that cannot tell is of no use to its peer
+
+    def count_unacknowledged(self) -> int:
+        return count_unacknowledged(self.plain_socket)
 
     def close(self, is_reset: bool) -> None:
         with contextlib.suppress(OSError):

@@ -9,10 +9,8 @@ from __future__ import annotations
 import math
 
 from reactor import Reactor, Sink, Source, discard_typed, drain, is_null_device
+from terminal.cut_lines import CANONICAL_BYTES, CutLines
 from terminal.screen import ScreenOwner
-
-HIGH_WATER_BYTES = 64 * 1024
-"""Unwritten bytes at which no more is read from the server, until all of them are written."""
 
 
 class PlainScreen:
@@ -32,8 +30,16 @@ class PlainScreen:
         )
 
     @property
-    def is_full(self) -> bool:
-        return self._stdout.owed_bytes > HIGH_WATER_BYTES
+    def owed_bytes(self) -> int:
+        return 0 if self._stdout.is_failing else self._stdout.owed_bytes
+
+    @property
+    def owed_lines(self) -> int:
+        return 0 if self._stdout.is_failing else self._stdout.unwritten_lines
+
+    @property
+    def taken_at(self) -> float:
+        return self._stdout.taken_at
 
     def open(self, owner: ScreenOwner) -> None:
         self._owner = owner
@@ -41,8 +47,8 @@ class PlainScreen:
     def start_typing(self) -> None:
         # The null device has an end that no one typed: a client without a keyboard stays.
         if not is_null_device(0):
-            owner = self._owner
-            self._keyboard = Source(self._reactor, 0, owner.typed, owner.typing_ended)
+            typed = CutLines(0, self._owner.typed, self._complain_of_cut_line)
+            self._keyboard = Source(self._reactor, 0, typed.take, self._owner.typing_ended)
 
     def pause_typing(self) -> None:
         if self._keyboard:
@@ -63,7 +69,11 @@ class PlainScreen:
         self._stderr.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def close(self, deadline: float) -> None:
-        drain(self._reactor, [self._stdout, self._stderr], deadline)
-        if self._stdout.unwritten_lines and not self._stdout.is_failing:
-            self.complain(f"warning: {self._stdout.unwritten_lines} lines not shown")
-            self._stderr.flush()
+        self._stderr.flush()
+        drain(self._reactor, [self._stderr], deadline)
+
+    # Details.
+
+    def _complain_of_cut_line(self) -> None:
+        limit = f"limit {CANONICAL_BYTES - 1} bytes on this terminal"
+        self.complain(f"warning: line too long ({limit}); not sent")

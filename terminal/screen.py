@@ -29,9 +29,16 @@ class Screen(Protocol):
     """Where one person reads and types. Nothing here blocks."""
 
     @property
-    def is_full(self) -> bool:
-        """Whether so much waits to be shown that no more should be read from the server until
-        `screen_flushed`."""
+    def owed_bytes(self) -> int:
+        """How much waits to be shown, and can be shown; `screen_flushed` follows, when none is."""
+
+    @property
+    def owed_lines(self) -> int:
+        """How many lines that is; one that is shown in part is one."""
+
+    @property
+    def taken_at(self) -> float:
+        """When, by the loop's clock, some of it was last shown."""
 
     def open(self, owner: ScreenOwner) -> None:
         """Tell `owner` from here on."""
@@ -56,5 +63,4 @@ class Screen(Protocol):
         """Show something that is no part of the room: an error, or a warning."""
 
     def close(self, deadline: float) -> None:
-        """Show what is left, until the loop's clock comes to `deadline`; say what could not be
-        shown."""
+        """Say the complaints that are left, until the loop's clock comes to `deadline`."""

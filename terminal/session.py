@@ -29,13 +29,22 @@ ANSWER_SECONDS = 30.0
 """Longest that is waited for the answer to JOIN: a server may take its time with a guest."""
 
 GOODBYE_SECONDS = 2.0
-"""Longest that is waited, once all is sent, for what still comes and for the screen to take it."""
+"""Longest that is waited after a signal for what still comes and for the screen to take it."""
+
+QUIET_SECONDS = 10.0
+"""And after any other end, once all is sent: so long without a byte that came or was shown. A pager
+is read by a person."""
 
 MAX_SERVER_LINE_BYTES = 1024 * 1024
 """Longest line taken from a server: a list of some 100,000 members."""
 
 HIGH_WATER_BYTES = 64 * 1024
-"""Unsent bytes at which no more is read from the keyboard, until all of them are sent."""
+"""Unsent bytes at which no more is read from the keyboard, until all of them are sent; and bytes
+not shown yet at which no more is read from the server, until all of them are shown."""
+
+LEAVING_BYTES = 16 * 1024 * 1024
+"""The latter once we are leaving, to know how many lines there are: more than a server keeps for
+one member (8 MiB) and the kernels hold."""
 
 _GONE = "connection closed by the server"
 
@@ -74,7 +83,9 @@ class Client:
         self.signal_received = 0
         """The number of the signal that asked to end, if one did."""
         self._has_server_ended = False
-        self._deadline: float | None = None  # for what still comes, once we are leaving
+        self._deadline: float | None = None  # for what still comes, after a signal
+        self._received_at: float | None = None  # last, once nothing more is sent
+        self._is_over = False  # the connection is gone
         self._ends_in_line = True
         self._typed_lines = LineDecoder()
         self._server_lines = LineDecoder(MAX_SERVER_LINE_BYTES)
@@ -87,6 +98,7 @@ class Client:
         """Stay until the person or the server ends it, and all of it is on the screen. Returns the
         exit status of the process."""
         self._reactor.run()
+        self._tell_what_is_missing()
         self._screen.close(self._deadline or self._reactor.now + GOODBYE_SECONDS)
         if self._exit_status:  # it did not end because the person was done
             self._screen.discard_typing()
@@ -101,6 +113,8 @@ class Client:
 
     def data_received(self, data: bytes) -> None:
         self._server_lines.feed_data(data)
+        if self._received_at is not None:
+            self._received_at = self._reactor.now
         try:
             while not self._connection.is_closing:
                 line = self._server_lines.next_line()
@@ -109,7 +123,8 @@ class Client:
                 self._take_server_line(line)
         except LineTooLongError:
             self._fail(f"the server sent a line longer than {MAX_SERVER_LINE_BYTES} bytes")
-        if self._screen.is_full:
+        most_bytes = HIGH_WATER_BYTES if self._phase < LEAVING else LEAVING_BYTES
+        if self._screen.owed_bytes > most_bytes:
             self._connection.pause_reading()
 
     def eof_received(self) -> None:
@@ -128,7 +143,9 @@ class Client:
     def connection_lost(self, error: Exception | None) -> None:
         if self._phase < SENT:
             self._fail(_GONE)
-        self._reactor.stop()
+        self._is_over = True
+        self._wait_until_quiet()
+        self._stop_if_all_is_shown()
 
     # For the screen.
 
@@ -150,23 +167,29 @@ class Client:
 
     def screen_flushed(self) -> None:
         self._connection.resume_reading()
+        self._stop_if_all_is_shown()
 
     def screen_failed(self, error: OSError) -> None:
         self._connection.resume_reading()
-        if self._phase >= LEAVING or self._connection.is_closing:
-            return
+        self._stop_if_all_is_shown()
+        is_leaving = self._phase >= LEAVING or self._connection.is_closing
+        reason = f"cannot write to standard output: {error.strerror}"
         if isinstance(error, BrokenPipeError):
             self._leave(128 + signal.SIGPIPE)
+        elif is_leaving:
+            self._screen.complain(f"error: {reason}")
+            self._exit_status = self._exit_status or 1
         else:
-            self._fail(f"cannot write to standard output: {error.strerror}")
+            self._fail(reason)
 
     # Details.
 
     def _signal_received(self, number: int) -> None:
         self.signal_received = number
         if self._phase is TALKING:
+            self._deadline = self._reactor.now + GOODBYE_SECONDS
+            self._reactor.call_at(self._deadline, self._reactor.stop)
             self._leave(128 + number)
-            self._stop_later()
         else:
             self._exit_status = 128 + number
             self._reactor.stop()
@@ -209,6 +232,7 @@ class Client:
         self._exit_status = exit_status
         self._phase = LEAVING
         self._screen.pause_typing()
+        self._connection.resume_reading()
         self._connection.write_eof()
         if not self._connection.outbound.owed_bytes:  # and `flushed` will not be told
             self._reactor.call_at_end(self._note_nothing_to_send)
@@ -219,14 +243,35 @@ class Client:
 
     def _note_all_sent(self) -> None:
         self._phase = SENT
-        self._stop_later()
+        self._wait_until_quiet()
         if self._has_server_ended:
             self._connection.close()
 
-    def _stop_later(self) -> None:
-        if self._deadline is None:
-            self._deadline = self._reactor.now + GOODBYE_SECONDS
-            self._reactor.call_at(self._deadline, self._reactor.stop)
+    def _wait_until_quiet(self) -> None:
+        """Stop when nothing has come and nothing was shown for QUIET_SECONDS, from now on."""
+        if self._deadline is None and self._received_at is None:
+            self._received_at = self._reactor.now
+            self._stop_if_quiet()
+
+    def _stop_if_quiet(self) -> None:
+        deadline = max(self._received_at or 0.0, self._screen.taken_at) + QUIET_SECONDS
+        if self._reactor.now < deadline:
+            self._reactor.call_at(deadline, self._stop_if_quiet)
+        else:
+            self._reactor.stop()
+
+    def _stop_if_all_is_shown(self) -> None:
+        if self._is_over and not self._screen.owed_bytes:
+            self._reactor.stop()
+
+    def _tell_what_is_missing(self) -> None:
+        lines = self._screen.owed_lines
+        if lines and self._has_server_ended:
+            self._screen.complain(f"warning: {lines} lines not shown")
+        elif lines:
+            self._screen.complain("warning: lines not shown; how many is not known")
+        elif self._exit_status == 0 and not self._has_server_ended:
+            self._screen.complain("warning: lines may be missing: the server did not end")
 
     def _answer_overdue(self) -> None:
         self._fail(f"no answer from {self._host} port {self._port}")

@@ -18,9 +18,10 @@ from cli.limits import format_limits, limits
 from tests.test_layers import ROOT, layer_of, program_files
 
 NOT_IN_THE_TABLE = {
-    "terminal.session": "ANSWER_SECONDS GOODBYE_SECONDS HIGH_WATER_BYTES MAX_SERVER_LINE_BYTES",
+    "terminal.session": "ANSWER_SECONDS GOODBYE_SECONDS HIGH_WATER_BYTES LEAVING_BYTES "
+    "MAX_SERVER_LINE_BYTES QUIET_SECONDS",
+    "terminal.cut_lines": "CANONICAL_BYTES",
     "terminal.dial": "CONNECT_SECONDS LOOKUP_SECONDS",
-    "terminal.plain": "HIGH_WATER_BYTES",
     "reactor.outbound": "MAX_PIECES",  # the kernel's
     "server": "OWN_DESCRIPTORS SHUTDOWN_SECONDS",  # it is above the table
     # Not limits.

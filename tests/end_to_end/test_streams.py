@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import socket
 import time
@@ -160,25 +159,11 @@ def test_paused_screen_delays_no_one_and_loses_nothing() -> None:
         room.nothing_else()
 
 
-@fault(55)
-def test_paused_screen_does_not_keep_a_client_that_leaves() -> None:
-    """Two real seconds."""
-    with Room() as room:
-        bob = room.join_raw("Bob")
-        (alice,) = room.join("Alice")
-        alice.stdout.pause()
-        room.server.shows(*say_much(bob, 100))
-        alice.signal(signal.SIGINT)
-        room.misses(alice)
-        assert re.fullmatch(r"warning: \d+ lines not shown", alice.stderr.take_line())
-        alice.ends(-signal.SIGINT)
-        alice.stdout.close()
-
-
 def test_unread_warning_does_not_keep_a_client_that_leaves(full_pipe: str) -> None:
     """Two real seconds. It warns of what it could not show, or would."""
+    patch = "import terminal.session; terminal.session.QUIET_SECONDS = 0"
     with Room() as room:
-        mute = room.start_member("Mute", redirect=f"> {full_pipe} 2>&1")
+        mute = room.start_member("Mute", patch=patch, redirect=f"> {full_pipe} 2>&1")
         room.server.shows("Mute joined the chatroom")
         mute.types(":Exit")
         room.server.shows("Mute left the chatroom")

@@ -31,6 +31,7 @@ class Doubling:
         self._shuts = False
         self._input = b""
         self.is_lost = self._socket.is_lost
+        self.count_unacknowledged = self._socket.count_unacknowledged
         self.close = self._socket.close
 
     @property

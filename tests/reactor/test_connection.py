@@ -15,7 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reactor import READ, WRITE, Connection, SocketTransport
-from reactor.connection import LINGER_BYTES, LINGER_SECONDS, READ_BYTES
+from reactor.connection import (
+    LINGER_BYTES,
+    LINGER_QUIET_SECONDS,
+    LINGER_SECONDS,
+    LINGER_TOTAL_SECONDS,
+    READ_BYTES,
+)
 from tests.reactor.conftest import (
     EACH_PAIR,
     EACH_SELECTOR,
@@ -183,20 +189,48 @@ def test_last_words_arrive_whatever_was_left_unread(
 
 
 @fault(38)
-@pytest.mark.parametrize("owed_bytes", [0, len(PATTERN)])
-def test_closing_peer_is_aborted_at_deadline(loop: Loop, connect: Connect, owed_bytes: int) -> None:
+@pytest.mark.parametrize(
+    ("owed_bytes", "seconds"),
+    [(0, LINGER_SECONDS), (len(PATTERN), LINGER_SECONDS + LINGER_QUIET_SECONDS)],
+)
+def test_closing_peer_is_aborted_at_deadline(
+    loop: Loop, connect: Connect, owed_bytes: int, seconds: float
+) -> None:
     recorder, peer = connect()
     recorder.connection.write(PATTERN[:owed_bytes])
     recorder.connection.close()
     loop.turn(5)
-    loop.pass_seconds(LINGER_SECONDS / 2)
+    loop.pass_seconds(seconds / 2)
     recorder.connection.close()  # which does not give it more time
-    loop.pass_seconds(LINGER_SECONDS / 2 - 0.001)
+    loop.pass_seconds(seconds / 2 - 0.001)
     assert recorder.lost == []
     loop.pass_seconds(0.001)
     assert has_lost(loop, recorder)
     with pytest.raises(ConnectionError):
         loop.turn_until(lambda: try_to_receive(peer) == b"" and peer.send(b"?") == 0)
+
+
+@fault(79)
+@EACH_PAIR
+@pytest.mark.parametrize("pages", [5, 100])
+def test_closing_peer_that_reads_slowly_gets_all_for_five_minutes(
+    loop: Loop, connect: Connect, pages: int
+) -> None:
+    recorder, peer = connect()
+    text = PATTERN * (pages // 5)
+    recorder.connection.write(text)
+    recorder.connection.close()
+    received = b""
+    while not recorder.lost:
+        loop.pass_seconds(4)
+        with contextlib.suppress(ConnectionResetError):
+            received += loop.receive(peer, 80_000)
+        if received == text:
+            peer.close()
+            loop.turn_until(lambda: recorder.lost)
+    assert text.startswith(received)
+    assert (received == text) == (pages == 5)
+    assert loop.clock.now <= 1004 + LINGER_TOTAL_SECONDS
 
 
 @fault(38)

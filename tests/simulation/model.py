@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from chat.gate import ATTEMPT_SECONDS
 from chat.session import ALL_PAGES, HANDSHAKE_SECONDS, WAITING_PAGES
-from reactor.connection import LINGER_SECONDS
+from reactor.connection import LINGER_QUIET_SECONDS, LINGER_SECONDS, LINGER_TOTAL_SECONDS
 from tests.simulation.limits import Limits
 from tests.simulation.network import Address
 from tests.simulation.patience import TOLERANCE_SECONDS, Patience
@@ -71,7 +71,8 @@ class Peer:
         self.has_eof = self.has_failed = self.is_closed = False
         self.can_be_read = True  # whether or not it can be sent anything
         self.turns_since_end = 0
-        self.ending_since = math.inf
+        self.ending_since = self.moved_at = math.inf
+        self.untaken_bytes = 0  # by it, and known to the product, once it is ending
         self.was_tried = False  # to send it what it is owed
         self.received_since_ending = 0
         self.added_in_turn = 0
@@ -260,6 +261,13 @@ class Model:
         due = peer.take(data)
         if due is not None:
             self.blame(f"{address} ({peer.username}): was sent {data!r}, due was {due!r}")
+
+    def looked(self, address: Address, unsent_bytes: int) -> None:
+        """The product looks how much this one, which is ending, has not taken."""
+        peer = self.peers[address]
+        untaken_bytes = unsent_bytes + len(peer.owed)
+        if untaken_bytes != peer.untaken_bytes:
+            peer.untaken_bytes, peer.moved_at = untaken_bytes, self.now
 
     def left_owing(self, address: Address) -> None:
         """It is tried to send something to this one, and the kernel may not take all."""
@@ -510,7 +518,7 @@ class Model:
             self.members[said.private[0]].owe(said.private[1])
 
     def _fault_of_reset(self, peer: Peer) -> str:
-        if self.now >= peer.ending_since + LINGER_SECONDS - TOLERANCE_SECONDS:
+        if self.now >= _lingers_until(peer) - TOLERANCE_SECONDS:
             return ""
         peer.count()
         fault = peer.patience.fault_of_cutting(peer.kept_bytes, self.now)
@@ -529,7 +537,7 @@ class Model:
 
     def _fault_of_living(self, peer: Peer) -> str:
         now = self.now
-        if now > peer.ending_since + LINGER_SECONDS + TOLERANCE_SECONDS:
+        if now > _lingers_until(peer) + TOLERANCE_SECONDS:
             return f"it is still there, and ended at {peer.ending_since}"
         if not (peer.is_ending or peer.was_answered):
             if now > peer.accepted_at + HANDSHAKE_SECONDS + TOLERANCE_SECONDS:
@@ -552,3 +560,9 @@ class Model:
         is_member = self.members.get(peer.username) is peer
         if is_member and peer.turns_since_end > GONE_WITHIN_TURNS:
             self.blame(f"{peer.username} is still a member, and gone")
+
+
+def _lingers_until(peer: Peer) -> float:
+    since = peer.ending_since if math.isinf(peer.moved_at) else peer.moved_at
+    patience = LINGER_QUIET_SECONDS if peer.untaken_bytes else LINGER_SECONDS
+    return min(since + patience, peer.ending_since + LINGER_TOTAL_SECONDS)

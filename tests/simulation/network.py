@@ -148,6 +148,11 @@ class SimulatedSocket:
             self._fail()
         return number
 
+    def count_unacknowledged(self) -> int:
+        size = len(self._end.unsent)
+        self._network.witness.looked(self.address, size)
+        return size + self._end.is_shut_write
+
     def recv(self, size: int) -> bytes:
         self._end.check_open()
         assert self._is_told, "a read of one that was not said to be ready"

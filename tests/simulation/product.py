@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 
 import reactor.listener
+import reactor.transport
 from chat import session
 from chat.bus import LocalBus
 from chat.journal import Journal
@@ -23,7 +24,7 @@ from chat.session import ALL_PAGES, Guest, Member
 from codec import Dispatcher, Event, Join, Kind, ProtocolError, Roster
 from reactor import Listener, Reactor
 from tests.simulation.model import Model
-from tests.simulation.network import Address, Network
+from tests.simulation.network import Address, Network, SimulatedSocket
 from tests.support.protocol import PASSCODE, TOO_LONG, local_time
 
 
@@ -175,6 +176,9 @@ class Product:
     ) -> None:
         patch.setattr(session, "Member", partial(WatchedMember, model))
         patch.setattr(reactor.listener, "os", network)
+        patch.setattr(
+            reactor.transport, "count_unacknowledged", SimulatedSocket.count_unacknowledged
+        )
         self.shown = bytearray()  # what the server would print
         cpu = lambda: network.cpu_seconds  # noqa: E731
         self.reactor = loop = Reactor(network.selector, network.clock, report, cpu)

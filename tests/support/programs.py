@@ -534,9 +534,12 @@ class Room(Stage):
             self.server.exits(0)
         super().finish()
 
-    def start_member(self, username: str, **options: Unpack[Options]) -> Program:
+    def start_member(
+        self, username: str, *, patch: str = "", **options: Unpack[Options]
+    ) -> Program:
         """Run a client that presents the right passcode."""
-        return self.start_client(self.port, username, passcode=self.passcode, **options)
+        asked = {"passcode": self.passcode, "patch": patch}
+        return self.start_client(self.port, username, **asked, **options)
 
     def join(self, *usernames: str, on_terminal: bool = False) -> list[Program]:
         """Clients join, one after the other, and everyone sees it."""
@@ -600,12 +603,12 @@ class Room(Stage):
 class FakeServer(Stage):
     """Accepts one client, and is what the test makes of it."""
 
-    def __init__(self, **options: Unpack[Options]) -> None:
+    def __init__(self, *, patch: str = "", **options: Unpack[Options]) -> None:
         """With these options for the client."""
         super().__init__()
         self._listener = self._resources.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.port: int = self._listener.getsockname()[1]
-        self.client = self.start_client(self.port, **options)
+        self.client = self.start_client(self.port, patch=patch, **options)
         self.peer: RawClient
 
     def open(self) -> None:
