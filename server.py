@@ -5,38 +5,39 @@ output carries what the assignment names and nothing else; the rest goes to stan
 """
 
 import os
-import signal
 import sys
 
 if sys.version_info < (3, 10):  # which this file can be read by
     sys.stderr.write("error: Python 3.10 or newer is needed; this is %s\n" % sys.version.split()[0])
     sys.exit(2)
 
-if __name__ == "__main__":
-    # First of all: until the loop listens to it, Ctrl-C ends the process without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__":  # until `put_right` does more, which has to be loaded first
+    sys.excepthook = lambda kind, error, traceback: (
+        kind is KeyboardInterrupt or sys.stderr.write("error: cannot start: %s\n" % error)
+    )
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-MISSING = [
-    name + "/"
-    for name in ("chat", "cli", "codec", "reactor")
-    if not os.path.isdir(os.path.join(HERE, name))
-]
+MISSING = sorted({"chat/", "cli/", "codec/", "reactor/"} - {x + "/" for x in os.listdir(HERE)})
 if MISSING:
     sys.stderr.write(
         "error: %s %s missing beside server.py; make hand-in joins them into one file\n"
         % (" and ".join(", ".join(MISSING).rsplit(", ", 1)), "are" if len(MISSING) > 1 else "is")
     )
     sys.exit(2)
-if HERE not in sys.path:
+if sys.path[:1] != [HERE]:
     sys.path.insert(0, HERE)  # -I, -P and PYTHONSAFEPATH leave it out
+
+from cli.start import has_started, load_for_later, put_right, reason_of
+
+CLOSED = put_right() if __name__ == "__main__" else frozenset()
 
 import contextlib
 import errno
-import time
+import socket
 
 from chat import journal
 from chat.bus import LocalBus
+from chat.clock import LocalClock
 from chat.journal import Journal
 from chat.room import Room
 from cli import limits
@@ -53,8 +54,8 @@ from reactor import (
     ending_signals,
     format_exception,
     listen,
+    naming,
     raise_descriptor_limit,
-    reserve_standard_descriptors,
 )
 
 HOST = "127.0.0.1"
@@ -73,15 +74,16 @@ SHUTDOWN_SECONDS = 2.0
 class Server:
     """All the parts of a running server."""
 
-    def __init__(self, flags: ServerFlags) -> None:
-        """Listen. Raises OSError if the port cannot be had."""
-        sock = listen(HOST, flags.port)
-        self.port: int = sock.getsockname()[1]
+    def __init__(self, flags: ServerFlags, sock: socket.socket) -> None:
+        """Take over `sock`, which listens. Raises OSError with the name of what failed."""
+        with naming("getsockname"):
+            self.port: int = sock.getsockname()[1]
         self._reactor = Reactor(report=self._report)
-        self._stderr = Sink(self._reactor, 2)
-        self._console = Sink(
-            self._reactor, 1, on_dropped=self._tell_dropped, on_error=self._tell_failed
-        )
+        with naming("fstat"):
+            self._stderr = Sink(self._reactor, 2)
+            self._console = Sink(
+                self._reactor, 1, on_dropped=self._tell_dropped, on_error=self._tell_failed
+            )
         self._journal = Journal(self._reactor, self._log, flags.verbose)
         self._room = self._make_room(flags.passcode)
         self._listener = Listener(
@@ -98,8 +100,8 @@ class Server:
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
         descriptors = raise_descriptor_limit()
-        if flags.verbose:
-            self._log(f"room for {descriptors - OWN_DESCRIPTORS} members")
+        if flags.verbose and descriptors:
+            self._log(f"room for {max(0, descriptors - OWN_DESCRIPTORS)} members")
 
     def run(self) -> int:
         """Serve until a signal asks to end, and then until everyone has been told. Returns the exit
@@ -107,11 +109,7 @@ class Server:
         signals = Signals(self._reactor, ending_signals(), self._shut_down)
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
         self._console.flush()
-        # The first JOIN and the first failure need these, and may come when there is no descriptor
-        # left to load them with.
-        import hmac  # noqa: F401
-        import traceback  # noqa: F401
-
+        has_started()
         self._reactor.run()
         self._journal.tell_totals()
         drain(self._reactor, [self._console, self._stderr], self._deadline)
@@ -125,7 +123,7 @@ class Server:
 
     def _make_room(self, passcode: bytes) -> Room:
         roster = Roster()
-        dispatcher = Dispatcher(passcode, _local_time, roster)
+        dispatcher = Dispatcher(passcode, LocalClock(), roster)
         bus = LocalBus()
         # The console comes first: what a member has read stands there already.
         bus.add_listener(lambda event: self._console.write(event.console))
@@ -163,10 +161,6 @@ class Server:
         self._log(f"warning: standard output: {error.strerror}")
 
 
-def _local_time(seconds: int) -> time.struct_time:
-    return time.localtime(time.time() + seconds)
-
-
 def _another_than(port: int) -> str:
     """A suggestion, where there is one."""
     for other in range(port + 1, min(port + 100, 65536)):
@@ -177,18 +171,20 @@ def _another_than(port: int) -> str:
 
 
 def main() -> int:
-    closed = reserve_standard_descriptors()
     flags = parse_server_flags(None, FEATURES)
+    raise_descriptor_limit()  # to begin with: a start needs some too
     try:
-        server = Server(flags)
+        sock = listen(HOST, flags.port)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+        if error.errno == errno.EADDRINUSE and flags.port:
             reason = f"port {flags.port} is already in use{_another_than(flags.port)}"
         else:
-            reason = f"cannot listen on port {flags.port}: {error.strerror}"
+            reason = f"cannot listen on port {flags.port}: {reason_of(error)}"
         complain(f"error: {reason}")
         return 1
-    if 1 in closed:
+    load_for_later("hmac")  # for the first JOIN
+    server = Server(flags, sock)
+    if 1 in CLOSED:
         complain("warning: standard output is closed")
     try:
         return server.run()

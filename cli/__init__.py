@@ -1,1 +1,1 @@
-"""What both programs share on the command line: flags and limits."""
+"""What both programs share: their start, and flags and limits on the command line."""

@@ -46,6 +46,7 @@ Any line server can stand on it. A complete one, which tells everyone what anyon
 """
 
 from reactor.connection import Connection, StreamProtocol
+from reactor.errors import naming
 from reactor.fanout import PAGE_BYTES, Cursor, Fanout
 from reactor.flow import SlowReaderError
 from reactor.listener import Listener, listen, notice_vanished_peers, raise_descriptor_limit
@@ -91,6 +92,7 @@ __all__ = [
     "format_exception",
     "is_null_device",
     "listen",
+    "naming",
     "notice_vanished_peers",
     "raise_descriptor_limit",
     "reserve_standard_descriptors",

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from reactor.connection import Connection, StreamProtocol
-from reactor.error_table import NO_DESCRIPTOR_LEFT, ErrorJudge, Meaning
+from reactor.errors import NO_DESCRIPTOR_LEFT, ErrorJudge, Meaning, naming
 from reactor.loop import READ, Reactor
 from reactor.transport import SocketTransport, Transport
 
@@ -77,14 +77,16 @@ def listen(host: str, port: int) -> socket.socket:
     SO_REUSEADDR lets a server start while connections of an earlier one are in TIME_WAIT. What is
     set here holds for the accepted sockets as well, and costs them no system call.
     """
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    with naming("socket"):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        _set_option(sock, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _set_option(sock, socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         notice_vanished_peers(sock)
         sock.bind((host, port))
         sock.listen(BACKLOG)
-        sock.setblocking(False)
+        with naming("ioctl"):
+            sock.setblocking(False)
     except Exception:
         sock.close()
         raise
@@ -94,8 +96,7 @@ def listen(host: str, port: int) -> socket.socket:
 def notice_vanished_peers(sock: socket.socket) -> None:
     """Send each write at once, and have the kernel notice within a minute when the peer's host is
     gone without a word. An option that this system does not have is left out."""
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    _set_option(sock, socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     options = {
         "TCP_NODELAY": 1,
         "TCP_KEEPIDLE": KEEPALIVE_IDLE_SECONDS,
@@ -105,14 +106,22 @@ def notice_vanished_peers(sock: socket.socket) -> None:
     }
     for name, value in options.items():
         if hasattr(socket, name):
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+            _set_option(sock, socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _set_option(sock: socket.socket, level: int, option: int, value: int) -> None:
+    with contextlib.suppress(OSError):
+        sock.setsockopt(level, option, value)
 
 
 def raise_descriptor_limit() -> int:
     """Raise the soft limit on open descriptors to the hard one, since each peer takes one; where
-    that is refused it stays. Returns the soft limit (getrlimit(2), RLIMIT_NOFILE)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    that is refused it stays. Returns the soft limit (getrlimit(2), RLIMIT_NOFILE), or 0
+    where a sandbox does not tell it."""
+    try:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except OSError:
+        return 0
     with contextlib.suppress(OSError, ValueError):  # macOS refuses its own "unlimited"
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard

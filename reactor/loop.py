@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Protocol
 
-from reactor.error_table import ErrorJudge, Meaning
+from reactor.errors import ErrorJudge, Meaning, naming
 from reactor.timers import Timer, Timers
 
 GRACE_SECONDS: Annotated[
@@ -88,7 +88,8 @@ class Reactor:
         report: Callable[[], None] = print_exception,
         cpu_clock: Callable[[], float] = time.process_time,
     ) -> None:
-        self._selector = selector or selectors.DefaultSelector()
+        with naming("epoll_create1"):
+            self._selector = selector or selectors.DefaultSelector()
         self._clock = clock
         self._lost_seconds = 0.0
         self._cpu_clock = cpu_clock

@@ -1,6 +1,6 @@
 """A signal becomes an ordinary readable event.
 
-The C handler writes the signal's number to a socket (`signal.set_wakeup_fd`); the loop reads it
+The C handler writes the signal's number to a pipe (`signal.set_wakeup_fd`); the loop reads it
 in its turn and calls back. No work is ever done between two bytecodes, and a `select` that sleeps
 wakes at once, which it would not otherwise: PEP 475 retries it.
 """
@@ -10,20 +10,22 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import NoReturn
 
+from reactor.errors import naming
 from reactor.loop import READ, Reactor
 
 
 def ending_signals() -> list[int]:
-    """The signals that ask a program to end: SIGINT, SIGTERM, and SIGHUP unless it was started
-    with that one ignored, as by nohup(1)."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        return [signal.SIGINT, signal.SIGTERM]
-    return [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    """The signals that ask a program to end: SIGTERM, and SIGINT and SIGHUP unless it was started
+    with those ignored, as by a shell's `&` and by nohup(1)."""
+    return [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
 
 def end_by_signal(number: int) -> NoReturn:
@@ -45,32 +47,34 @@ class Signals:
     ) -> None:
         self._reactor = reactor
         self._on_signal = on_signal
-        self._receiver, self._sender = socket.socketpair()
-        self._receiver.setblocking(False)
-        self._sender.setblocking(False)
-        self._previous_wakeup = signal.set_wakeup_fd(
-            self._sender.fileno(), warn_on_full_buffer=False
-        )
-        self._previous = {
-            number: signal.signal(number, _wake_only) or signal.SIG_DFL for number in signals
-        }
-        reactor.set_interest(self._receiver.fileno(), READ, self)
+        with naming("pipe"):  # and no pair of sockets, which a sandbox may forbid
+            self._read_end, self._write_end = os.pipe()
+        with naming("set_wakeup_fd"):
+            os.set_blocking(self._read_end, False)
+            os.set_blocking(self._write_end, False)
+            self._previous_wakeup = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
+        with naming("sigaction"):
+            self._previous = {
+                number: signal.signal(number, _wake_only) or signal.SIG_DFL for number in signals
+            }
+        with naming("epoll_ctl"):
+            reactor.set_interest(self._read_end, READ, self)
 
     def close(self) -> None:
         """Let the signals do what they did before."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._previous_wakeup)
-        self._reactor.set_interest(self._receiver.fileno(), 0, self)
-        for end in (self._receiver, self._sender):
+        self._reactor.set_interest(self._read_end, 0, self)
+        for end in (self._read_end, self._write_end):
             with contextlib.suppress(OSError):  # close(2): the descriptor is free all the same
-                end.close()
+                os.close(end)
 
     # For the loop.
 
     def handle_events(self, events: int) -> None:
         try:
-            numbers = self._receiver.recv(256)
+            numbers = os.read(self._read_end, 256)
         except (BlockingIOError, InterruptedError):
             return
         for number in numbers:

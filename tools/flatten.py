@@ -132,6 +132,14 @@ class Module:
                 yield from ((name, Definition(self.name, name)) for name in chunk.names)
 
 
+class Part(NamedTuple):
+    """Some of a program's own chunks, and what must stand above them that does not yet."""
+
+    chunks: list[Chunk]
+    needed: set[Chunk]
+    imports: set[str]
+
+
 class Program:
     """A program and all modules that it needs, as one text."""
 
@@ -144,30 +152,24 @@ class Program:
         finders = [chunk for chunk in self._program.chunks if chunk.finds_packages]
         first = self._program.chunks.index(finders[0])
         self._prelude = self._program.chunks[:first]
-        self._rest = [chunk for chunk in self._program.chunks[first:] if chunk not in finders]
         for chunk in self._prelude:
             self._need(chunk)
-        self._is_imported = {line for chunk in self._prelude for line in _import_lines_of(chunk)}
-        for chunk in self._rest:
-            if not chunk.is_import and not chunk.is_definition:
-                self._need(chunk)
+        self._imports.update(line for chunk in self._prelude for line in _import_lines_of(chunk))
+        rest = [chunk for chunk in self._program.chunks[first:] if chunk not in finders]
+        self._parts = list(self._add_parts(rest))
         self._new_names = dict(self._tell_apart())
 
     def text(self) -> str:
         """The file. Each part ends its last line."""
         path = self._program.path
         licence = (ROOT / "LICENSE").read_text("utf-8")
-        *modules, _ = self._modules.values()
         return "\n".join(
             [
                 _commented(f"{ORIGIN.format(program=path)}\n{licence}"),
                 f"{self._program.docstring}\n",
                 "from __future__ import annotations\n",
                 self._joined(self._program, self._prelude),
-                _format_imports(self._imports - self._is_imported),
-                *filter(None, map(self._section, modules)),
-                _banner(path),
-                "\n" + self._joined(self._program, self._rest),
+                *(text for part in self._parts for text in self._texts(part)),
             ]
         )
 
@@ -183,6 +185,16 @@ class Program:
         return module
 
     # What is needed.
+
+    def _add_parts(self, chunks: list[Chunk]) -> Iterator[Part]:
+        """What runs above an import is a part of its own, and needed whole: it runs first."""
+        parts = _cut_before_imports(chunks)
+        for part in parts:
+            is_needed, imports = set(self._needed), set(self._imports)
+            for chunk in part:
+                if not chunk.is_import and (part is not parts[-1] or not chunk.is_definition):
+                    self._need(chunk)
+            yield Part(part, self._needed - is_needed, self._imports - imports)
 
     def _need(self, chunk: Chunk, module: Module | None = None) -> None:
         module = module or self._program
@@ -238,13 +250,22 @@ class Program:
 
     # What is written.
 
-    def _section(self, module: Module) -> str:
-        kept = [chunk for chunk in module.chunks if chunk in self._needed]
+    def _texts(self, part: Part) -> Iterator[str]:
+        *modules, _ = self._modules.values()
+        yield _format_imports(part.imports)
+        yield from filter(None, (self._section(module, part) for module in modules))
+        yield _banner(self._program.path)
+        yield "\n" + self._joined(self._program, part.chunks)
+
+    def _section(self, module: Module, part: Part) -> str:
+        kept = [chunk for chunk in module.chunks if chunk in part.needed]
         if not kept:
             return ""
         is_plain = isinstance(kept[0].node, ast.Assign | ast.AnnAssign)
-        parts = [_banner(module.path), f"{module.docstring}\n", "" if is_plain else "\n"]
-        return "\n".join(parts) + self._joined(module, kept)
+        is_first = part is next(part for part in self._parts if part.needed & {*module.chunks})
+        docstring = [f"{module.docstring}\n"] if is_first else []
+        head = [_banner(module.path), *docstring, "" if is_plain else "\n"]
+        return "\n".join(head) + self._joined(module, kept)
 
     def _joined(self, module: Module, chunks: Iterable[Chunk]) -> str:
         texts = [self._edited(module, chunk) for chunk in chunks if chunk in self._needed]
@@ -322,6 +343,15 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Definiti
         else:
             line = "" if is_ours else f"from {module} import {alias.name}{renamed}"
             yield alias.asname or alias.name, Definition(module, alias.name, line)
+
+
+def _cut_before_imports(chunks: list[Chunk]) -> list[list[Chunk]]:
+    parts: list[list[Chunk]] = [[]]
+    for chunk in chunks:
+        if chunk.is_import and parts[-1] and not parts[-1][-1].is_import:
+            parts.append([])
+        parts[-1].append(chunk)
+    return parts
 
 
 def _import_lines_of(chunk: Chunk) -> Iterator[str]:

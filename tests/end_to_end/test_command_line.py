@@ -29,14 +29,6 @@ def test_usage_error_is_one_line_on_standard_error(script: str) -> None:
         program.exits(2)
 
 
-@fault(65)
-def test_strict_server_refuses_a_weak_passcode() -> None:
-    with Stage() as stage:
-        flags = ["-start", "-port", "0", "-passcode", "secret123", "-strict"]
-        server = stage.start("server.py", *flags)
-        server.exits(2, f"error: {WEAK} (-help shows how)")
-
-
 @fault(65, 66)
 def test_port_in_use_is_an_error() -> None:
     with Room() as room:
@@ -46,34 +38,6 @@ def test_port_in_use_is_an_error() -> None:
         assert told
         assert int(told[1]) > room.port
         second.exits(1)
-
-
-NO_PERMISSION = """
-import errno, os, socket
-
-def bind(sock, address):
-    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-socket.socket.bind = bind
-"""
-
-
-@fault(65)
-def test_port_that_may_not_be_had_is_one_line(tmp_path: Path) -> None:
-    """A privileged one. `bind` is made to fail: the user may have the privilege."""
-    (tmp_path / "sitecustomize.py").write_text(NO_PERMISSION)
-    with Stage() as stage:
-        env = {"PYTHONPATH": str(tmp_path)}
-        server = stage.start("server.py", "-start", "-port=80", "-passcode=abc12", env=env)
-        server.exits(1, "error: cannot listen on port 80: Permission denied")
-
-
-def test_port_can_be_had_again_at_once() -> None:
-    port = free_port()
-    for _ in range(2):
-        with Room(port=port) as room:
-            room.server.shows(f"Server started on port {port}. Accepting connections")
-            room.join_raw("Alice")
 
 
 def test_server_listens_on_127_0_0_1_alone() -> None:

@@ -57,8 +57,9 @@ def test_start_does_not_need_the_path_of_the_script(
     assert (run.returncode, run.stdout, run.stderr) == (0, "1.0.0\n", "")
 
 
+@fault(83)
 def test_development_mode_has_nothing_to_warn_of() -> None:
-    dev = {"PYTHONDEVMODE": "1"}
+    dev = {"PYTHONDEVMODE": "1", "PYTHONINSPECT": "1"}
     with Room(env=dev) as room:
         alice = room.start_member("Alice", env=dev)
         alice.shows(f"Connected to 127.0.0.1 on port {room.port}")
@@ -78,20 +79,77 @@ def test_development_mode_has_nothing_to_warn_of() -> None:
 INTERRUPTED_IMPORT = """
 import os, signal, sys
 
+pid, number = os.getpid(), int(os.environ["NUMBER"])
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as a parent may
+if "AS_1" in os.environ:
+    os.getpid = lambda: 1
+
 class Interrupt:
     def find_spec(self, name, path, target=None):
         if name == "codec":
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(pid, number)
 
 sys.meta_path.insert(0, Interrupt())
 """
 
 
-@fault(59)
+@fault(59, 83)
 @of_each_program
-def test_ctrl_c_while_a_program_starts_is_no_traceback(program: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_1", [{}, {"AS_1": ""}], ids=["", "process 1"])
+def test_signal_while_a_program_starts_ends_it_quietly(
+    program: str, as_1: dict[str, str], tmp_path: Path
+) -> None:
     # The longest part of a start is the reading of our own modules: it comes in the midst of it.
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_IMPORT)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        env = {"PYTHONPATH": str(tmp_path), "NUMBER": str(int(number)), **as_1}
+        with Stage() as stage:
+            started = stage.start(program, "-version", env=env)
+            started.exits(128 + number if as_1 else -number)
+
+
+BLOCKING = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+os.execv("/bin/sh", ["sh", "-c", "trap '' INT HUP TERM; exec \\"$@\\"", "sh", *sys.argv[1:]])
+"""
+
+
+@fault(83)
+def test_parent_may_have_sigint_ignored_but_not_sigterm() -> None:
+    """As a shell starts what ends with `&` under nohup; and nothing is blocked any more."""
+    prefix = [sys.executable, "-c", BLOCKING]
+    with Room(prefix=prefix) as room:
+        alice = room.start_member("Alice", prefix=prefix)
+        alice.shows(f"Connected to 127.0.0.1 on port {room.port}")
+        room.welcomes(alice)
+        for program in (room.server, alice):
+            program.signal(signal.SIGINT)
+            program.signal(signal.SIGHUP)
+        alice.types("still here")
+        room.server.shows("Alice: still here")
+        alice.signal(signal.SIGTERM)
+        room.misses(alice)
+        alice.exits(-signal.SIGTERM)
+
+
+def with_descriptors(count: int) -> list[str]:
+    return ["/bin/sh", "-c", f'ulimit -n {count}; exec "$@"', "sh"]
+
+
+@fault(84)
+def test_start_with_few_descriptors_serves_or_says_why_not() -> None:
+    with Room(prefix=with_descriptors(9)) as room:
+        room.join_raw("Alice")
+        flags = ["-start", "-port=0", "-passcode=abc12"]
+        few = room.start("server.py", *flags, prefix=with_descriptors(6))
+        few.exits(1, "error: cannot start: pipe: Too many open files")
+
+
+@fault(84)
+@of_each_program
+def test_start_without_a_null_device_says_so(program: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os; os.devnull = '/no/null'")
     with Stage() as stage:
-        started = stage.start(program, "-version", env={"PYTHONPATH": str(tmp_path)})
-        started.exits(-signal.SIGINT)
+        started = stage.start(program, env={"PYTHONPATH": str(tmp_path)}, redirect="<&-")
+        started.exits(1, "error: cannot start: /no/null: No such file or directory")

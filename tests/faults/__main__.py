@@ -1,4 +1,4 @@
-"""`python -m tests.faults [--only CALL[:ERROR[:N]]] [--jobs J]`: every system call fails once.
+"""`python -m tests.faults [--only [PROGRAM:]CALL[:ERROR[:N]]] [--jobs J]`: every call fails once.
 
 For each fault of `injection.all_faults` there is a session of the real server, in which the N-th
 call of that name fails so (`session` says what is owed). Printed are a table of calls and errors,
@@ -16,8 +16,9 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.faults.injection import TracingForbiddenError, all_faults
+from tests.faults.injection import Fault, TracingForbiddenError, all_faults, all_start_faults
 from tests.faults.session import Case, run_case
+from tests.faults.startup import run_start
 
 VERDICTS = ("passed", "failed", "not reached")
 
@@ -34,7 +35,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=jobs, help="sessions at once")
     options = parser.parse_args()
     only = f"{options.only}:" if options.only else ""
-    faults = [fault for fault in all_faults() if f"{fault}:".startswith(only)]
+    every = [*all_faults(), *all_start_faults()]
+    faults = [fault for fault in every if f"{fault}:".startswith(only)]
     if not faults:
         print(f"no such fault: {options.only}", file=sys.stderr)
         return 2
@@ -42,7 +44,7 @@ def main() -> int:
     try:
         control = run_case(None)
         with ThreadPoolExecutor(options.jobs) as pool:
-            cases = list(pool.map(run_case, faults))
+            cases = list(pool.map(run, faults))
     except TracingForbiddenError as error:
         print(f"NOTHING WAS TRIED: {error}", file=sys.stderr)
         return CANNOT_TRY
@@ -59,19 +61,26 @@ def main() -> int:
     return 1 if failed or not passed else 0
 
 
+def run(fault: Fault) -> Case:
+    return run_start(fault) if fault.program else run_case(fault)
+
+
 def _print_table(cases: list[Case]) -> None:
     counts = Counter((_row(case), case.verdict) for case in cases)
-    print(f"{'call':<14}{'error':<16}" + "".join(f"{verdict:>13}" for verdict in VERDICTS))
+    print(
+        f"{'start of':<12}{'call':<16}{'error':<16}"
+        + "".join(f"{verdict:>13}" for verdict in VERDICTS)
+    )
     for row in sorted({row for row, _ in counts}):
         print(row + "".join(f"{counts[row, verdict]:>13}" for verdict in VERDICTS))
 
 
 def _row(case: Case) -> str:
-    """The call, where to it writes, and the error."""
+    """The call, where to it writes, and the error; before them the program that starts, if any."""
     assert case.fault
     match = re.search(r"write\((\d+), ", case.trace.injected)
     call = case.fault.call + (f" to {match[1]}" if match else "")
-    return f"{call:<14}{case.fault.error:<16}"
+    return f"{case.fault.program or '(serving)':<12}{call:<16}{case.fault.error:<16}"
 
 
 if __name__ == "__main__":

@@ -40,6 +40,17 @@ CALLS = {
 """The calls of a server that serves: how often one session makes each, its end included, and how
 it may fail. `send` is sendto there, `recv` recvfrom, `accept` accept4, and `select` poll."""
 
+START_CALLS = """
+newfstatat 360/18 EACCES; openat 66/2 EMFILE; read 110/10 EIO; lseek 96/24 EINVAL; close 64/6 EIO
+ioctl 54/6 ENOMEM; mmap 36/3 ENOMEM; getdents64 8/1 EIO; getcwd 1/1 ENOENT; rt_sigaction 6/1 EPERM
+rt_sigprocmask 1/1 EPERM ENOSYS; prlimit64 4/1 EPERM ENOSYS; socket 1/1 EMFILE EPERM EAFNOSUPPORT
+setsockopt 8/1 EINVAL; bind 1/1 EACCES EADDRINUSE EADDRNOTAVAIL; listen 1/1 EADDRINUSE
+getsockname 1/1 ENOBUFS; connect 1/1 ECONNREFUSED ENETUNREACH EPERM; epoll_create1 2/1 EMFILE ENOSYS
+epoll_ctl 2/1 ENOSPC; pipe2 1/1 EMFILE; fcntl 1/1 EPERM; poll 1/1 ENOMEM
+"""
+"""The calls of a start: how often it makes each, that only every so many-th is let fail, since most
+are of the import and alike, and how."""
+
 HARMLESS = ("EAGAIN", "EINTR", "retval")
 """What is no failure of anything: to be tried again, or a part."""
 
@@ -55,7 +66,7 @@ _ACCEPTED = re.compile(r"accept4\(.*sin_port=htons\((\d+)\).* = (\d+)$")
 _SENT = re.compile(r"(sendto|sendmsg)\((\d+), (.*) = (\d+)( \(INJECTED\))?$")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _CALL = re.compile(r"([a-z0-9_]+)\(")
-_WAKEUP = re.compile(r"write\(\d+, \"\\\d+\", 1\)|recvfrom\(\d+, .*, 256, ")
+_WAKEUP = re.compile(r"write\(\d+, \"\\\d+\", 1\)")
 
 
 class TracingForbiddenError(Exception):
@@ -68,9 +79,12 @@ class Fault(NamedTuple):
     call: str
     error: str
     occurrence: int
+    program: str = ""
+    """The one that starts; a server that serves if it is empty."""
 
     def __str__(self) -> str:
-        return f"{self.call}:{self.error}:{self.occurrence}"
+        name = f"{self.call}:{self.error}:{self.occurrence}"
+        return f"{self.program}:{name}" if self.program else name
 
     @property
     def may_cost(self) -> int:
@@ -92,12 +106,22 @@ def all_faults() -> Iterator[Fault]:
                 yield Fault(call, error, occurrence)
 
 
+def all_start_faults() -> Iterator[Fault]:
+    """The same for the start of either program."""
+    for program in ("server.py", "client.py"):
+        for call, count, step, errors in re.findall(r"(\w+) (\d+)/(\d+) ([A-Z ]+)", START_CALLS):
+            for error in errors.split():
+                for occurrence in range(1, int(count) + 1, int(step)):
+                    yield Fault(call, error, occurrence, program)
+
+
 def attach(stage: Stage, program: Program, fault: Fault | None) -> Trace:
     """Take hold of `program`, until it ends. Raises TracingForbiddenError."""
     if not shutil.which("strace"):
         raise TracingForbiddenError("strace is not installed (apt-get install strace)")
     command = ["strace", "-f", "-s", str(_SHOWN_BYTES), "-p", str(program.pid)]
-    command += ["-e", f"trace={','.join(CALLS)}", *(["-e", fault.option] if fault else [])]
+    calls = [fault.call] if fault and fault.program else CALLS
+    command += ["-e", f"trace={','.join(calls)}", *(["-e", fault.option] if fault else [])]
     strace = stage.run(Program, "strace", command)
     answer = strace.stderr.take_line()
     if not answer.endswith(" attached"):
@@ -129,7 +153,7 @@ class Trace:
 
     @property
     def is_void(self) -> bool:
-        """Whether the fault hit the pair of sockets by which a signal wakes the server, or took
+        """Whether the fault hit the pipe by which a signal wakes the server, or took
         more bytes than there were: no peer can notice the one, and no kernel does the other."""
         sent = _SENT.search(self.injected)
         is_impossible = sent is not None and int(sent[4]) > len(_sent_data(sent[3]))

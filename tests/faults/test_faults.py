@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.injection import CALLS, TracingForbiddenError, all_faults
-from tests.faults.session import run_case
+from tests.faults.__main__ import run
+from tests.faults.injection import CALLS, TracingForbiddenError, all_faults, all_start_faults
 from tests.support.faults import fault
 from tests.support.size import IS_LONG
 
@@ -16,6 +16,12 @@ HANDFUL = [
 ]
 """At the door, in what a member says and hears, in the loop, on the console."""
 
+STARTS = [
+    *["server.py:prlimit64:EPERM:1", "server.py:getsockname:ENOBUFS:1", "server.py:bind:EACCES:1"],
+    *["client.py:openat:EMFILE:21", "client.py:rt_sigprocmask:EPERM:1"],
+]
+"""A limit that cannot be read, a port that may not be had, a module that cannot be loaded."""
+
 FAULTS = [
     *HANDFUL,
     *["sendto:retval=3:8", "epoll_wait:EINTR:5", "setsockopt:EINVAL:2", "getsockname:ENOBUFS:2"],
@@ -24,13 +30,14 @@ FAULTS = [
 """Named as `--only` has them."""
 
 
-@fault(64)
-@pytest.mark.parametrize("name", FAULTS if IS_LONG else HANDFUL)
+@fault(64, 84)
+@pytest.mark.parametrize("name", [*(FAULTS if IS_LONG else HANDFUL), *STARTS])
 def test_failing_system_call_costs_one_connection_at_most(name: str) -> None:
-    """It must have come. Without strace nothing is checked."""
-    (failure,) = (failure for failure in all_faults() if str(failure) == name)
+    """Or a start, in one line. It must have come. Without strace nothing is checked."""
+    every = [*all_faults(), *all_start_faults()]
+    (failure,) = (failure for failure in every if str(failure) == name)
     try:
-        case = run_case(failure)
+        case = run(failure)
     except TracingForbiddenError as error:
         pytest.skip(f"NO SYSTEM CALL WAS MADE TO FAIL: {error}")
     assert case.verdict == "passed", f"{name} {case.verdict}: {case.details}"

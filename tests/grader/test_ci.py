@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from grader import rubric
-from tests.grader.grading import LIMIT_SECONDS, ROOT, SOLUTIONS, grade, graded_whole
+from tests.grader.grading import LIMIT_SECONDS, ROOT, SOLUTIONS, grade, graded_whole, run_grader
 from tests.grader.mutants.mutant import all_mutants, copy_programs
+from tests.support.faults import fault
 from tests.support.size import IS_LONG
 
 pytestmark = graded_whole
@@ -90,3 +92,11 @@ def test_score_is_the_same_again_and_beside_busy_loops(name: str, tmp_path: Path
     assert len(outcomes) == 1
     if not IS_LONG:
         assert outcomes == {(frozenset({"not-to-sender", "feelings-not-to-sender"}), 16)}
+
+
+@fault(83)
+def test_signals_that_are_blocked_are_not_blocked_in_solutions() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    graded = run_grader(SOLUTIONS / "select_loop", "--only", "interrupt*")
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert graded.stdout.count("ok   robustness/interrupt") == 2

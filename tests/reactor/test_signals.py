@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import signal
@@ -12,7 +13,7 @@ from typing import TypeAlias
 
 import pytest
 
-from reactor import Reactor, Signals, ending_signals
+from reactor import Reactor, Signals, ending_signals, naming
 from tests.reactor.conftest import SELECTORS, Loop, fail
 from tests.support.faults import fault
 
@@ -141,6 +142,11 @@ def test_closing_gives_wakeup_descriptor_back(loop: Loop) -> None:
         assert signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False) == -1
         Signals(loop.reactor, [signal.SIGUSR1], lambda number: None).close()
         assert signal.set_wakeup_fd(-1) == sender.fileno()
+
+
+def test_error_tells_the_name_of_its_call() -> None:
+    with pytest.raises(OSError, match="'pipe'"), naming("pipe"):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def test_hang_up_ends_program_unless_started_to_outlive_it() -> None:

@@ -1,4 +1,4 @@
-"""What the error of a system call means, and for whom: the one table of it.
+"""What the errors of system calls mean, and for whom: the one table of it; and which call it was.
 
 In: the name of a call, and the OSError it raised. Out: a Meaning, which says what to do.
 
@@ -14,7 +14,9 @@ permanent once it repeats.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator
 from enum import Enum
 
 
@@ -90,3 +92,13 @@ class ErrorJudge:
         """The call has worked: what went wrong before does not count any more."""
         self._peers = 0
         self._is_second_chance = False
+
+
+@contextlib.contextmanager
+def naming(call: str) -> Iterator[None]:
+    """An OSError raised within has the name of `call` as its `filename`, unless it has one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or call
+        raise
