@@ -59,7 +59,6 @@ from reactor.stdio import (
     discard_typed,
     drain,
     is_null_device,
-    reserve_standard_descriptors,
 )
 from reactor.timers import Timer
 from reactor.transport import SocketTransport, Transport
@@ -95,5 +94,4 @@ __all__ = [
     "naming",
     "notice_vanished_peers",
     "raise_descriptor_limit",
-    "reserve_standard_descriptors",
 ]

@@ -8,6 +8,7 @@ client knows `:Exit` only to tell an end that it asked for from one that it did 
 
 from __future__ import annotations
 
+import errno
 import signal
 import socket
 from enum import IntEnum
@@ -47,6 +48,9 @@ LEAVING_BYTES = 16 * 1024 * 1024
 one member (8 MiB) and the kernels hold."""
 
 _GONE = "connection closed by the server"
+
+_OURS = frozenset({errno.ENOSPC, errno.ENOMEM, errno.ENOBUFS})
+"""Errors that the server has no part in: epoll_ctl(2), send(2)."""
 
 
 class Phase(IntEnum):
@@ -142,7 +146,10 @@ class Client:
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._phase < SENT:
-            self._fail(_GONE)
+            if isinstance(error, OSError) and error.errno in _OURS:
+                self._fail(f"connection lost: {error.strerror}")
+            else:
+                self._fail(_GONE)
         self._is_over = True
         self._wait_until_quiet()
         self._stop_if_all_is_shown()

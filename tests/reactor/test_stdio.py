@@ -10,7 +10,6 @@ import os
 import resource
 import socket
 import stat
-import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
@@ -612,36 +611,6 @@ def test_only_null_device_is_null_device(descriptors: Descriptors) -> None:
     descriptors.close(zero)
     with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
         is_null_device(zero)
-
-
-RESERVE = """
-import socket, sys
-sys.path.insert(0, sys.argv[1])
-from reactor import is_null_device, reserve_standard_descriptors
-closed = reserve_standard_descriptors()
-null = list(filter(is_null_device, (0, 1, 2)))
-with socket.socket() as sock, open(sys.argv[2], "w") as report:
-    print(sorted(closed), null, sock.fileno() > 2, file=report)
-"""
-
-
-@pytest.mark.parametrize("closed", [[], [0], [1, 2], [0, 1, 2]], ids=str)
-def test_null_device_replaces_closed_standard_streams(tmp_path: Path, closed: list[int]) -> None:
-    report = tmp_path / "report"
-    stream = str(tmp_path / "stream")
-    root = str(Path(__file__).parents[2])
-    actions: list[tuple[object, ...]] = [
-        (os.POSIX_SPAWN_CLOSE, number)
-        if number in closed
-        else (os.POSIX_SPAWN_OPEN, number, stream, os.O_RDWR | os.O_CREAT, 0o600)
-        for number in (0, 1, 2)
-    ]
-    command = [sys.executable, "-I", "-c", RESERVE, root, str(report)]
-    # A coverage tool would open files of its own before anything of ours runs.
-    environment = {name: os.environ[name] for name in os.environ if not name.startswith("COV")}
-    pid = os.posix_spawn(sys.executable, command, environment, file_actions=actions)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert report.read_text() == f"{closed} {closed} True\n"
 
 
 @fault(52)
