@@ -139,7 +139,7 @@ def with_descriptors(count: int) -> list[str]:
 
 @fault(84)
 def test_start_with_few_descriptors_serves_or_says_why_not() -> None:
-    with Room(prefix=with_descriptors(9)) as room:
+    with Room(prefix=with_descriptors(12)) as room:
         room.join_raw("Alice")
         flags = ["-start", "-port=0", "-passcode=abc12"]
         few = room.start("server.py", *flags, prefix=with_descriptors(6))
