@@ -7,8 +7,8 @@ tests/reactor/test_listener.py and tests/simulation/.
 
 from __future__ import annotations
 
-import errno
 import contextlib
+import errno
 import os
 import resource
 import signal
