@@ -182,7 +182,7 @@ def main() -> int:
             reason = f"cannot listen on port {flags.port}: {reason_of(error)}"
         complain(f"error: {reason}")
         return 1
-    load_for_later("hmac")  # for the first JOIN
+    load_for_later()
     server = Server(flags, sock)
     if 1 in CLOSED:
         complain("warning: standard output is closed")

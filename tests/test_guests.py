@@ -279,7 +279,7 @@ def test_passcode_is_in_no_traceback_or_environment() -> None:
     """That it is in no other output is seen wherever outputs are compared in whole, in
     tests/test_journal.py and in tests/test_flags.py."""
     secret = "S3cr3"
-    patch = "import hmac; hmac.compare_digest = lambda one, other: one.no_comparison_today"
+    patch = "import codec.dispatcher as d; d.compare_digest = lambda one, other: one.none_today"
     with Room(passcode=secret, patch=patch) as room:
         room.start_member("Alice").exits(1, CLOSED)
         if Path("/proc/self/environ").exists():
