@@ -289,6 +289,6 @@ def test_passcode_is_in_no_traceback_or_environment() -> None:
         room.server.signal(signal.SIGTERM)
         told = room.server.stderr.take_rest()
         assert b"Traceback" in told
-        assert b"no_comparison_today" in told
+        assert b"none_today" in told
         assert secret.encode() not in told
         room.server.exits(0)
