@@ -11,12 +11,12 @@ import argparse
 import contextlib
 import os
 import re
-import select
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from codec import decode_text, handshake, has_control_or_line_end
+from reactor.descriptors import open_writer
 
 VERSION = "1.0.0"
 
@@ -108,10 +108,9 @@ def say(descriptor: int, line: str) -> None:
     `print` would not do: where standard error is closed it prints on standard output.
     """
     data = line.encode("utf-8", "backslashreplace") + b"\n"
-    with contextlib.suppress(OSError):
-        while data and select.select([], [descriptor], [], 0)[1]:
-            # A pipe with room takes so much without blocking (pipe(7), PIPE_BUF).
-            data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
+    with contextlib.suppress(OSError), contextlib.closing(open_writer(descriptor)) as writer:
+        while data:
+            data = data[writer.write(data[: writer.piece_bytes]) :]
 
 
 def complain(line: str) -> None:
