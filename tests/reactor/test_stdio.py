@@ -10,6 +10,7 @@ import os
 import resource
 import socket
 import stat
+import subprocess
 import sys
 import termios
 import tty
@@ -168,6 +169,7 @@ def test_stream_is_read_as_it_fills_to_its_end(
         os.write(write_end, line)
         loop.turn_until(lambda count=count: len(ear.pieces) == count)  # type: ignore[misc]
     assert (ear.heard, ear.ends) == (b"one\ntwo\n", 0)
+    assert is_blocking(read_end), "it is shared"
     descriptors.close(write_end)
     assert ear.has_ended_with(loop, b"one\ntwo\n")
 
@@ -183,17 +185,6 @@ def test_file_is_read_to_its_end_a_piece_a_turn(loop: Loop, descriptors: Descrip
         loop.turn()
     assert ear.has_ended_with(loop, TEXT)
     assert max(map(len, ear.pieces)) <= READ_BYTES
-
-
-def test_terminal_is_read_by_lines_to_control_d(loop: Loop, descriptors: Descriptors) -> None:
-    master, terminal = os.openpty()
-    descriptors.opened |= {master, terminal}
-    ear = Ear(loop, terminal)
-    os.write(master, b"hello\n")
-    loop.turn_until(lambda: ear.heard == b"hello\n")
-    assert loop.is_idle()
-    os.write(master, b"bye\n\x04")
-    assert ear.has_ended_with(loop, b"hello\nbye\n")
 
 
 @EACH_SELECTOR
@@ -219,16 +210,6 @@ def test_paused_source_reads_nothing(loop: Loop, descriptors: Descriptors, kind:
     assert ear.has_ended_with(loop, TEXT[:60_000])
     ear.source.resume()
     assert ear.has_ended_with(loop, TEXT[:60_000])
-
-
-def test_source_may_be_paused_from_within(loop: Loop, descriptors: Descriptors) -> None:
-    ear = Ear(loop, descriptors.holding("file", TEXT))
-    ear.deed = ear.source.pause
-    for count in (1, 2):
-        loop.turn_until(lambda count=count: len(ear.pieces) == count)  # type: ignore[misc]
-        loop.turn_until(loop.is_idle)
-        assert ear.heard == TEXT[: count * READ_BYTES]
-        ear.source.resume()
 
 
 @EACH_KIND
@@ -308,6 +289,7 @@ def test_file_or_device_takes_all(
             screen = Screen(loop, descriptor)
         screen.sink.write(TEXT)
         loop.turn_until(lambda screen=screen: screen.flushes)  # type: ignore[misc]
+        assert is_blocking(descriptor)
         assert loop.is_idle()
     assert descriptors.path.read_bytes() == TEXT
 
@@ -424,11 +406,7 @@ def test_each_line_is_shown_or_counted(
 
 @pytest.mark.parametrize(
     ("end", "number"),
-    [
-        ("idle", errno.EPIPE),
-        ("waiting", errno.EPIPE),
-        ("terminal", errno.EIO),
-    ],
+    [("idle", errno.EPIPE), ("waiting", errno.EPIPE), ("terminal", errno.EIO)],
 )
 def test_error_is_told_once_and_breaks_sink(
     loop: Loop, descriptors: Descriptors, end: str, number: int
@@ -449,23 +427,6 @@ def test_error_is_told_once_and_breaks_sink(
     assert screen.sink.is_broken
     assert screen.sink.owed_bytes == 0
     assert loop.is_idle()
-
-
-def test_closed_descriptor_can_have_no_sink(loop: Loop, descriptors: Descriptors) -> None:
-    _, write_end = descriptors.pipe()
-    descriptors.close(write_end)
-    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
-        Sink(loop.reactor, write_end)
-
-
-def test_full_disk_is_told_of_once_and_lines_are_kept(loop: Loop, descriptors: Descriptors) -> None:
-    screen = Screen(loop, descriptors.open("/dev/full", os.O_WRONLY))
-    for count in (1, 2, 3):
-        screen.sink.write(b"hello\n")
-        loop.turn_until(loop.is_idle)
-        assert screen.sink.unwritten_lines == count
-    assert [error.errno for error in screen.errors] == [errno.ENOSPC]
-    assert (screen.sink.is_broken, screen.flushes) == (False, 0)
 
 
 @contextlib.contextmanager
@@ -506,23 +467,6 @@ def test_bug_in_listener_costs_sink_alone(loop: Loop, descriptors: Descriptors) 
     loop.turn_until(lambda: sink.is_broken)
     assert loop.takes_one_bug()
     assert loop.is_idle()
-
-
-def test_closed_sink_leaves_its_descriptor_alone(loop: Loop, descriptors: Descriptors) -> None:
-    read_end, write_end = descriptors.pipe()
-    screen = Screen(loop, write_end)
-    filler = fill(write_end)
-    screen.sink.write(b"never\n")
-    loop.turn_until(loop.is_idle)
-    screen.sink.close()
-    screen.sink.close()
-    screen.sink.write(b"never\n")
-    read_now(read_end, filler)
-    loop.turn(2)
-    assert read_now(read_end) == b""
-    assert loop.interest_in(write_end) == 0
-    assert os.write(write_end, b"still open") == 10
-    assert screen.errors == []
 
 
 # Sink: terminals.
@@ -628,32 +572,10 @@ with socket.socket() as sock, open(sys.argv[2], "w") as report:
 @pytest.mark.parametrize("closed", [[], [0], [1, 2], [0, 1, 2]], ids=str)
 def test_null_device_replaces_closed_standard_streams(tmp_path: Path, closed: list[int]) -> None:
     report = tmp_path / "report"
-    stream = str(tmp_path / "stream")
-    root = str(Path(__file__).parents[2])
-    actions: list[tuple[object, ...]] = [
-        (os.POSIX_SPAWN_CLOSE, number)
-        if number in closed
-        else (os.POSIX_SPAWN_OPEN, number, stream, os.O_RDWR | os.O_CREAT, 0o600)
-        for number in (0, 1, 2)
-    ]
-    command = [sys.executable, "-I", "-c", RESERVE, root, str(report)]
+    redirects = " ".join(f"{number}>&-" for number in closed)
+    command = ["sh", "-c", f'exec "$@" {redirects}', "sh", sys.executable, "-I", "-c", RESERVE]
+    command += [str(Path(__file__).parents[2]), str(report)]
     # A coverage tool would open files of its own before anything of ours runs.
     environment = {name: os.environ[name] for name in os.environ if not name.startswith("COV")}
-    pid = os.posix_spawn(sys.executable, command, environment, file_actions=actions)
-    assert os.waitpid(pid, 0)[1] == 0
+    subprocess.run(command, env=environment, check=True, input=b"", capture_output=True)
     assert report.read_text() == f"{closed} {closed} True\n"
-
-
-@fault(52)
-def test_shared_descriptor_is_left_as_it_was(loop: Loop, descriptors: Descriptors) -> None:
-    read_end, write_end = descriptors.pipe()
-    os.set_blocking(read_end, True)
-    shared = [read_end, descriptors.terminal()[1], write_end, descriptors.new_file()]
-    for descriptor in shared[:2]:
-        Ear(loop, descriptor)
-    screens = [Screen(loop, descriptor) for descriptor in shared[1:]]
-    loop.turn(2)
-    for screen in screens:
-        assert all(map(is_blocking, shared))
-        screen.sink.close()
-    assert all(map(is_blocking, shared))
