@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 
 from reactor import Connection, Fanout, SocketTransport
-from tests.reactor.conftest import PATTERN, Loop, MakePair, Recorder, nothing
+from tests.reactor.conftest import PATTERN, Loop, MakePair, Recorder
 
 BUFFER_BYTES = 64 * 1024
 
@@ -35,8 +34,7 @@ class Crowd:
         self.loop = loop
         self.turns = 0
         self.said = bytearray()
-        self.after_turn: Callable[[], None] = nothing
-        self.fanout = Fanout(loop.reactor, self._after_turn)
+        self.fanout = Fanout(loop.reactor, self._count_turn)
         self.members: list[Member] = []
         self._make_pair = make_pair
 
@@ -92,6 +90,5 @@ class Crowd:
             member.peer.close()
         self.loop.turn(2)
 
-    def _after_turn(self) -> None:
+    def _count_turn(self) -> None:
         self.turns += 1
-        self.after_turn()

@@ -99,18 +99,6 @@ def hear_end(loop: Loop, recorder: Recorder, peer: socket.socket) -> None:
 # Sending.
 
 
-def test_nothing_is_sent_before_turn_ends_then_all(loop: Loop, connect: Connect) -> None:
-    recorder, peer = connect(made=lambda it: it.connection.write(b"zero "))
-    for data in (b"one ", b"", b"two"):
-        recorder.connection.write(data)
-    with pytest.raises(BlockingIOError):
-        peer.recv(100)
-    assert recorder.connection.outbound.owed_bytes == 12
-    assert loop.receive(peer, 12) == b"zero one two"
-    loop.turn(3)
-    assert recorder.calls == ["made", "flushed"]
-
-
 def test_what_is_written_when_flushed_comes_before_end(loop: Loop, connect: Connect) -> None:
     def write_more(recorder: Recorder) -> None:
         if (count := len(recorder.calls)) < 10:
@@ -138,28 +126,6 @@ def test_at_most_so_much_is_read_in_a_turn(loop: Loop, connect: Connect) -> None
     loop.turn()
     assert recorder.calls == ["made", "data", "data"]
     assert recorder.received == PATTERN[: READ_BYTES + 1]
-
-
-def test_readiness_with_nothing_to_do_does_no_harm(loop: Loop, connect: Connect) -> None:
-    recorder, _ = connect()
-    recorder.connection.handle_events(READ | WRITE)
-    recorder.connection.wait_until_writable()
-    assert recorder.calls == ["made"]
-    assert not recorder.connection.is_closing
-    assert loop.interest_in(recorder.connection.descriptor) == READ
-
-
-@pytest.mark.parametrize("make_pair", [unix_pair], indirect=True, ids=["unix"])
-@pytest.mark.parametrize("deed", ["pause_reading", "close"])
-def test_protocol_may_end_its_reading_from_within(loop: Loop, connect: Connect, deed: str) -> None:
-    recorder, peer = connect(data=lambda it: getattr(it.connection, deed)())
-    for data in (b"heard", b"not heard"):
-        peer.send(data)
-        loop.turn(2)
-    assert recorder.received == b"heard"
-    recorder.connection.resume_reading()
-    loop.turn(2)
-    assert recorder.received == b"heard" + b"not heard" * (deed == "pause_reading")
 
 
 # Closing.
@@ -270,20 +236,6 @@ def test_abort_is_told_a_step_later_once_with_reason(loop: Loop, connect: Connec
         loop.receive_to_end(peer)
 
 
-@EACH_SELECTOR
-@pytest.mark.parametrize("end", ["abort", "close_at_once"])
-def test_protocol_may_end_when_ready_for_both(loop: Loop, connect: Connect, end: str) -> None:
-    recorder, peer = connect(data=lambda it: getattr(it.connection, end)())
-    owe_much(loop, recorder)
-    peer.send(b"hey")
-    recorder.connection.pause_reading()  # until there is room as well
-    while not loop.selector.real.select(0):
-        try_to_receive(peer)
-    recorder.connection.resume_reading()
-    loop.turn_until(lambda: recorder.lost)
-    assert recorder.calls == ["made", "data", "lost"]
-
-
 @pytest.mark.parametrize("call", ["made", "flushed"])
 @pytest.mark.parametrize("end", ["close", "abort"])
 def test_protocol_may_end_in_first_or_last_call(
@@ -349,25 +301,6 @@ def test_reset_is_told_once_in_every_state(loop: Loop, connect: Connect, deeds: 
     assert "eof" not in recorder.calls
     assert recorder.connection.is_closing
     assert recorder.connection.outbound.owed_bytes == 0
-
-
-def test_paused_connection_can_be_asked_for_loss(loop: Loop, connect: Connect) -> None:
-    recorder, peer = connect()
-    recorder.connection.pause_reading()
-    assert not recorder.connection.is_lost()
-    reset(peer)
-    loop.turn_until(recorder.connection.is_lost)
-
-
-def test_reset_after_eof_is_noticed_by_next_word(loop: Loop, connect: Connect) -> None:
-    recorder, peer = connect()
-    hear_end(loop, recorder, peer)
-    reset(peer)
-    loop.turn_until(loop.is_idle)
-    assert recorder.lost == []
-    recorder.connection.write(b"hello?")
-    recorder.connection.close()
-    assert has_lost(loop, recorder)
 
 
 @fault(35)
@@ -544,25 +477,4 @@ def test_close_at_once_sends_all(loop: Loop, connect: Connect, is_closing: bool)
     assert recorder.lost == []
     assert loop.receive_to_end(peer) == b"last words"
     recorder.connection.close_at_once()
-    assert has_lost(loop, recorder)
-
-
-def test_close_at_once_does_not_wait_for_slow_peer(loop: Loop, connect: Connect) -> None:
-    recorder, peer = connect()
-    owe_much(loop, recorder)
-    close_at_once(recorder)
-    heard = loop.receive_to_end(peer)
-    assert 0 < len(heard) < len(PATTERN)
-    assert PATTERN.startswith(heard)
-    assert has_lost(loop, recorder)
-
-
-@pytest.mark.parametrize("go", [lambda peer: peer.shutdown(socket.SHUT_WR), reset])
-def test_close_at_once_works_when_peer_is_gone(
-    loop: Loop, connect: Connect, go: Callable[[socket.socket], None]
-) -> None:
-    recorder, peer = connect()
-    go(peer)
-    recorder.connection.write(b"last words")
-    close_at_once(recorder)
     assert has_lost(loop, recorder)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given
@@ -18,16 +17,14 @@ from reactor import PAGE_BYTES, Connection, Fanout, SocketTransport, fanout
 from reactor.flow import MAX_SEND_QUEUE_BYTES
 from reactor.log import SMALL_PAGE_BYTES, Log
 from tests.reactor.conftest import (
-    EACH_PAIR,
     PATTERN,
     Loop,
     MakePair,
     Recorder,
-    fail,
     nothing,
     unix_pair,
 )
-from tests.reactor.crowd import Crowd, Member
+from tests.reactor.crowd import Crowd
 from tests.support.faults import fault
 from tests.support.size import examples
 
@@ -99,26 +96,6 @@ def crowd(loop: Loop, make_pair: MakePair) -> Iterator[Crowd]:
     crowd.close()
 
 
-@EACH_PAIR
-def test_all_hear_what_is_theirs_when_turn_ends(crowd: Crowd) -> None:
-    ann, bob, cid = crowd.join(), crowd.join(), crowd.join()
-    crowd.say(b"1")
-    crowd.say(b"2", skip=ann)
-    bob.connection.write(b"b")
-    crowd.say(b"3", skip=bob)
-    with pytest.raises(BlockingIOError):
-        bob.peer.recv(100)
-    crowd.loop.turn()
-    cid.connection.write(b"c")
-    crowd.say(b"4", skip=cid)
-    crowd.say(b"5", skip=cid)
-    cid.connection.write(b"d")
-    assert crowd.receives(ann, b"1345")
-    assert crowd.receives(bob, b"12b45")
-    assert crowd.receives(cid, b"123cd")
-    assert crowd.is_at_rest()
-
-
 @fault(27)
 def test_pages_are_dropped_as_slowest_member_reads(crowd: Crowd) -> None:
     deaf = crowd.join()
@@ -150,15 +127,6 @@ def test_own_lines_in_a_row_are_left_out_as_one(crowd: Crowd) -> None:
     assert crowd.is_at_rest()
 
 
-def test_private_backlog_is_a_page_of_private_bytes(crowd: Crowd) -> None:
-    ann = crowd.join()
-    crowd.say(b"shared")
-    ann.connection.write(b"x" * (PAGE_BYTES - 1))
-    assert not ann.cursor.has_private_backlog
-    ann.connection.write(b"x")
-    assert ann.cursor.has_private_backlog
-
-
 def test_lost_member_is_forgotten_though_subscribed(loop: Loop) -> None:
     fanout = Fanout(loop.reactor, after_turn=nothing)
     near, peer = unix_pair()
@@ -172,26 +140,6 @@ def test_lost_member_is_forgotten_though_subscribed(loop: Loop) -> None:
     del member
     gc.collect()
     assert reference() is None
-
-
-# What a protocol does in the middle of the end of a turn.
-
-
-def flush_in_the_page(crowd: Crowd, member: Member, deed: Callable[[Any], None]) -> None:
-    """Let `deed` be done while a page is being sent, when `member` has been sent it: one with a
-    private line is sent more than the page, and hears that it was flushed."""
-    member.deeds["flushed"] = deed
-    crowd.say(b"page ")
-    member.connection.write(b"private ")
-
-
-def test_bug_while_page_is_sent_costs_others_nothing(crowd: Crowd) -> None:
-    ann, bob = crowd.join(), crowd.join()
-    flush_in_the_page(crowd, ann, fail)
-    assert crowd.receives(bob, b"page ")
-    assert crowd.loop.takes_one_bug()
-    assert crowd.is_at_rest()
-    assert ann.lost == [None]
 
 
 # The end of the turn, for what feeds the log.
@@ -261,18 +209,6 @@ def test_next_turn_may_last_so_long_at_the_last_ones_pace(crowd: Crowd) -> None:
         )
         crowd.loop.turn()
         assert crowd.fanout.free_bytes() == page_bytes
-
-
-def test_bug_in_after_turn_is_reported(crowd: Crowd) -> None:
-    ann = crowd.join()
-    crowd.after_turn = fail
-    crowd.say(b"one")
-    crowd.loop.turn()
-    assert crowd.loop.takes_one_bug()
-    crowd.after_turn = nothing
-    crowd.say(b"two")
-    assert crowd.receives(ann, b"onetwo")
-    assert crowd.turns == 2
 
 
 # What one member may pin.

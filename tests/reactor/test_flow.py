@@ -254,26 +254,6 @@ def test_room_is_held_while_member_behind_drains_well(crowd: Crowd) -> None:
     assert crowd.is_at_rest()
 
 
-def test_member_that_stops_holds_room_for_a_while_then_is_cut(crowd: Crowd) -> None:
-    deaf, ann = crowd.join(), crowd.join()
-    owe(crowd, deaf, BEHIND)
-    crowd.loop.pass_seconds(DOUBT_SECONDS * 0.9)
-    assert crowd.fanout.held_pages
-    crowd.loop.pass_seconds(DOUBT_SECONDS * 0.2)
-    assert not crowd.fanout.held_pages
-    crowd.say(b"still here")
-    read_all(crowd, ann)
-    crowd.loop.pass_seconds(BEHIND_SECONDS - 2 * DOUBT_SECONDS)
-    assert deaf.lost == []
-    crowd.loop.pass_seconds(2 * DOUBT_SECONDS)
-    [error] = deaf.lost
-    assert isinstance(error, SlowReaderError)
-    assert str(error).startswith(f"{BEHIND + len(b'still here')} bytes unsent, behind for 1.")
-    crowd.say(b"on it goes")
-    read_all(crowd, ann)
-    assert crowd.is_at_rest()
-
-
 def test_sum_of_private_bytes_cuts_those_owed_most(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,12 +291,3 @@ def test_member_that_takes_nothing_is_cut_by_a_reset(crowd: Crowd) -> None:
     with pytest.raises(ConnectionResetError):
         crowd.loop.receive_to_end(deaf.peer)
     assert crowd.is_at_rest()
-
-
-def test_held_room_wakes_loop_once_when_time_runs_out(crowd: Crowd) -> None:
-    deaf = crowd.join()
-    owe(crowd, deaf, BEHIND)
-    crowd.loop.turn(3)
-    crowd.loop.selector.waits.clear()
-    crowd.loop.pass_seconds(BEHIND_SECONDS / 2)
-    assert len(crowd.loop.selector.waits) <= 3

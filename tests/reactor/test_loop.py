@@ -118,15 +118,6 @@ def test_what_a_phase_asks_for_comes_as_soon_as_it_can(
     assert calls == [1 + turns_later]
 
 
-def test_descriptor_ready_for_both_is_told_in_one_call(loop: Loop, make_pair: MakePair) -> None:
-    near = readable_end(make_pair)
-    handler = Handler()
-    loop.reactor.set_interest(near.fileno(), READ | WRITE, handler)
-    loop.turn_until(lambda: READ | WRITE in handler.seen)
-    assert set(handler.seen) <= {WRITE, READ | WRITE}  # at first the byte may be on its way
-    assert len(handler.seen) <= len(loop.selector.waits)
-
-
 # Batches: the world may change between two handlers.
 
 
@@ -247,38 +238,7 @@ def test_wait_without_deadline_is_no_loss_of_time() -> None:
     assert reactor.now == 4600.0
 
 
-# Idle means idle.
-
-
-def test_loop_with_nothing_left_to_do_is_idle(loop: Loop, make_pair: MakePair) -> None:
-    loop.reactor.run_once()
-    assert loop.selector.waits == [None]
-    near = readable_end(make_pair)
-    handler = Handler(lambda: near.recv(100))
-    loop.reactor.set_interest(near.fileno(), READ, handler)
-    loop.reactor.call_soon(nothing)
-    loop.reactor.call_at_end(nothing)
-    loop.reactor.call_later(0, nothing)
-    loop.reactor.call_later(1.0, nothing).cancel()
-    turn_when_ready(loop, 1)
-    assert loop.is_idle()
-    assert handler.seen == [READ]
-
-
 # Interest.
-
-
-def test_interest_is_set_changed_and_taken_back(loop: Loop, make_pair: MakePair) -> None:
-    near = readable_end(make_pair)
-    number = near.fileno()
-    handler = Handler()
-    for events in (0, 0, READ, READ | WRITE, WRITE, 0, READ, WRITE):
-        loop.reactor.set_interest(number, events, handler)
-        assert loop.interest_in(number) == events
-    turn_when_ready(loop, 1)
-    assert handler.seen == [WRITE]
-    loop.reactor.set_interest(number, 0, handler)
-    assert loop.is_idle()
 
 
 def test_change_that_fails_leaves_nothing_half_done(

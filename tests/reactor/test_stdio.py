@@ -167,6 +167,7 @@ def test_stream_is_read_as_it_fills_to_its_end(
         os.write(write_end, line)
         loop.turn_until(lambda count=count: len(ear.pieces) == count)  # type: ignore[misc]
     assert (ear.heard, ear.ends) == (b"one\ntwo\n", 0)
+    assert is_blocking(read_end), "it is shared"
     descriptors.close(write_end)
     assert ear.has_ended_with(loop, b"one\ntwo\n")
 
@@ -182,17 +183,6 @@ def test_file_is_read_to_its_end_a_piece_a_turn(loop: Loop, descriptors: Descrip
         loop.turn()
     assert ear.has_ended_with(loop, TEXT)
     assert max(map(len, ear.pieces)) <= READ_BYTES
-
-
-def test_terminal_is_read_by_lines_to_control_d(loop: Loop, descriptors: Descriptors) -> None:
-    master, terminal = os.openpty()
-    descriptors.opened |= {master, terminal}
-    ear = Ear(loop, terminal)
-    os.write(master, b"hello\n")
-    loop.turn_until(lambda: ear.heard == b"hello\n")
-    assert loop.is_idle()
-    os.write(master, b"bye\n\x04")
-    assert ear.has_ended_with(loop, b"hello\nbye\n")
 
 
 @EACH_SELECTOR
@@ -218,16 +208,6 @@ def test_paused_source_reads_nothing(loop: Loop, descriptors: Descriptors, kind:
     assert ear.has_ended_with(loop, TEXT[:60_000])
     ear.source.resume()
     assert ear.has_ended_with(loop, TEXT[:60_000])
-
-
-def test_source_may_be_paused_from_within(loop: Loop, descriptors: Descriptors) -> None:
-    ear = Ear(loop, descriptors.holding("file", TEXT))
-    ear.deed = ear.source.pause
-    for count in (1, 2):
-        loop.turn_until(lambda count=count: len(ear.pieces) == count)  # type: ignore[misc]
-        loop.turn_until(loop.is_idle)
-        assert ear.heard == TEXT[: count * READ_BYTES]
-        ear.source.resume()
 
 
 @EACH_KIND
@@ -307,6 +287,7 @@ def test_file_or_device_takes_all(
             screen = Screen(loop, descriptor)
         screen.sink.write(TEXT)
         loop.turn_until(lambda screen=screen: screen.flushes)  # type: ignore[misc]
+        assert is_blocking(descriptor)
         assert loop.is_idle()
     assert descriptors.path.read_bytes() == TEXT
 
@@ -423,11 +404,7 @@ def test_each_line_is_shown_or_counted(
 
 @pytest.mark.parametrize(
     ("end", "number"),
-    [
-        ("idle", errno.EPIPE),
-        ("waiting", errno.EPIPE),
-        ("terminal", errno.EIO),
-    ],
+    [("idle", errno.EPIPE), ("waiting", errno.EPIPE), ("terminal", errno.EIO)],
 )
 def test_error_is_told_once_and_breaks_sink(
     loop: Loop, descriptors: Descriptors, end: str, number: int
@@ -448,23 +425,6 @@ def test_error_is_told_once_and_breaks_sink(
     assert screen.sink.is_broken
     assert screen.sink.owed_bytes == 0
     assert loop.is_idle()
-
-
-def test_closed_descriptor_can_have_no_sink(loop: Loop, descriptors: Descriptors) -> None:
-    _, write_end = descriptors.pipe()
-    descriptors.close(write_end)
-    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
-        Sink(loop.reactor, write_end)
-
-
-def test_full_disk_is_told_of_once_and_lines_are_kept(loop: Loop, descriptors: Descriptors) -> None:
-    screen = Screen(loop, descriptors.open("/dev/full", os.O_WRONLY))
-    for count in (1, 2, 3):
-        screen.sink.write(b"hello\n")
-        loop.turn_until(loop.is_idle)
-        assert screen.sink.unwritten_lines == count
-    assert [error.errno for error in screen.errors] == [errno.ENOSPC]
-    assert (screen.sink.is_broken, screen.flushes) == (False, 0)
 
 
 @contextlib.contextmanager
@@ -505,23 +465,6 @@ def test_bug_in_listener_costs_sink_alone(loop: Loop, descriptors: Descriptors) 
     loop.turn_until(lambda: sink.is_broken)
     assert loop.takes_one_bug()
     assert loop.is_idle()
-
-
-def test_closed_sink_leaves_its_descriptor_alone(loop: Loop, descriptors: Descriptors) -> None:
-    read_end, write_end = descriptors.pipe()
-    screen = Screen(loop, write_end)
-    filler = fill(write_end)
-    screen.sink.write(b"never\n")
-    loop.turn_until(loop.is_idle)
-    screen.sink.close()
-    screen.sink.close()
-    screen.sink.write(b"never\n")
-    read_now(read_end, filler)
-    loop.turn(2)
-    assert read_now(read_end) == b""
-    assert loop.interest_in(write_end) == 0
-    assert os.write(write_end, b"still open") == 10
-    assert screen.errors == []
 
 
 # Sink: terminals.
@@ -611,18 +554,3 @@ def test_only_null_device_is_null_device(descriptors: Descriptors) -> None:
     descriptors.close(zero)
     with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
         is_null_device(zero)
-
-
-@fault(52)
-def test_shared_descriptor_is_left_as_it_was(loop: Loop, descriptors: Descriptors) -> None:
-    read_end, write_end = descriptors.pipe()
-    os.set_blocking(read_end, True)
-    shared = [read_end, descriptors.terminal()[1], write_end, descriptors.new_file()]
-    for descriptor in shared[:2]:
-        Ear(loop, descriptor)
-    screens = [Screen(loop, descriptor) for descriptor in shared[1:]]
-    loop.turn(2)
-    for screen in screens:
-        assert all(map(is_blocking, shared))
-        screen.sink.close()
-    assert all(map(is_blocking, shared))
