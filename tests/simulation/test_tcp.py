@@ -53,12 +53,6 @@ def real() -> tuple[Side, Side]:
 EACH = pytest.mark.parametrize("make", [simulated, real])
 
 
-def error_of(call: Callable[[], object]) -> int | None:
-    with pytest.raises(OSError) as caught:  # noqa: PT011  The number is the subject.
-        call()
-    return caught.value.errno
-
-
 def fill(side: Side) -> int:
     """Send until the kernel takes no more: how many bytes it took."""
     taken = 0
