@@ -126,15 +126,3 @@ def test_spurious_readiness_and_an_interrupted_wait() -> None:
     machine.connect()
     assert machine.ready() == {}
     assert machine.selector.told == -1
-
-
-def test_a_sleep_in_which_the_process_was_stopped_does_not_count(machine: Machine) -> None:
-    clock = machine.clock
-    start = clock.now
-    machine.selector.stop_seconds = 30.0
-    machine.ready(2.0)
-    assert (clock.now, clock.awake) == (start + 30, start)
-    sock, _ = machine.pair()
-    sock.stop_seconds = 5.0
-    sock.send(b"x")
-    assert (clock.now, clock.awake) == (start + 35, start)

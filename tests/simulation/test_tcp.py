@@ -178,3 +178,9 @@ def test_what_filled_the_buffers_arrives(
     assert answer_of(far, "recv", "1") == ("end" if is_closed else "EAGAIN")
     near.close()
     far.close()
+
+
+def test_a_network_that_gives_up_tells_one_end_alone() -> None:
+    near, far = connect_ends([8] * 4)
+    near.fail(errno.ETIMEDOUT)
+    assert (near.take_error(), far.take_error()) == (errno.ETIMEDOUT, 0)
