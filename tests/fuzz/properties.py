@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.fuzz.core import core
 from tests.fuzz.guided import CORPUS_SCRIPTS, mutated_script
 from tests.fuzz.wire.grammar import Maker
-from tests.support.fanout import HARSH_TAPES, SCRIPTS, play
+from tests.support.fanout import SCRIPTS, TAPES, play
 from tests.support.lines import COMMANDS, LINES
 from tests.support.protocol import PASSCODE
 from tests.support.size import examples
@@ -31,7 +31,7 @@ ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "lines": (core, LINES_OF_ONE),
     "sessions": (core, MAKERS.map(lambda maker: maker.make(b"script"))),
     "mutated corpus": (core, MUTATED),
-    "fan-out": (lambda example: play(*example), st.tuples(SCRIPTS, HARSH_TAPES)),
+    "fan-out": (lambda example: play(*example), st.tuples(SCRIPTS, TAPES)),
 }
 """Each function that raises when something does not hold, and what it is given."""
 

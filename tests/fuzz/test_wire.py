@@ -99,13 +99,6 @@ class Server(PlainServer):
         self.end(key)
 
 
-class DiesOfBadText(Server):
-    def take(self, key: int, data: bytes) -> None:
-        super().take(key, data)
-        for peer in self.peers.values():
-            peer.is_closed |= b"\xff" in data
-
-
 class DecodesWhatItReceived(Server):
     def take(self, key: int, data: bytes) -> None:
         super().take(key, data.decode("utf-8", "replace").encode())
@@ -181,14 +174,12 @@ BROKEN: dict[str, tuple[type[Server], str]] = {
     "loses lines in a burst": (sends("^(0.*6\n)0.*: \\d*7\n", r"\1"), "owed '.*7', came "),
     "loses lines of the honest": (sends("^Alice: .*5\n", ""), "Alice's lines|missed"),
     "says it twice": (sends("^(Bob: [0-9]*7\n)", r"\1\1"), "Bob's lines|read twice"),
-    "turns lines round": (sends("^(Bob: .*\n)(.*\n)", r"\2\1"), "Bob's lines|missed"),
     "loses lines to attackers": (sends("^Bob: .*5\n", "", since=2), "an attacker missed"),
     "says it twice to attackers": (sends("^(Bob: .*5\n)", r"\1\1", since=2), "or read twice"),
     "lets none in": (sends("^OK\n", ""), "no answer to Alice's JOIN"),
     "tells in two orders": (TellsInTwoOrders, "where the other read"),
     "forges": (Forges, "Alice"),
     "splits at carriage returns": (sends("\ufffdAlice: ", "\nAlice: "), "Alice"),
-    "dies of bad text": (DiesOfBadText, "closed Alice"),
     "decodes what it received": (DecodesWhatItReceived, "owed ['\"].*\ufffd"),
     "echoes control characters": (sends("\ufffd\\[2", "\x1b[2"), "unsafe"),
     "echoes bytes": (sends("\ufffd\ufffd", "\udcff\udcfe"), "not UTF-8"),

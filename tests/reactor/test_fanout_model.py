@@ -9,10 +9,9 @@ from hypothesis import given
 
 from tests.support.fanout import (
     ALL,
-    GENTLE_TAPES,
-    HARSH_TAPES,
     PARTIAL,
     SCRIPTS,
+    TAPES,
     Simulation,
     Step,
     TapeSocket,
@@ -23,17 +22,12 @@ from tests.support.faults import fault
 from tests.support.size import examples
 
 
-@fault(30)
-@examples(60, 1500)
-@given(SCRIPTS, GENTLE_TAPES)
-def test_partial_sends_never_matter(script: list[Step], tape: list[Verdict]) -> None:
-    play(script, tape)
-
-
-@fault(74)
-@examples(60, 1500)
-@given(SCRIPTS, HARSH_TAPES)
-def test_failing_member_costs_others_nothing(script: list[Step], tape: list[Verdict]) -> None:
+@fault(30, 74)
+@examples(100, 3000)
+@given(SCRIPTS, TAPES)
+def test_partial_and_failing_sends_cost_others_nothing(
+    script: list[Step], tape: list[Verdict]
+) -> None:
     play(script, tape)
 
 

@@ -14,7 +14,8 @@ import random
 import selectors
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from reactor import READ, WRITE
@@ -160,13 +161,8 @@ class SimulatedSocket:
         self._begin_call()
         if self._happens(self.faults.short):
             size = self.chance.randint(1, min(size, max(1, len(self._end.unread))))
-        try:
+        with self._failure_told():
             data = self._end.recv(size)
-        except BlockingIOError:
-            raise
-        except OSError:
-            self._fail()
-            raise
         if data:
             self._network.progress += 1
             self._network.witness.received(self.address, data)
@@ -189,13 +185,8 @@ class SimulatedSocket:
             size = self.chance.randint(1, size)
         # No more of it is joined than there is room for: of megabytes, that is little.
         data = _first(pieces, min(size, max(1, self._end.free_bytes)))
-        try:
+        with self._failure_told(is_send=True):
             size = self._end.send(data)
-        except BlockingIOError:
-            raise
-        except OSError:
-            self._fail(is_send=True)
-            raise
         self._network.progress += 1
         self._network.cpu_seconds += size * self._network.seconds_of_a_byte
         self._network.witness.taken(self.address, data[:size])
@@ -253,6 +244,16 @@ class SimulatedSocket:
         if self._happens(self.faults.fatal):
             self._fail(is_send)
             raise error(self.chance.choice(FATAL_ERRORS))
+
+    @contextmanager
+    def _failure_told(self, is_send: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except BlockingIOError:
+            raise
+        except OSError:
+            self._fail(is_send)
+            raise
 
     def _fail(self, is_send: bool = False) -> None:
         self._network.progress += 1

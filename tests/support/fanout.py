@@ -1,9 +1,9 @@
 """The one model of the fan-out: each member has a queue of plain bytes, and is sent just that.
 
 The naive way is the model: each broadcast is put into the queue of every member that is subscribed
-and not skipped, each private line into one. A World does everything to both, the model and the real
-Fanout; a Simulation is a World whose sockets take what a tape says. Raised: AssertionError when
-a member is sent, or owed, anything else. tests/reactor and the fuzzer play the same scripts.
+and not skipped, each private line into one. A Simulation does everything to both, the model and the
+real Fanout, whose sockets take what a tape says. Raised: AssertionError when a member is sent, or
+owed, anything else. tests/reactor and the fuzzer play the same scripts.
 """
 
 from __future__ import annotations
@@ -149,16 +149,14 @@ class Step(NamedTuple):
 class Member:
     """A connection's protocol; beside it, in `queue`, all that the model says it is to receive."""
 
-    def __init__(self, world: World, sock: socket.socket) -> None:
+    def __init__(self, simulation: Simulation, sock: TapeSocket) -> None:
         self.queue = bytearray()
         self.is_subscribed = True
-        self.is_aborted = False
-        self.is_lost = False
+        self.is_aborted = self.is_lost = False
         self.when_flushed: list[Step] = []
-        self.cursor: Cursor
-        self.connection: Connection
         self.socket = sock
-        self._world = world
+        self.cursor: Cursor
+        self._simulation = simulation
 
     def connection_made(self, connection: Connection) -> None:
         self.connection = connection
@@ -167,33 +165,76 @@ class Member:
         raise AssertionError("no member speaks here")
 
     def eof_received(self) -> None:
-        self._world.leave(self)
+        self._simulation.leave(self)
         self.connection.close()
 
     def flushed(self) -> None:
         steps, self.when_flushed = self.when_flushed, []
         for step in steps:
-            self._world.do(step)
+            self._simulation.do(step)
 
     def connection_lost(self, error: Exception | None) -> None:
         assert not self.is_lost, "told twice"
         self.is_lost = True
-        self._world.leave(self)
+        self._simulation.leave(self)
 
 
-class World:
-    """The fan-out and the model: whatever is done to the one is done to the other."""
+class Simulation:
+    """The fan-out and the model: whatever is done to the one is done to the other. Time stands
+    still, so that no member is cut for slowness."""
 
-    def __init__(
-        self, reactor: Reactor, make_socket: Callable[[], socket.socket], scale: int = 1
-    ) -> None:
-        self.reactor = reactor
-        self.fanout = Fanout(reactor, after_turn=self._after_turn)
+    def __init__(self, tape: Iterable[Verdict]) -> None:
+        self.selector = TapeSelector()
+        self.errors: list[object] = []
+        note_error = lambda: self.errors.append(sys.exc_info()[1])  # noqa: E731
+        self.reactor = Reactor(self.selector, lambda: 0.0, note_error)
+        self.fanout = Fanout(self.reactor, after_turn=self._after_turn)
         self.members: list[Member] = []
-        self._make_socket = make_socket
-        self._scale = scale
+        self._tape = iter(tape)
         self._after: list[Step] = []
         self._count = 0
+
+    def run(self, script: Iterable[Step]) -> None:
+        """Play it, come to rest, and see that every member has everything and nothing is left."""
+        for step in script:
+            if step == TURN:
+                self.reactor.run_once()
+            else:
+                self.do(step)
+            self.check_debts()
+        self.run_until_idle()
+        for member in self.members:
+            sock = member.socket
+            assert sock.taken == member.queue or member.is_aborted or sock.has_failed
+            assert sock.is_closed == member.connection.is_closing
+        assert self.fanout.log.kept_bytes == 0
+        assert not self.fanout.held_pages
+        assert not any(key.events & WRITE for key in self.selector.get_map().values())
+
+    def run_until_idle(self) -> None:
+        """Turn until the loop would sleep for ever: nothing ready, queued or scheduled."""
+        self.selector.waits.clear()
+        while not self.selector.waits or self.selector.waits[-1] is not None:
+            assert len(self.selector.waits) < MOST_TURNS, "the loop does not come to rest"
+            self.reactor.run_once()
+            self.check_debts()
+
+    def check_debts(self) -> None:
+        """What each member has, is owed, and would be sent now, is what the model says."""
+        assert self.errors == []
+        log = self.fanout.log
+        for member in self.members:
+            sock, cursor = member.socket, member.cursor
+            assert member.queue.startswith(sock.taken)
+            is_lost = member.is_aborted or sock.has_failed
+            owed = b"" if is_lost else bytes(member.queue[len(sock.taken) :])
+            assert cursor.owed_bytes == len(owed)
+            assert cursor.kept_bytes >= len(owed)
+            pieces = cursor.pieces()
+            assert owed.startswith(b"".join(pieces))
+            assert all(pieces)
+            if log.sealed_end == log.end and len(pieces) < MAX_PIECES:
+                assert owed == b"".join(pieces), "something sealed is held back"
 
     def do(self, step: Step) -> None:
         member = self.members[step.who % len(self.members)] if self.members else None
@@ -213,26 +254,22 @@ class World:
             self._say(self._data(step.size), member)
         elif step.verb == "tell":
             self._tell(member, self._data(step.size))
-        elif step.verb == "abort":
-            self.abort(member)
         else:
             self.leave(member)
-            if step.verb == "close":
-                member.connection.close()
+            member.is_aborted |= step.verb == "abort"
+            if step.verb != "leave":
+                getattr(member.connection, step.verb)()
 
     def leave(self, member: Member) -> None:
         self.fanout.unsubscribe(member.cursor)
         member.is_subscribed = False
 
-    def abort(self, member: Member) -> None:
-        self.leave(member)
-        member.is_aborted = True
-        member.connection.abort()
-
     def _join(self) -> None:
-        member = Member(self, self._make_socket())
-        connection = Connection(self.reactor, SocketTransport(member.socket), member)
-        member.cursor = self.fanout.subscribe(connection)
+        sock = TapeSocket(len(self.selector.sockets), self._tape)
+        self.selector.sockets.append(sock)
+        member = Member(self, sock)
+        transport = SocketTransport(cast(socket.socket, sock))
+        member.cursor = self.fanout.subscribe(Connection(self.reactor, transport, member))
         self.members.append(member)
 
     def _say(self, data: bytes, skip: Member | None) -> None:
@@ -253,67 +290,7 @@ class World:
 
     def _data(self, size: int) -> bytes:
         self._count += 1
-        return (b"%d." % self._count * size * self._scale)[: size * self._scale]
-
-
-class Simulation(World):
-    """A World of TapeSockets. Time stands still, so that no member is cut for slowness."""
-
-    def __init__(self, tape: Iterable[Verdict]) -> None:
-        self.selector = TapeSelector()
-        self.errors: list[object] = []
-        self._tape = iter(tape)
-        reactor = Reactor(self.selector, lambda: 0.0, lambda: self.errors.append(sys.exc_info()[1]))
-        super().__init__(reactor, self._make_tape_socket)
-
-    def run(self, script: Iterable[Step]) -> None:
-        """Play it, come to rest, and see that every member has everything and nothing is left."""
-        for step in script:
-            if step == TURN:
-                self.reactor.run_once()
-            else:
-                self.do(step)
-            self.check_debts()
-        self.run_until_idle()
-        for member in self.members:
-            sock = self.socket_of(member)
-            assert sock.taken == member.queue or member.is_aborted or sock.has_failed
-            assert sock.is_closed == member.connection.is_closing
-        assert self.fanout.log.kept_bytes == 0
-        assert not self.fanout.held_pages
-        assert not any(key.events & WRITE for key in self.selector.get_map().values())
-
-    def run_until_idle(self) -> None:
-        """Turn until the loop would sleep for ever: nothing ready, queued or scheduled."""
-        self.selector.waits.clear()
-        while not self.selector.waits or self.selector.waits[-1] is not None:
-            assert len(self.selector.waits) < MOST_TURNS, "the loop does not come to rest"
-            self.reactor.run_once()
-            self.check_debts()
-
-    def check_debts(self) -> None:
-        """What each member has, is owed, and would be sent now, is what the model says."""
-        assert self.errors == []
-        log = self.fanout.log
-        for member in self.members:
-            sock, cursor = self.socket_of(member), member.cursor
-            assert member.queue.startswith(sock.taken)
-            is_lost = member.is_aborted or sock.has_failed
-            owed = b"" if is_lost else bytes(member.queue[len(sock.taken) :])
-            assert cursor.owed_bytes == len(owed)
-            assert cursor.kept_bytes >= len(owed)
-            pieces = cursor.pieces()
-            assert owed.startswith(b"".join(pieces))
-            assert all(pieces)
-            if log.sealed_end == log.end and len(pieces) < MAX_PIECES:
-                assert owed == b"".join(pieces), "something sealed is held back"
-
-    def socket_of(self, member: Member) -> TapeSocket:
-        return self.selector.sockets[member.connection.descriptor]
-
-    def _make_tape_socket(self) -> socket.socket:
-        self.selector.sockets.append(TapeSocket(len(self.selector.sockets), self._tape))
-        return cast(socket.socket, self.selector.sockets[-1])
+        return (b"%d." % self._count * size)[:size]
 
 
 def play(script: Iterable[Step], tape: Iterable[Verdict]) -> None:
@@ -354,11 +331,7 @@ SCRIPTS = st.binary(min_size=100, max_size=100).map(
 )
 
 
-def tapes(*verdicts: Verdict) -> st.SearchStrategy[list[Verdict]]:
-    return st.binary(min_size=60, max_size=60).map(
-        lambda data: [verdicts[byte * len(verdicts) >> 8] for byte in data]
-    )
-
-
-GENTLE_TAPES = tapes(ALL, *PARTIAL)
-HARSH_TAPES = tapes(ALL, ALL, *PARTIAL, *PARTIAL, *FAILURES)
+_VERDICTS = [ALL, ALL, *PARTIAL, *PARTIAL, *FAILURES]
+TAPES = st.binary(min_size=60, max_size=60).map(
+    lambda data: [_VERDICTS[byte * len(_VERDICTS) >> 8] for byte in data]
+)
