@@ -152,7 +152,6 @@ def test_no_file_keeps_a_copy_of_a_limit(path: Path, tree: ast.Module) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from chat.gate import POOL_CONNECTIONS",
         "def later():\n    from chat.gate import POOL_CONNECTIONS as pool",
         "def wait(seconds=LINGER_SECONDS): pass",
         "class A:\n    def wait(self, *, seconds=1 + connection.LINGER_SECONDS): pass",
