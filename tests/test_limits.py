@@ -75,17 +75,6 @@ def test_each_limit_has_a_value_a_unit_and_a_reason() -> None:
         assert "\n" not in limit.reason
 
 
-def test_each_limit_is_printed_with_its_reason_below_it() -> None:
-    lines = format_limits().split("\n")
-    assert len(lines) == 2 * len(limits())
-    for limit, line, reason in zip(limits(), lines[::2], lines[1::2], strict=True):
-        name, value = line.split(" = ")
-        assert name == f"{limit.module}.{limit.name}"
-        assert float(value.replace(",", "")) == limit.value
-        assert reason == f"    {limit.reason}"
-    assert "chat.gate.MAX_SOURCES = 4,096\n    Sources whose wrong passcodes" in format_limits()
-
-
 def test_number_without_a_reason_in_its_annotation_is_no_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -99,7 +88,8 @@ def test_number_without_a_reason_in_its_annotation_is_no_limit(
     monkeypatch.setattr("cli.limits.LIMITED", (some,))
     assert limits() == [("some", "A", 1, "Because of this."), ("some", "D", 2.5, "Last.")]
     monkeypatch.setattr(some, "A", 1_000, raising=False)
-    assert format_limits().startswith("some.A = 1,000\n"), "what is set is what is printed"
+    printed = "some.A = 1,000\n    Because of this.\nsome.D = 2.5\n    Last."
+    assert format_limits() == printed, "what is set is what is printed"
 
 
 def test_limits_need_no_source_files(tmp_path: Path) -> None:
@@ -162,7 +152,6 @@ def test_no_file_keeps_a_copy_of_a_limit(path: Path, tree: ast.Module) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from chat.gate import POOL_CONNECTIONS",
         "def later():\n    from chat.gate import POOL_CONNECTIONS as pool",
         "def wait(seconds=LINGER_SECONDS): pass",
         "class A:\n    def wait(self, *, seconds=1 + connection.LINGER_SECONDS): pass",

@@ -13,34 +13,11 @@ from codec import Join
 from reactor.connection import LINGER_SECONDS, READ_BYTES
 from tests.support import protocol
 from tests.support.faults import fault
-from tests.support.house import House, with_limits
+from tests.support.house import House
 from tests.support.protocol import error_line
 
 WRONG = error_line(protocol.INCORRECT_PASSCODE)
 TOO_MANY = error_line(protocol.TOO_MANY_ATTEMPTS)
-
-
-@fault(44, 45)
-@with_limits({"chat.gate.BURST_ATTEMPTS": 3, "chat.gate.ATTEMPT_SECONDS": 0.5})
-def test_wrong_passcodes_cost_their_source_alone(house: House) -> None:
-    ann = house.join("Ann")
-    for _ in range(3):
-        house.ask(b"JOIN Bob wrong\n").reads_to_end(WRONG)
-    waiting = [house.ask(b"JOIN Bob wrong\nJOIN Bob abc12\n") for _ in range(2)]
-    for person in waiting:
-        person.reads_nothing()
-    house.ask(b"JOIN Eve wrong\n", "127.0.0.2").reads_to_end(WRONG)
-    cid = house.ask(b"JOIN Cid abc12\n", "127.0.0.2")
-    cid.reads(b"OK\n")
-    ann.reads(b"Cid joined the chatroom\n")
-    ann.send(b"hello\n")
-    cid.reads(b"Ann: hello\n")
-    for person in waiting:
-        person.reads_nothing()
-        house.loop.pass_seconds(0.5)
-        person.reads_to_end(WRONG)
-    assert house.seconds == 1
-    assert house.roster.usernames == ["Ann", "Cid"]
 
 
 @pytest.mark.parametrize("line", [b"JOIN ann abc12\n", b"JOIN ! abc12\n", b"JOIN\n"])

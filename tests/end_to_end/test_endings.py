@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from tests.support.faults import fault
-from tests.support.programs import CLOSED, GOODBYE, Room
+from tests.support.programs import CLOSED, GOODBYE, Program, Room
 
 
 @fault(58)
@@ -90,12 +90,18 @@ def in_a_shell(script: str) -> list[str]:
     return ["/bin/sh", "-c", script, "sh"]
 
 
+def join_in_a_shell(room: Room, script: str) -> Program:
+    """Alice joins from a terminal on which the shell goes on."""
+    shell = room.start_member("Alice", prefix=in_a_shell(script), on_terminal=True)
+    shell.shows(f"Connected to 127.0.0.1 on port {room.port}")
+    room.server.shows("Alice joined the chatroom")
+    return shell
+
+
 @pytest.mark.parametrize("ended_by", ["server", "signal"])
 def test_half_a_line_never_becomes_a_command_of_the_shell(ended_by: str) -> None:
     with Room() as room:
-        shell = room.start_member("Alice", prefix=in_a_shell('trap : INT; "$@"'), on_terminal=True)
-        shell.shows(f"Connected to 127.0.0.1 on port {room.port}")
-        room.server.shows("Alice joined the chatroom")
+        shell = join_in_a_shell(room, 'trap : INT; "$@"')
         shell.feed(b"hi\nrm -rf ")
         room.server.shows("Alice: hi")
         if ended_by == "server":
@@ -116,9 +122,7 @@ def test_half_a_line_never_becomes_a_command_of_the_shell(ended_by: str) -> None
 
 def test_line_behind_exit_is_the_shells() -> None:
     with Room() as room:
-        shell = room.start_member("Alice", prefix=in_a_shell('"$@"'), on_terminal=True)
-        shell.shows(f"Connected to 127.0.0.1 on port {room.port}")
-        room.server.shows("Alice joined the chatroom")
+        shell = join_in_a_shell(room, '"$@"')
         shell.types(":Exit", "ls")
         room.server.shows("Alice left the chatroom")
         shell.shows("the shell goes on", "it reads: ls")
@@ -127,10 +131,7 @@ def test_line_behind_exit_is_the_shells() -> None:
 
 def test_background_client_leaves_what_is_typed_to_the_shell() -> None:
     with Room() as room:
-        script = in_a_shell('set -m; "$@" & wait')
-        shell = room.start_member("Alice", prefix=script, on_terminal=True)
-        shell.shows(f"Connected to 127.0.0.1 on port {room.port}")
-        room.server.shows("Alice joined the chatroom")
+        shell = join_in_a_shell(room, 'set -m; "$@" & wait')
         shell.feed(b"half ")
         room.server.signal(signal.SIGTERM)
         room.server.exits(0)

@@ -63,20 +63,6 @@ def test_lines_of_a_file_are_typed_and_then_the_client_leaves(
 
 
 @fault(54)
-def test_printf_users_into_the_client_shows_the_list() -> None:
-    with Room() as room:
-        room.join_raw("Bob")
-        alice = room.start_member("Alice")
-        alice.types(":Users")
-        alice.end_input()
-        alice.shows(f"Connected to 127.0.0.1 on port {room.port}", "Active Users: Bob, Alice")
-        room.all_show("Alice joined the chatroom")
-        room.server.shows("Alice: searched up active users")
-        room.all_show("Alice left the chatroom")
-        alice.exits(0)
-
-
-@fault(54)
 @pytest.mark.parametrize("redirect", ["< /dev/null", "<&-"])
 def test_client_that_cannot_be_typed_to_stays_as_a_listener(redirect: str) -> None:
     with Room() as room:

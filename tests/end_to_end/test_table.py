@@ -6,15 +6,13 @@ tests/codec; here are the bytes on their way from one keyboard to every screen.
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 import pytest
 
-from tests.support.programs import Program, Room
+from tests.support.programs import Room
 from tests.support.protocol import NO_SUCH_USER, USAGE, USERS
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
@@ -50,87 +48,42 @@ def answered(typed: str, answer: str) -> Row:
 ROWS = [
     said("two  blanks,\ta tab and  two at the end  ", "two  blanks,\ta tab and  two at the end  "),
     said("grüße, שלום, 😀 and 👨‍👩‍👧", "grüße, שלום, 😀 and 👨‍👩‍👧"),
-    said("Bob left the chatroom", "Bob left the chatroom"),
     Row(" \t "),
     said(":( then\t:)", "[feeling sad] then\t[feeling happy]"),
-    said(":):) a:) :)b", ":):) a:) :)b"),
     Row(":uSERS \t", ("Alice: searched up active users",), (f"{USERS}Alice, Bob, Carol",)),
-    said(" :Users", " :Users"),
     told(":msg \t bOB   a  :) ", "a  [feeling happy] "),
     answered(":Msg Zed x", f"{NO_SUCH_USER}Zed"),
     answered(":Msg Bob \t", USAGE),
-    said(":Exit now", ":Exit now"),
     said(r"\:Exit \:) \\:) C:\path", r":Exit :) \:) C:\path"),
 ]
 
-in_each_mode = pytest.mark.parametrize("mode", ["pipes", "terminals"])
 
-
-class Rooms:
-    """A room with Alice, Bob and Carol for each mode, kept from row to row: every row begins and
-    ends in silence. One that fails costs its room."""
-
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        self._stack = stack
-        self._rooms: dict[str, Room] = {}
-
-    @contextlib.contextmanager
-    def borrow(self, mode: str) -> Iterator[tuple[Room, list[Program]]]:
-        room = self._rooms.pop(mode, None) or self._open(mode == "terminals")
-        yield room, [member for member in room.members if isinstance(member, Program)]
+@pytest.mark.parametrize("on_terminal", [False, True], ids=["pipes", "terminals"])
+def test_typed_line_is_shown_to_those_it_concerns(on_terminal: bool) -> None:
+    with Room(on_terminal=on_terminal, env=ABROAD) as room:
+        members = room.join("Alice", "Bob", "Carol", on_terminal=on_terminal)
+        for row in ROWS:
+            members[0].types(row.typed)
+            for speaker, lines in zip([room.server, *members], row[1:], strict=True):
+                speaker.shows(*lines)
+            room.nothing_else()
+        members[0].feed("".join(f"{row.typed}\n" for row in ROWS).encode())
+        for column, speaker in enumerate([room.server, *members], 1):
+            speaker.shows(*[line for row in ROWS for line in row[column]])
         room.nothing_else()
-        self._rooms[mode] = room
-
-    def finish(self) -> None:
-        for room in self._rooms.values():
-            room.finish()
-
-    def _open(self, on_terminal: bool) -> Room:
-        room = Room(on_terminal=on_terminal, env=ABROAD)
-        self._stack.callback(room.close)
-        room.__enter__().join("Alice", "Bob", "Carol", on_terminal=on_terminal)
-        return room
-
-
-@pytest.fixture(scope="module")
-def rooms() -> Iterator[Rooms]:
-    with contextlib.ExitStack() as stack:
-        rooms = Rooms(stack)
-        yield rooms
-        rooms.finish()
-
-
-@in_each_mode
-@pytest.mark.parametrize("row", ROWS, ids=[repr(row.typed)[:40] for row in ROWS])
-def test_typed_line_is_shown_to_those_it_concerns(rooms: Rooms, mode: str, row: Row) -> None:
-    with rooms.borrow(mode) as (room, members):
-        members[0].types(row.typed)
-        for speaker, lines in zip([room.server, *members], row[1:], strict=True):
-            speaker.shows(*lines)
-
-
-@in_each_mode
-def test_lines_in_one_burst_arrive_as_lines(rooms: Rooms, mode: str) -> None:
-    with rooms.borrow(mode) as (room, (alice, bob, carol)):
-        alice.feed(b"one\n:Users\ntwo\n:Msg Bob three\n\n:(\n")
-        room.server.shows("Alice: one", "Alice: searched up active users", "Alice: two")
-        room.server.shows("Alice: send message to Bob", "Alice: [feeling sad]")
-        alice.shows("Active Users: Alice, Bob, Carol")
-        bob.shows("Alice: one", "Alice: two", "[Message from Alice]: three", "Alice: [feeling sad]")
-        carol.shows("Alice: one", "Alice: two", "Alice: [feeling sad]")
 
 
 @pytest.mark.parametrize(("typed", "hours"), [(":mytime", 0), (":+1hr", 1)])
-def test_time_is_the_servers_in_english(rooms: Rooms, typed: str, hours: int) -> None:
-    with rooms.borrow("pipes") as (room, (alice, *_)):
+def test_time_is_the_servers_in_english(typed: str, hours: int) -> None:
+    with Room(env=ABROAD) as room:
+        alice = room.join_raw("Alice")
         earliest = local_now()
         alice.types(typed)
         line = room.server.stdout.take_line()
         latest = local_now()
         shown = parse_time(line.removeprefix("Alice: ")) - timedelta(hours=hours)
         assert earliest <= shown <= latest
-        for member in room.members:
-            member.shows(line)
+        alice.shows(line)
 
 
 def test_terminal_as_it_comes_echoes_what_is_typed() -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from tests.support.faults import fault
 from tests.support.programs import Room
-from tests.support.protocol import safe_text, too_long
+from tests.support.protocol import safe_text
 
 TEXTS = [
     b"caf\xe9 au lait",
-    b"cut \xf0\x9f\x98",
-    b"overlong \xc0\xaf, surrogate \xed\xa0\x80",
     b"\x1b[2J\x1b]0;title\x07\x1b[6n",
     b"over\rwrite\x08\x7f",
-    b"nul \x00, vt \x0b, ff \x0c",
     "\x85 \x9b31m \u2028 \u2029".encode(),
     "\u202eevil\u202c \u2066x\u2069 \u061c\u200e\u200f".encode(),
     "tab\tstays, \u200d and \u200c too".encode(),
@@ -34,16 +31,4 @@ def test_nothing_harmful_reaches_a_screen() -> None:
             bob.shows(f"Alice: {text}", f"[Message from Alice]: {text}")
             carol.shows(f"Alice: {text}")
             dave.shows(f"Alice: {text}")
-        room.nothing_else()
-
-
-@fault(5)
-def test_line_without_end_is_refused_once_and_its_member_stays() -> None:
-    with Room() as room:
-        (alice,) = room.join("Alice")
-        room.join_raw("Bob")
-        alice.feed(b"x" * 300_000)
-        alice.shows(too_long(4096 - len("Alice: ")))
-        alice.feed(b"and the rest of it\nnext\n")
-        room.all_show("Alice: next", but=alice)
         room.nothing_else()
