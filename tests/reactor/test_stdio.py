@@ -303,11 +303,11 @@ def test_room_that_another_took_is_waited_for(
     screen.sink.write(b"patience\n")
     with patch("select.poll", AlwaysReady):
         loop.turn()
-    assert loop.is_idle()
+    # The kernel empties a terminal when it likes: there may have been room at once.
+    assert loop.is_idle() or stream == "terminal"
     loop.clock.advance(5)
     assert screen.shown_on(far, filler + 9)[filler:] == b"patience\n"
     assert screen.errors == []
-    # The kernel empties a terminal when it likes: there may have been room at once.
     assert screen.sink.taken_at == 1005 or stream == "terminal"
 
 
