@@ -346,10 +346,7 @@ class Connection:
             return
         outbound = self.outbound
         is_news = self._is_waiting
-        while outbound.owed_bytes or self.transport.has_output:
-            pieces = outbound.pieces()
-            if not (pieces or self.transport.has_output):
-                break
+        while (pieces := outbound.pieces()) or self.transport.has_output:
             sent_bytes = self.send(pieces)
             outbound.advance(sent_bytes)
             if sent_bytes < sum(map(len, pieces)) or self.transport.has_output:

@@ -388,10 +388,6 @@ class Fanout:
             self._judgement = None
         for cursor in [cursor for cursor in self._lags if not cursor.owed_bytes]:
             del self._lags[cursor]
-        if not self._lags:
-            self.held_pages = 0
-            self.log.drop_before(self.log.sealed_end)
-            return
         for cursor, lag in list(self._lags.items()):
             if verdict := lag.judge(cursor.kept_bytes, cursor.taken_bytes, self._reactor.now):
                 cursor.connection.abort(SlowReaderError(verdict))
