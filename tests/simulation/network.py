@@ -72,7 +72,7 @@ class Network:
         self.max_descriptors = 1 << 16
         self.cpu_seconds = 0.0
         """How long the process has worked: all of it on sends, at a pace of the seed's choice."""
-        self.seconds_of_a_byte = 10 ** -random.Random(seed).uniform(3, 8)
+        self.seconds_of_a_byte = 10 ** -random.Random(seed).uniform(5, 8)
         self.is_calm = False
         """Whether no more faults happen."""
         self.progress = 0
