@@ -74,8 +74,9 @@ SHUTDOWN_SECONDS = 2.0
 class Server:
     """All the parts of a running server."""
 
-    def __init__(self, flags: ServerFlags, sock: socket.socket) -> None:
-        """Take over `sock`, which listens. Raises OSError with the name of what failed."""
+    def __init__(self, flags: ServerFlags, sock: socket.socket, descriptors: int) -> None:
+        """Take over `sock`, which listens; there are so many `descriptors`, or 0 if that is not
+        known. Raises OSError with the name of what failed."""
         with naming("getsockname"):
             self.port: int = sock.getsockname()[1]
         self._reactor = Reactor(report=self._report)
@@ -99,7 +100,6 @@ class Server:
         self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
-        descriptors = raise_descriptor_limit()
         if flags.verbose and descriptors:
             self._log(f"room for {max(0, descriptors - OWN_DESCRIPTORS)} members")
 
@@ -172,7 +172,7 @@ def _another_than(port: int) -> str:
 
 def main() -> int:
     flags = parse_server_flags(None, FEATURES)
-    raise_descriptor_limit()  # to begin with: a start needs some too
+    descriptors = raise_descriptor_limit()  # first of all: a start needs some too
     try:
         sock = listen(HOST, flags.port)
     except OSError as error:
@@ -183,7 +183,7 @@ def main() -> int:
         complain(f"error: {reason}")
         return 1
     load_for_later()
-    server = Server(flags, sock)
+    server = Server(flags, sock, descriptors)
     if 1 in CLOSED:
         complain("warning: standard output is closed")
     try:

@@ -184,7 +184,7 @@ def trickler(
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         sock.sendall(CHATROOM.dialect.join(b"Trickler"))
         sock.setblocking(False)
-        yield partial(trickle, Clock(), [Member(b"Trickler", sock)], max_bytes)
+        yield Trickle([Member(b"Trickler", sock)], max_bytes)
 
 
 @contextlib.contextmanager
@@ -252,27 +252,29 @@ def pour_past_the_deaf(size: Size, *, deaf_members: int, trickle_bytes: int) -> 
         story = Story(talker.name, size.deaf_lines)
         rise = Rise(server.program.pid)
         talk = Conversation(story, talker, speaker, listener, len(deaf))
-        talk.hold(voice_of(talker), partial(trickle, Clock(), deaf, trickle_bytes))
+        talk.hold(voice_of(talker), Trickle(deaf, trickle_bytes))
         names = [member.name.decode() for member in deaf]
         seen = Seen(rise.kib(), conversation=talk, deaf=names)
         seen.complaints = await_cuts(server, len(deaf))
     return seen
 
 
-class Clock:
-    """When the next trickle is due."""
+class Trickle:
+    """Called each turn, it lets each of `members` read so much, if it is time; 0 for nothing."""
 
-    next_at = 0.0
+    def __init__(self, members: list[Member], max_bytes: int) -> None:
+        self._members = members
+        self._max_bytes = max_bytes
+        self._next_at = 0.0
 
-
-def trickle(clock: Clock, members: list[Member], max_bytes: int) -> None:
-    """Each of `members` reads so much, if it is time."""
-    now = time.perf_counter()
-    if max_bytes and now >= clock.next_at:
-        clock.next_at = now + TRICKLE_SECONDS
-        for member in members:
+    def __call__(self) -> None:
+        now = time.perf_counter()
+        if not self._max_bytes or now < self._next_at:
+            return
+        self._next_at = now + TRICKLE_SECONDS
+        for member in self._members:
             with contextlib.suppress(BlockingIOError, ConnectionError):
-                member.sock.recv(max_bytes)
+                member.sock.recv(self._max_bytes)
 
 
 def await_cuts(server: Process, count: int) -> list[str]:

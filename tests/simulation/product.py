@@ -180,8 +180,8 @@ class Product:
             reactor.transport, "count_unacknowledged", SimulatedSocket.count_unacknowledged
         )
         self.shown = bytearray()  # what the server would print
-        cpu = lambda: network.cpu_seconds  # noqa: E731
-        self.reactor = loop = Reactor(network.selector, network.clock, report, cpu)
+        clocks = network.clock, report, lambda: network.cpu_seconds
+        self.reactor = loop = Reactor(network.selector, *clocks)
         self.journal = WatchedJournal(loop, model)
         self.roster = Roster()
         bus = LocalBus()
