@@ -31,7 +31,10 @@ from cli.start import has_started, load_for_later, put_right, reason_of
 if __name__ == "__main__":
     put_right()
 
-from cli.flags import complain, parse_client_flags, say
+import argparse
+import functools
+
+from cli.flags import Run, complain, parse_client_flags, say
 from codec import Join, ProtocolError, format_join
 from reactor import LoopError, Reactor, end_by_signal, format_exception, naming
 from terminal.dial import connect
@@ -39,8 +42,23 @@ from terminal.plain import PlainScreen
 from terminal.session import Client
 
 
+def _add_find(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        *("-find", "--find"),
+        action=Run,
+        call=_find,
+        help="list the rooms that answer on the network, and exit",
+    )
+
+
+def _find() -> int:
+    from terminal.find import find_rooms  # which a join does not need
+
+    return find_rooms(functools.partial(say, 1), complain)
+
+
 def main() -> int:
-    flags = parse_client_flags()
+    flags = parse_client_flags(None, [_add_find])
     try:
         join_line = format_join(Join(flags.username, flags.passcode))
     except ProtocolError as refusal:

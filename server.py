@@ -86,6 +86,7 @@ class Server:
                 self._reactor, 1, on_dropped=self._tell_dropped, on_error=self._tell_failed
             )
         self._journal = Journal(self._reactor, self._log, flags.verbose)
+        self._roster = Roster()
         self._room = self._make_room(flags.passcode)
         self._listener = Listener(
             self._reactor,
@@ -97,6 +98,9 @@ class Server:
             on_broken=self._tell_broken,
             on_given_up=self._give_up,
         )
+        self._on_end = [self._listener.close]  # what no newcomer needs any more
+        if flags.announce:
+            self._announce()
         self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
@@ -122,12 +126,19 @@ class Server:
         return self._exit_status
 
     def _make_room(self, passcode: bytes) -> Room:
-        roster = Roster()
-        dispatcher = Dispatcher(passcode, LocalClock(), roster)
+        dispatcher = Dispatcher(passcode, LocalClock(), self._roster)
         bus = LocalBus()
         # The console comes first: what a member has read stands there already.
         bus.add_listener(lambda event: self._console.write(event.console))
-        return Room(self._reactor, dispatcher, roster, bus, self._journal, self._reactor.stop)
+        return Room(self._reactor, dispatcher, self._roster, bus, self._journal, self._reactor.stop)
+
+    def _announce(self) -> None:
+        from chat.presence import announce  # which takes time, and is seldom asked for
+
+        def tell(error: OSError) -> None:
+            self._log(f"warning: -announce: {error.strerror}; it is off")
+
+        self._on_end.append(announce(self._reactor, self._roster, [HOST], self.port, tell).close)
 
     def _shut_down(self, number: int) -> None:
         if self._is_shutting_down:
@@ -135,7 +146,8 @@ class Server:
             self._reactor.stop()
             return
         self._is_shutting_down = True
-        self._listener.close()
+        for close in self._on_end:
+            close()
         self._deadline = self._reactor.now + SHUTDOWN_SECONDS
         self._reactor.call_at(self._deadline, self._reactor.stop)
         self._room.shut_down()

@@ -40,6 +40,7 @@ class ServerFlags(argparse.Namespace):
     passcode: bytes
     strict: bool
     verbose: bool
+    announce: bool
 
 
 class ClientFlags(argparse.Namespace):
@@ -69,6 +70,9 @@ def parse_server_flags(
     parser.add_flag(
         "strict", action="store_true", help="refuse a passcode that is not 1 to 5 letters or digits"
     )
+    parser.add_flag(
+        "announce", action="store_true", help="answer client.py -find: which port, how many members"
+    )
     for add_flags in features:
         add_flags(parser)
     flags = parser.parse_args(argv, ServerFlags())
@@ -80,8 +84,11 @@ def parse_server_flags(
     return flags
 
 
-def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
-    """Read the client's command line, by default the process's own."""
+def parse_client_flags(
+    argv: Sequence[str] | None = None, features: Iterable[AddFlags] = ()
+) -> ClientFlags:
+    """Read the client's command line, by default the process's own, with the flags of `features`
+    behind those that it always has."""
     parser = _FlagParser(
         usage=(
             f"{_command('client.py')} -join -host <host> -port <port> -username <username> "
@@ -98,6 +105,8 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
     parser.add_flag("port", type=_client_port, required=True, help="1 to 65535")
     parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
     parser.add_flag("passcode", type=_client_passcode, required=True, help="the room's passcode")
+    for add_flags in features:
+        add_flags(parser)
     return parser.parse_args(argv, ClientFlags())
 
 
@@ -197,16 +206,27 @@ class _FlagParser(argparse.ArgumentParser):
         return []
 
 
-class Show(argparse.Action):
-    """A flag that shows a text and ends the program, whatever else is missing."""
+class Run(argparse.Action):
+    """A flag that does something else and ends the program with the status of that, whatever else
+    is missing."""
 
-    def __init__(self, option_strings: Sequence[str], text: Callable[[], str], **rest: Any) -> None:
+    def __init__(self, option_strings: Sequence[str], call: Callable[[], int], **rest: Any) -> None:
         super().__init__(option_strings, nargs=0, **rest)
-        self._text = text
+        self._call = call
 
     def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
-        say(1, self._text())
-        parser.exit()
+        parser.exit(self._call())
+
+
+class Show(Run):
+    """A flag that shows a text."""
+
+    def __init__(self, option_strings: Sequence[str], text: Callable[[], str], **rest: Any) -> None:
+        def show() -> int:
+            say(1, text())
+            return 0
+
+        super().__init__(option_strings, show, **rest)
 
 
 def _command(program: str) -> str:

@@ -1,9 +1,9 @@
 """A small reactor: one thread, one selector, many sockets. It has never heard of a chat.
 
 It is a loop (Reactor, Timer), non-blocking sockets (Listener, Connection), a log that thousands
-read at their own pace (Fanout, Cursor), standard streams that never stall (Source, Sink) and
-signals as events (Signals). It is not a framework: no TLS, no UDP, no coroutines, and no threads
-but the one that waits for a disk (reactor.file_writer).
+read at their own pace (Fanout, Cursor), standard streams that never stall (Source, Sink),
+signals as events (Signals) and, where asked for, reactor.datagrams. It is not a framework: no TLS,
+no coroutines, and no threads but the one that waits for a disk (reactor.file_writer).
 
 Any line server can stand on it. A complete one, which tells everyone what anyone says:
 

@@ -21,6 +21,8 @@ NOT_IN_THE_TABLE = {
     "terminal.session": "ANSWER_SECONDS GOODBYE_SECONDS HIGH_WATER_BYTES LEAVING_BYTES "
     "MAX_SERVER_LINE_BYTES QUIET_SECONDS",
     "terminal.cut_lines": "CANONICAL_BYTES",
+    "codec.presence": "PORT REQUEST_BYTES",
+    "terminal.find": "ASK_AGAIN_SECONDS FIND_SECONDS",
     "terminal.dial": "CONNECT_SECONDS LOOKUP_SECONDS",
     "reactor.outbound": "MAX_PIECES",  # the kernel's
     "server": "OWN_DESCRIPTORS SHUTDOWN_SECONDS",  # it is above the table
@@ -86,6 +88,7 @@ def test_number_without_a_reason_in_its_annotation_is_no_limit(
     some = ModuleType("some")
     exec(source, vars(some))  # noqa: S102  it was written above
     monkeypatch.setattr("cli.limits.LIMITED", (some,))
+    monkeypatch.setattr("cli.limits._limited_on_request", tuple)
     assert limits() == [("some", "A", 1, "Because of this."), ("some", "D", 2.5, "Last.")]
     monkeypatch.setattr(some, "A", 1_000, raising=False)
     printed = "some.A = 1,000\n    Because of this.\nsome.D = 2.5\n    Last."
