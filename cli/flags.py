@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
+from cli.passcode import read_first_line
 from codec import decode_text, handshake, has_control_or_line_end
 from reactor.descriptors import open_writer
 
@@ -28,6 +29,8 @@ _HOST_AND_MORE = re.compile(
 )
 _ASSIGNMENT_PASSCODE = re.compile(rb"[A-Za-z0-9]{1,5}")
 
+_PASSCODE_FILE_HELP = "a file with the passcode in its first line, which does not show in ps"
+
 
 AddFlags = Callable[[argparse.ArgumentParser], None]
 """A feature's own: adds its flags, each in both spellings."""
@@ -38,6 +41,7 @@ class ServerFlags(argparse.Namespace):
 
     port: int
     passcode: bytes
+    passcode_file: str | None
     strict: bool
     verbose: bool
 
@@ -49,6 +53,7 @@ class ClientFlags(argparse.Namespace):
     port: int
     username: str
     passcode: bytes
+    passcode_file: str | None
 
 
 def parse_server_flags(
@@ -63,15 +68,15 @@ def parse_server_flags(
     )
     parser.add_flag("start", action="store_true", required=True, help="start the server")
     parser.add_flag("port", type=_port, required=True, help="0 to 65535; 0 takes a free one")
-    parser.add_flag(
-        "passcode", type=_server_passcode, required=True, help="what a client must present"
-    )
+    parser.add_flag("passcode", type=_server_passcode, help="what a client must present")
+    parser.add_flag("passcode-file", type=_word, help=_PASSCODE_FILE_HELP)
     parser.add_flag(
         "strict", action="store_true", help="refuse a passcode that is not 1 to 5 letters or digits"
     )
     for add_flags in features:
         add_flags(parser)
     flags = parser.parse_args(argv, ServerFlags())
+    flags.passcode = _passcode(parser, flags, _server_passcode)
     if not _ASSIGNMENT_PASSCODE.fullmatch(flags.passcode):
         complaint = "the passcode is not 1 to 5 letters or digits, as the assignment asks"
         if flags.strict:
@@ -97,8 +102,11 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
     parser.add_flag("host", type=_host, required=True, help="a name or an address")
     parser.add_flag("port", type=_client_port, required=True, help="1 to 65535")
     parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
-    parser.add_flag("passcode", type=_client_passcode, required=True, help="the room's passcode")
-    return parser.parse_args(argv, ClientFlags())
+    parser.add_flag("passcode", type=_client_passcode, help="the room's passcode")
+    parser.add_flag("passcode-file", type=_word, help=_PASSCODE_FILE_HELP)
+    flags = parser.parse_args(argv, ClientFlags())
+    flags.passcode = _passcode(parser, flags, _client_passcode)
+    return flags
 
 
 def say(descriptor: int, line: str) -> None:
@@ -183,7 +191,7 @@ class _FlagParser(argparse.ArgumentParser):
             self.error(f"{flag} needs a value; one that begins with - is written {flag}={value}")
 
     def error(self, message: str) -> NoReturn:
-        message = re.sub("argument (-[a-z]+)/--[a-z]+", r"\1", message)
+        message = re.sub("argument (-[a-z-]+)/--[a-z-]+", r"\1", message)
         complain(f"error: {decode_text(os.fsencode(message))} (-help shows how)")
         sys.exit(2)
 
@@ -254,4 +262,26 @@ def _server_passcode(text: str) -> bytes:
     max_bytes = handshake.MAX_PASSCODE_BYTES
     if len(passcode) > max_bytes:
         raise argparse.ArgumentTypeError(f"must not be longer than {max_bytes} bytes")
+    return passcode
+
+
+def _passcode(
+    parser: _FlagParser, flags: ServerFlags | ClientFlags, check: Callable[[str], bytes]
+) -> bytes:
+    """The one that is given, on the command line or in a file."""
+    given, path = vars(flags)["passcode"], flags.passcode_file
+    if path is None:
+        if given is None:
+            parser.error("-passcode or -passcode-file is required")
+        return bytes(given)
+    if given is not None:
+        parser.error("-passcode and -passcode-file exclude each other")
+    try:
+        line, is_readable_by_others = read_first_line(path)
+        passcode = check(line)
+    except (OSError, ValueError, argparse.ArgumentTypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        parser.error(f"-passcode-file: {path}: {reason}")
+    if is_readable_by_others:
+        complain(f"warning: others may read {path}, and the passcode in it (chmod 600)")
     return passcode

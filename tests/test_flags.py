@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -137,7 +138,40 @@ def test_other_passcode_is_one_warning_and_refused_by_strict(passcode: str, capf
     assert "passcode" in refused(capfd, SERVER, [*words, "-strict"])
 
 
+def in_file(program: Program, path: Path) -> list[str]:
+    """Its command line, with the passcode in a file."""
+    return [*program.words()[:-2], "-passcode-file", str(path)]
+
+
+@EACH
+def test_passcode_file_is_its_first_line_without_the_end(
+    program: Program, tmp_path: Path, capfd: Capture
+) -> None:
+    path = tmp_path / "passcode"
+    for text in ("abc12", "abc12\n", "abc12\r\n", "abc12\nmore\n"):
+        path.write_text(text)
+        for mode in (0o600, 0o644):
+            path.chmod(mode)
+            assert vars(program.parse(in_file(program, path)))["passcode"] == b"abc12"
+            stdout, stderr = capfd.readouterr()
+            assert (stdout, stderr.startswith("warning: others may read")) == ("", mode == 0o644)
+
+
 # What is refused.
+
+
+@EACH
+def test_passcode_file_that_holds_none_is_refused(
+    program: Program, tmp_path: Path, capfd: Capture
+) -> None:
+    path = tmp_path / "passcode"
+    assert "No such file" in refused(capfd, program, in_file(program, path))
+    for text in ("", "\nabc12", "\x1babc12", "x" * 70_000):
+        path.write_text(text)
+        assert "abc12" not in refused(capfd, program, in_file(program, path))
+    assert "exclude each other" in refused(
+        capfd, program, [*program.words(), "-passcode-file", str(path)]
+    )
 
 
 @EACH

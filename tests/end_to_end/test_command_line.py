@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.faults import fault
-from tests.support.programs import PASSCODE, Room, Stage, free_port
+from tests.support.programs import HAS_PROC, PASSCODE, Room, Stage, free_port
 from tests.support.protocol import INCORRECT_PASSCODE
 
 # Each takes a descriptor, up to the hard limit, and the server needs a few itself.
@@ -78,6 +78,27 @@ def test_verbose_server_tells_refusals_without_the_passcode() -> None:
         assert re.fullmatch(r"refused 127\.0\.0\.1:\d+: incorrect passcode", line)
         room.server.signal(signal.SIGTERM)
         room.server.exits(0, "total refused 1: incorrect passcode")
+
+
+@fault(47, 48)
+def test_passcode_of_a_file_shows_in_no_output_or_ps(tmp_path: Path) -> None:
+    path = tmp_path / "typed"
+    path.write_text("Secr3t!\nhello\n:Exit\n")
+    path.chmod(0o600)
+    with Stage() as stage:
+        port = str(free_port())
+        server = stage.start("server.py", "-start", "-port", port, f"-passcode-file={path}")
+        server.shows(f"Server started on port {port}. Accepting connections")
+        flags = ["-join", "-host=127.0.0.1", "-port", port, "-username=Alice"]
+        # Standard input is a file that is read on behind its first line.
+        alice = stage.start("client.py", *flags, "-passcode-file=/dev/stdin", redirect=f"<{path}")
+        commands = [Path(f"/proc/{each.pid}/cmdline") for each in (server, alice) if HAS_PROC]
+        assert b"Secr3t" not in b"".join(command.read_bytes() for command in commands)
+        alice.shows(f"Connected to 127.0.0.1 on port {port}")
+        server.shows("Alice joined the chatroom", "Alice: hello", "Alice left the chatroom")
+        alice.exits(0)
+        server.signal(signal.SIGTERM)
+        server.exits(0, f"warning: {WEAK}")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
