@@ -48,6 +48,25 @@ def test_server_listens_on_127_0_0_1_alone() -> None:
         room.join_raw("Alice")
 
 
+def test_room_is_one_whatever_address_it_is_entered_by(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with Room("-listen=127.0.0.2", "-listen=::1", f"-listen={path}", "-verbose") as room:
+        for name, host in {"A": "127.0.0.2", "B": "::1", "C": str(path)}.items():
+            member = room.start_client(room.port, name, host=host)
+            member.shows(f"Connected to {host} on port {room.port}")
+            room.welcomes(member)
+        flags = ["-join", "-host", str(path), "-username=D", "-passcode=wrong"]
+        stranger = room.start("client.py", *flags)
+        stranger.shows(INCORRECT_PASSCODE)
+        stranger.exits(1)
+        room.server.complains(ROOM_FOR, "refused unix: incorrect passcode")
+        room.server.signal(signal.SIGTERM)
+        for member in room.members:
+            member.hears_goodbye()
+        room.server.exits(0, "total refused 1: incorrect passcode")
+        assert not path.exists()
+
+
 def test_passcode_is_the_same_bytes_in_every_locale() -> None:
     with Room(passcode="pässe", env={"LC_ALL": "C"}) as room:
         room.server.complains(f"warning: {WEAK}")
