@@ -11,7 +11,7 @@ import contextlib
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 from codec.presence import GROUP, PORT, REQUEST_BYTES, RoomReply, format_reply, parse_request
@@ -78,12 +78,14 @@ def _memberships(addresses: Iterable[str]) -> list[bytes]:
 def announce(
     reactor: Reactor,
     roster: Roster,
-    addresses: Iterable[str],
+    addresses: Sequence[str],
     port: int,
     on_broken: Callable[[OSError], None],
 ) -> Datagrams:
     """Answer for the room on `port` of these IPv4 addresses until that is closed, or broken.
-    Raises OSError."""
+    Raises OSError, without a number if there are none."""
+    if not addresses:
+        raise OSError("-announce needs an IPv4 address to listen on")
     answer = Presence(reactor, roster, port).answer
     return Datagrams(reactor, open_group(addresses), answer, REQUEST_BYTES, on_broken)
 
