@@ -58,8 +58,12 @@ def _find() -> int:
     return find_rooms(functools.partial(say, 1), complain)
 
 
+FEATURES = (_add_find,)
+"""What has flags of its own."""
+
+
 def main() -> int:
-    flags = parse_client_flags(None, [_add_find])
+    flags = parse_client_flags(None, FEATURES)
     try:
         join_line = format_join(Join(flags.username, flags.passcode))
     except ProtocolError as refusal:

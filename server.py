@@ -32,6 +32,7 @@ from cli.start import has_started, load_for_later, put_right
 CLOSED = put_right() if __name__ == "__main__" else frozenset()
 
 import socket
+from collections.abc import Callable
 
 from chat import journal
 from chat.bus import LocalBus
@@ -81,12 +82,15 @@ class Server:
             )
         self._journal = Journal(self._reactor, self._log, flags.verbose)
         self._roster = Roster()
+        self._bus = LocalBus()
         self._room = self._make_room(flags.passcode)
         self._listeners = [self._make_listener(doors, *door) for door in doors.sockets.items()]
+        self._on_start: list[Callable[[], None]] = []
         self._on_end = [listener.close for listener in self._listeners]
-        """What no newcomer needs any more."""
         if flags.announce:
             self._announce(doors)
+        if "NOTIFY_SOCKET" in os.environ:
+            self._supervise()
         self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
@@ -100,6 +104,8 @@ class Server:
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
         self._console.flush()
         has_started()
+        for tell in self._on_start:
+            tell()
         self._reactor.run()
         self._journal.tell_totals()
         drain(self._reactor, [self._console, self._stderr], self._deadline)
@@ -125,10 +131,11 @@ class Server:
 
     def _make_room(self, passcode: bytes) -> Room:
         dispatcher = Dispatcher(passcode, LocalClock(), self._roster)
-        bus = LocalBus()
         # The console comes first: what a member has read stands there already.
-        bus.add_listener(lambda event: self._console.write(event.console))
-        return Room(self._reactor, dispatcher, self._roster, bus, self._journal, self._reactor.stop)
+        self._bus.add_listener(lambda event: self._console.write(event.console))
+        return Room(
+            self._reactor, dispatcher, self._roster, self._bus, self._journal, self._reactor.stop
+        )
 
     def _announce(self, doors: Doors) -> None:
         from chat.presence import announce  # which takes time, and is seldom asked for
@@ -139,14 +146,22 @@ class Server:
         addresses = [address.text for address in doors.sockets if address.is_ipv4]
         self._on_end.append(announce(self._reactor, self._roster, addresses, self.port, tell).close)
 
+    def _supervise(self) -> None:
+        from cli.supervisor import Supervisor  # which systemd alone asks for
+
+        supervisor = Supervisor(self._reactor, self.port, self._roster)
+        self._bus.add_listener(supervisor.note_event)
+        self._on_start.append(supervisor.tell_ready)
+        self._on_end.append(supervisor.tell_stopping)
+
     def _shut_down(self, number: int) -> None:
         if self._is_shutting_down:
             self._deadline = self._reactor.now
             self._reactor.stop()
             return
         self._is_shutting_down = True
-        for close in self._on_end:
-            close()
+        for end in self._on_end:
+            end()
         self._deadline = self._reactor.now + SHUTDOWN_SECONDS
         self._reactor.call_at(self._deadline, self._reactor.stop)
         self._room.shut_down()
@@ -172,10 +187,18 @@ class Server:
         self._log(f"warning: standard output: {error.strerror}")
 
 
+def _inherited_sockets() -> list[socket.socket]:
+    if "LISTEN_FDS" not in os.environ:
+        return []
+    from cli.supervisor import inherited_sockets
+
+    return inherited_sockets()
+
+
 def main() -> int:
     flags = parse_server_flags(None, FEATURES)
     descriptors = raise_descriptor_limit()  # first of all: a start needs some too
-    doors = Doors(flags.listen, flags.port)
+    doors = Doors(flags.listen, flags.port, _inherited_sockets())
     try:
         doors.open()
     except OSError as error:

@@ -63,13 +63,18 @@ LOOPBACK = Address("127.0.0.1")
 
 
 class Doors:
-    """All that one server listens on: `addresses`, or LOOPBACK if there are none, on one port."""
+    """All that one server listens on: `addresses`, on one port, and `inherited`, which are sockets
+    that listen already. LOOPBACK stands for both if there are none."""
 
-    def __init__(self, addresses: Sequence[Address], port: int) -> None:
+    def __init__(
+        self, addresses: Sequence[Address], port: int, inherited: Sequence[socket.socket] = ()
+    ) -> None:
         self.port = port
         """0 until a free one was taken."""
         self.sockets: dict[Address, socket.socket] = {}
-        self._addresses = addresses or [LOOPBACK]
+        for sock in inherited:
+            self._adopt(sock)
+        self._addresses = addresses if addresses or inherited else [LOOPBACK]
         self._opening = LOOPBACK
 
     def open(self) -> None:
@@ -86,6 +91,15 @@ class Doors:
                 sock.close()
             self.remove()
             raise
+
+    def _adopt(self, sock: socket.socket) -> None:
+        with naming("getsockname"):
+            name = sock.getsockname()
+        if sock.family == socket.AF_UNIX:
+            self.sockets[Address(os.fsdecode(name))] = sock
+        else:
+            self.sockets[Address(name[0])] = sock
+            self.port = self.port or name[1]
 
     def remove(self) -> None:
         """Delete the files that were made, when no one listens any more."""

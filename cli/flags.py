@@ -63,15 +63,29 @@ class ClientFlags(argparse.Namespace):
 def parse_server_flags(
     argv: Sequence[str] | None = None, features: Iterable[AddFlags] = ()
 ) -> ServerFlags:
-    """Read the server's command line, by default the process's own, with the flags of `features`
-    behind those that it always has."""
+    """Read the server's command line, by default the process's own."""
+    parser = server_parser(features)
+    flags = parser.parse_args(argv, ServerFlags())
+    flags.passcode = _passcode(parser, flags, _server_passcode)
+    _judge_passcode(parser, flags)
+    return flags
+
+
+def server_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
+    """The server's flags, those that it always has and behind them those of `features`."""
     parser = _FlagParser(
         usage=f"{_command('server.py')} -start -port <port> -passcode <passcode> [-strict]",
         description="A chat room, on 127.0.0.1 unless -listen says otherwise.",
         epilog="example:\n  python3 server.py -start -port 65432 -passcode abc12",
     )
     parser.add_flag("start", action="store_true", required=True, help="start the server")
-    parser.add_flag("port", type=_port, required=True, help="0 to 65535; 0 takes a free one")
+    parser.add_flag(
+        "port",
+        type=_port,
+        required="LISTEN_FDS" not in os.environ,  # where systemd listens for it
+        default=0,
+        help="0 to 65535; 0 takes a free one",
+    )
     parser.add_flag("passcode", type=_server_passcode, help="what a client must present")
     parser.add_flag("passcode-file", type=_word, help=_PASSCODE_FILE_HELP)
     parser.add_flag(
@@ -82,10 +96,7 @@ def parse_server_flags(
     )
     for add_flags in features:
         add_flags(parser)
-    flags = parser.parse_args(argv, ServerFlags())
-    flags.passcode = _passcode(parser, flags, _server_passcode)
-    _judge_passcode(parser, flags)
-    return flags
+    return parser
 
 
 def _judge_passcode(parser: _FlagParser, flags: ServerFlags) -> None:
@@ -105,8 +116,17 @@ def _judge_passcode(parser: _FlagParser, flags: ServerFlags) -> None:
 def parse_client_flags(
     argv: Sequence[str] | None = None, features: Iterable[AddFlags] = ()
 ) -> ClientFlags:
-    """Read the client's command line, by default the process's own, with the flags of `features`
-    behind those that it always has."""
+    """Read the client's command line, by default the process's own."""
+    parser = client_parser(features)
+    flags = parser.parse_args(argv, ClientFlags())
+    if flags.port is None and not is_path(flags.host):
+        parser.error("the following arguments are required: -port/--port")
+    flags.passcode = _passcode(parser, flags, _client_passcode)
+    return flags
+
+
+def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
+    """The client's flags, those that it always has and behind them those of `features`."""
     parser = _FlagParser(
         usage=(
             f"{_command('client.py')} -join -host <host> -port <port> -username <username> "
@@ -128,11 +148,7 @@ def parse_client_flags(
     parser.add_flag("passcode-file", type=_word, help=_PASSCODE_FILE_HELP)
     for add_flags in features:
         add_flags(parser)
-    flags = parser.parse_args(argv, ClientFlags())
-    if flags.port is None and not is_path(flags.host):
-        parser.error("the following arguments are required: -port/--port")
-    flags.passcode = _passcode(parser, flags, _client_passcode)
-    return flags
+    return parser
 
 
 def say(descriptor: int, line: str) -> None:

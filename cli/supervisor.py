@@ -18,6 +18,7 @@ import socket
 from collections.abc import Mapping
 from typing import Annotated
 
+from codec import Event, Kind, Roster
 from reactor import Reactor, Timer
 
 FIRST_DESCRIPTOR = 3
@@ -61,27 +62,33 @@ def _take(descriptor: int) -> socket.socket:
 class Supervisor:
     """Tells it how the server does. What it does not take at once is lost: it may be gone."""
 
-    def __init__(self, reactor: Reactor, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        port: int,
+        roster: Roster,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
         self._reactor = reactor
+        self._port = port
+        self._roster = roster
         self._address = environ.get("NOTIFY_SOCKET", "").replace("@", "\0", 1)
         if not self._address.startswith(("/", "\0")):
             self._address = ""
         self._watchdog_seconds = _watchdog_seconds(environ)
         self._watchdog: Timer | None = None
-        self._status = ""
         self._next_status: Timer | None = None
 
-    def tell_ready(self, status: str) -> None:
+    def tell_ready(self) -> None:
         """The server serves. From here on the watchdog hears of every loop that turns."""
-        self._send(f"READY=1\nSTATUS={status}")
+        self._send(f"READY=1\n{self._status()}")
         if self._watchdog_seconds:
             self._feed_watchdog()
 
-    def tell_status(self, status: str) -> None:
-        """A few words for `systemctl status`: the last ones of each STATUS_SECONDS."""
-        self._status = status
-        if self._next_status is None:
-            self._next_status = self._reactor.call_later(STATUS_SECONDS, self._send_status)
+    def note_event(self, event: Event) -> None:
+        """Tell how many members there are, soon, if they are more or fewer now."""
+        if event.kind in (Kind.JOINED, Kind.LEFT) and self._next_status is None:
+            self._next_status = self._reactor.call_later(STATUS_SECONDS, self._tell_status)
 
     def tell_stopping(self) -> None:
         """The server ends: no more is told."""
@@ -91,9 +98,14 @@ class Supervisor:
         self._send("STOPPING=1")
         self._address = ""
 
-    def _send_status(self) -> None:
+    def _status(self) -> str:
+        """For `systemctl status`."""
+        members = len(self._roster)
+        return f"STATUS=port {self._port}, {members} member{'' if members == 1 else 's'}"
+
+    def _tell_status(self) -> None:
         self._next_status = None
-        self._send(f"STATUS={self._status}")
+        self._send(self._status())
 
     def _feed_watchdog(self) -> None:
         self._send("WATCHDOG=1")

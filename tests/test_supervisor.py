@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cli.supervisor import STATUS_SECONDS, Supervisor
+from codec import Event, Kind, Roster
 from tests.reactor.conftest import Loop
 from tests.reactor.conftest import loop as loop
 
@@ -54,16 +55,22 @@ def ear(environ: dict[str, str]) -> Iterator[Ear]:
 def test_supervisor_hears_of_start_members_and_end(
     loop: Loop, environ: dict[str, str], ear: Ear
 ) -> None:
-    supervisor = Supervisor(loop.reactor, environ)
-    supervisor.tell_ready("port 65432")
-    assert ear.heard() == ["READY=1\nSTATUS=port 65432"]
+    roster = Roster()
+    supervisor = Supervisor(loop.reactor, 65432, roster, environ)
+    supervisor.tell_ready()
+    assert ear.heard() == ["READY=1\nSTATUS=port 65432, 0 members"]
     assert loop.is_idle()
-    for members in range(1, 1001):
-        supervisor.tell_status(f"{members} members")
+    for number in range(1000):
+        joined = Event(Kind.JOINED, f"m{number}")
+        roster.apply(joined)
+        supervisor.note_event(joined)
+        supervisor.note_event(Event(Kind.SAID, f"m{number}"))
     loop.pass_seconds(STATUS_SECONDS)
-    assert ear.heard() == ["STATUS=1000 members"]
+    assert ear.heard() == ["STATUS=port 65432, 1000 members"]
     assert loop.is_idle()
-    supervisor.tell_status("999 members")
+    supervisor.note_event(Event(Kind.SAID, "m1"))
+    assert loop.is_idle()
+    supervisor.note_event(Event(Kind.LEFT, "m1"))
     supervisor.tell_stopping()
     loop.pass_seconds(STATUS_SECONDS)
     assert ear.heard() == ["STOPPING=1"]
@@ -71,8 +78,8 @@ def test_supervisor_hears_of_start_members_and_end(
 
 
 def test_watchdog_is_fed_twice_in_its_time(loop: Loop, environ: dict[str, str], ear: Ear) -> None:
-    supervisor = Supervisor(loop.reactor, environ | {"WATCHDOG_USEC": "3000000"})
-    supervisor.tell_ready("")
+    supervisor = Supervisor(loop.reactor, 1, Roster(), environ | {"WATCHDOG_USEC": "3000000"})
+    supervisor.tell_ready()
     loop.pass_seconds(6.0)
     assert ear.heard()[1:] == 5 * ["WATCHDOG=1"]
     supervisor.tell_stopping()
@@ -85,16 +92,16 @@ def test_watchdog_of_another_process_is_left_alone(
     loop: Loop, environ: dict[str, str], ear: Ear
 ) -> None:
     variables = {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(os.getppid())}
-    Supervisor(loop.reactor, environ | variables).tell_ready("")
+    Supervisor(loop.reactor, 1, Roster(), environ | variables).tell_ready()
     assert loop.is_idle()
 
 
 def test_supervisor_that_is_gone_or_does_not_read_costs_nothing(
     loop: Loop, environ: dict[str, str], ear: Ear
 ) -> None:
-    supervisor = Supervisor(loop.reactor, environ)
+    supervisor = Supervisor(loop.reactor, 1, Roster(), environ)
     for _ in range(10_000):
-        supervisor.tell_ready("")
+        supervisor.tell_ready()
     ear.close()
     supervisor.tell_stopping()
 
