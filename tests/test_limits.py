@@ -30,6 +30,7 @@ NOT_IN_THE_TABLE = {
     "server": "OWN_DESCRIPTORS SHUTDOWN_SECONDS",  # it is above the table
     # Not limits.
     "cli.flags": "HELP_COLUMNS",
+    "cli.supervisor": "FIRST_DESCRIPTOR STATUS_SECONDS",
     "reactor.loop": "READ WRITE",
 }
 """Numbers that the server is not held to, or that the table cannot know."""
