@@ -68,6 +68,9 @@ bench-quick: $(BENCH_TOOLS)  ## a taste of it (30 seconds), on the screen alone
 bench-long: $(BENCH_TOOLS)  ## the works that take longer than 20 seconds, on the screen alone
 	@$(BENCH_VENV)/bin/python -m bench --size long
 
+man: $(TOOLS)  ## write the manual pages from the parsers (service/man)
+	@$(BIN)/python -m tools.man
+
 bench-flow: $(BENCH_TOOLS)  ## lines without end, the deaf, the stopped: nothing lost, memory bounded (1 minute)
 	@$(BENCH_VENV)/bin/python -m bench.flow $(ARGS)
 
@@ -143,6 +146,6 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
-.PHONY: help run-server run-client test test-long test-all lint types coverage bench bench-quick bench-long \
+.PHONY: man help run-server run-client test test-long test-all lint types coverage bench bench-quick bench-long \
 	bench-flow simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability test-hand-in \
 	autograder picture clean

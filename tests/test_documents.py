@@ -12,6 +12,7 @@ from cli.limits import limits
 from tests.support import faults
 from tests.support.house import House, Person
 from tests.support.protocol import NOW
+from tools.man import pages
 from tools.session import ROOT, Step, read_sessions, run_session
 
 _WIRE_STEP = re.compile(r"(\w+) +([<>]) (.*)")
@@ -78,3 +79,7 @@ def test_each_fault_has_a_test_named_in_the_table_or_says_later() -> None:
     assert list(rows) == list(range(1, len(rows) + 1))
     assert set(marked) == {row for row, deed in rows.items() if deed != faults.LATER}
     assert document == faults.rewrite(document, marked), "make fault-table"
+
+
+def test_manual_pages_are_those_of_the_parsers() -> None:
+    assert {path: path.read_text() for path in pages()} == pages(), "make man"

@@ -20,12 +20,17 @@ from tests.test_layers import ROOT, layer_of, program_files
 NOT_IN_THE_TABLE = {
     "terminal.session": "ANSWER_SECONDS GOODBYE_SECONDS HIGH_WATER_BYTES LEAVING_BYTES "
     "MAX_SERVER_LINE_BYTES QUIET_SECONDS",
+    "cli.addresses": "MAX_SHORT_PASSCODE_CHARACTERS",
+    "cli.passcode": "MAX_PASSCODE_LINE_BYTES",
     "terminal.cut_lines": "CANONICAL_BYTES",
+    "codec.presence": "PORT REQUEST_BYTES",
+    "terminal.find": "ASK_AGAIN_SECONDS FIND_SECONDS",
     "terminal.dial": "CONNECT_SECONDS LOOKUP_SECONDS",
     "reactor.outbound": "MAX_PIECES",  # the kernel's
     "server": "OWN_DESCRIPTORS SHUTDOWN_SECONDS",  # it is above the table
     # Not limits.
     "cli.flags": "HELP_COLUMNS",
+    "cli.supervisor": "FIRST_DESCRIPTOR STATUS_SECONDS",
     "reactor.loop": "READ WRITE",
 }
 """Numbers that the server is not held to, or that the table cannot know."""
@@ -86,6 +91,7 @@ def test_number_without_a_reason_in_its_annotation_is_no_limit(
     some = ModuleType("some")
     exec(source, vars(some))  # noqa: S102  it was written above
     monkeypatch.setattr("cli.limits.LIMITED", (some,))
+    monkeypatch.setattr("cli.limits._limited_on_request", tuple)
     assert limits() == [("some", "A", 1, "Because of this."), ("some", "D", 2.5, "Last.")]
     monkeypatch.setattr(some, "A", 1_000, raising=False)
     printed = "some.A = 1,000\n    Because of this.\nsome.D = 2.5\n    Last."
