@@ -36,6 +36,7 @@ import functools
 
 from cli.addresses import is_path
 from cli.flags import Run, complain, parse_client_flags, say
+from cli.tls import TlsSetupError, add_client_flags, make_client_transport
 from codec import Join, ProtocolError, format_join
 from reactor import LoopError, Reactor, end_by_signal, format_exception, naming
 from terminal.dial import connect, connect_unix
@@ -58,7 +59,7 @@ def _find() -> int:
     return find_rooms(functools.partial(say, 1), complain)
 
 
-FEATURES = (_add_find,)
+FEATURES = (add_client_flags, _add_find)
 """What has flags of its own."""
 
 
@@ -79,10 +80,15 @@ def main() -> int:
         place = host if port is None else f"{host} port {port}"
         complain(f"error: cannot connect to {place}: {reason}")
         return 1
+    try:
+        transport = make_client_transport(flags, sock)
+    except TlsSetupError as error:
+        complain(f"error: {error}")
+        return 1
     reactor = Reactor(report=lambda: screen.complain(format_exception()))
     with naming("fstat"):
         screen = PlainScreen(reactor)
-    client = Client(reactor, screen, sock, join_line, host, port)
+    client = Client(reactor, screen, transport, join_line, host, port)
     has_started()
     try:
         status = client.run()
