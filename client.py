@@ -31,21 +31,23 @@ from cli.start import has_started, load_for_later, put_right, reason_of
 if __name__ == "__main__":
     put_right()
 
+from cli import trace
 from cli.flags import complain, parse_client_flags, say
 from codec import Join, ProtocolError, format_join
-from reactor import LoopError, Reactor, end_by_signal, format_exception, naming
+from reactor import LoopError, SocketTransport, end_by_signal, format_exception, naming
 from terminal.dial import connect
 from terminal.plain import PlainScreen
 from terminal.session import Client
 
 
 def main() -> int:
-    flags = parse_client_flags()
+    flags = parse_client_flags(None, [trace.add_flags])
     try:
         join_line = format_join(Join(flags.username, flags.passcode))
     except ProtocolError as refusal:
         say(1, str(refusal))
         return 1
+    parts = trace.open_parts(flags.trace, "client.py", flags.username)
     load_for_later("encodings.idna")  # for the host
     try:
         sock = connect(flags.host, flags.port)
@@ -54,16 +56,18 @@ def main() -> int:
         reason = f"{reason_of(error)}{question}"
         complain(f"error: cannot connect to {flags.host} port {flags.port}: {reason}")
         return 1
-    reactor = Reactor(report=lambda: screen.complain(format_exception()))
+    reactor = parts.make_reactor(lambda: screen.complain(format_exception()))
     with naming("fstat"):
         screen = PlainScreen(reactor)
-    client = Client(reactor, screen, sock, join_line, flags.host, flags.port)
+    transport = parts.wrap(SocketTransport, "server", is_to_server=True)(sock)
+    client = Client(reactor, screen, transport, join_line, flags.host, flags.port)
     has_started()
     try:
         status = client.run()
     except LoopError as error:
         complain(f"error: {error.strerror}")
         return 1
+    parts.close()
     if client.signal_received:
         end_by_signal(client.signal_received)
     return status

@@ -40,15 +40,15 @@ from chat.bus import LocalBus
 from chat.clock import LocalClock
 from chat.journal import Journal
 from chat.room import Room
-from cli import limits
+from cli import limits, trace
 from cli.flags import ServerFlags, complain, parse_server_flags
 from codec import Dispatcher, Roster
 from reactor import (
     Listener,
     LoopError,
-    Reactor,
     Signals,
     Sink,
+    SocketTransport,
     discard_typed,
     drain,
     ending_signals,
@@ -61,7 +61,7 @@ from reactor import (
 HOST = "127.0.0.1"
 """The assignment: "Your server should bind to 127.0.0.1 as the host"."""
 
-FEATURES = (journal.add_flags, limits.add_flags)
+FEATURES = (journal.add_flags, limits.add_flags, trace.add_flags)
 """What has flags of its own."""
 
 OWN_DESCRIPTORS = 16
@@ -74,12 +74,15 @@ SHUTDOWN_SECONDS = 2.0
 class Server:
     """All the parts of a running server."""
 
-    def __init__(self, flags: ServerFlags, sock: socket.socket, descriptors: int) -> None:
+    def __init__(
+        self, flags: ServerFlags, sock: socket.socket, descriptors: int, parts: trace.Parts
+    ) -> None:
         """Take over `sock`, which listens; there are so many `descriptors`, or 0 if that is not
         known. Raises OSError with the name of what failed."""
+        self._parts = parts
         with naming("getsockname"):
             self.port: int = sock.getsockname()[1]
-        self._reactor = Reactor(report=self._report)
+        self._reactor = parts.make_reactor(self._report)
         with naming("fstat"):
             self._stderr = Sink(self._reactor, 2)
             self._console = Sink(
@@ -93,6 +96,7 @@ class Server:
             self._room.make_guest,
             self._room.gate.make_room,
             self._room.refuse_at_the_door,
+            parts.wrap(SocketTransport),
             open_anew=lambda: listen(HOST, self.port),
             on_broken=self._tell_broken,
             on_given_up=self._give_up,
@@ -119,6 +123,7 @@ class Server:
         self._room.close()
         discard_typed(0)
         signals.close()
+        self._parts.close()
         return self._exit_status
 
     def _make_room(self, passcode: bytes) -> Room:
@@ -127,7 +132,9 @@ class Server:
         bus = LocalBus()
         # The console comes first: what a member has read stands there already.
         bus.add_listener(lambda event: self._console.write(event.console))
-        return Room(self._reactor, dispatcher, roster, bus, self._journal, self._reactor.stop)
+        room = Room(self._reactor, dispatcher, roster, bus, self._journal, self._reactor.stop)
+        self._parts.watch_room(bus, room.fanout)
+        return room
 
     def _shut_down(self, number: int) -> None:
         if self._is_shutting_down:
@@ -149,6 +156,7 @@ class Server:
         self._shut_down(0)
 
     def _log(self, line: str) -> None:
+        self._parts.note_log(line)
         self._stderr.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
     def _report(self) -> None:
@@ -172,6 +180,7 @@ def _another_than(port: int) -> str:
 
 def main() -> int:
     flags = parse_server_flags(None, FEATURES)
+    parts = trace.open_parts(flags.trace, "server.py", "server")
     descriptors = raise_descriptor_limit()  # first of all: a start needs some too
     try:
         sock = listen(HOST, flags.port)
@@ -183,7 +192,7 @@ def main() -> int:
         complain(f"error: {reason}")
         return 1
     load_for_later()
-    server = Server(flags, sock, descriptors)
+    server = Server(flags, sock, descriptors, parts)
     if 1 in CLOSED:
         complain("warning: standard output is closed")
     try:

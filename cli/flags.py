@@ -39,6 +39,7 @@ class ServerFlags(argparse.Namespace):
     port: int
     passcode: bytes
     strict: bool
+    trace: str
     verbose: bool
 
 
@@ -49,6 +50,7 @@ class ClientFlags(argparse.Namespace):
     port: int
     username: str
     passcode: bytes
+    trace: str
 
 
 def parse_server_flags(
@@ -80,8 +82,10 @@ def parse_server_flags(
     return flags
 
 
-def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
-    """Read the client's command line, by default the process's own."""
+def parse_client_flags(
+    argv: Sequence[str] | None = None, features: Iterable[AddFlags] = ()
+) -> ClientFlags:
+    """The same of the client."""
     parser = _FlagParser(
         usage=(
             f"{_command('client.py')} -join -host <host> -port <port> -username <username> "
@@ -98,6 +102,8 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
     parser.add_flag("port", type=_client_port, required=True, help="1 to 65535")
     parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
     parser.add_flag("passcode", type=_client_passcode, required=True, help="the room's passcode")
+    for add_flags in features:
+        add_flags(parser)
     return parser.parse_args(argv, ClientFlags())
 
 

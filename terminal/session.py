@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import socket
 from enum import IntEnum
 
 from codec import (
@@ -22,7 +21,7 @@ from codec import (
     is_exit,
     parse_answer,
 )
-from reactor import Connection, Reactor, Signals, SocketTransport, ending_signals
+from reactor import Connection, Reactor, Signals, Transport, ending_signals
 from reactor.connection import SHUT
 from terminal.screen import Screen
 
@@ -72,7 +71,7 @@ class Client:
         self,
         reactor: Reactor,
         screen: Screen,
-        sock: socket.socket,
+        transport: Transport,
         join_line: bytes,
         host: str,
         port: int,
@@ -94,7 +93,7 @@ class Client:
         self._typed_lines = LineDecoder()
         self._server_lines = LineDecoder(MAX_SERVER_LINE_BYTES)
         screen.open(self)
-        self._connection = Connection(reactor, SocketTransport(sock), self)
+        self._connection = Connection(reactor, transport, self)
         self._answer_timer = reactor.call_later(ANSWER_SECONDS, self._answer_overdue)
         self._signals = Signals(reactor, ending_signals(), self._signal_received)
 
