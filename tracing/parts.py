@@ -36,15 +36,18 @@ class TracingTransport:
         recorder: Recorder,
         column: str = "",
         *,
-        masks: tuple[Mask, Mask],
+        is_to_server: bool = False,
+        is_lenient: bool = False,
     ) -> None:
-        """`masks`: for what is received, and for what is sent."""
+        """`is_lenient`: tracing.masking."""
         self._transport = transport
         self._recorder = recorder
-        self._received, self._sent = map(Direction, masks)
+        self._received = Direction(Mask(not is_to_server, is_lenient))
+        self._sent = Direction(Mask(is_to_server, is_lenient))
         self.peer = recorder.number_peer()
         address = address_of(transport.descriptor)
-        recorder.note("open", peer=self.peer, column=column or address, address=address)
+        side = "server" if is_to_server else "client"
+        self._note("open", side=side, column=column or address, address=address)
 
     @property
     def descriptor(self) -> int:
@@ -141,6 +144,9 @@ class TracingReactor(Reactor):
             self._interests[handler] = events
 
     def call_at(self, deadline: float, callback: Callback) -> Timer:
+        if deadline <= self.now:  # another way to say "soon"
+            return super().call_at(deadline, callback)
+
         def call() -> None:
             self.recorder.note("timer", call=name_of(callback))
             callback()

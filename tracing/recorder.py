@@ -5,7 +5,7 @@ since the trace began, and `event`, its kind. The kinds and their fields:
 
     begin     program, middle (what the peers are connected to), format (the version of this)
     turn      turn, ready: what was ready when a turn of the loop began
-    open      peer (its number), column (its end, for a picture), address
+    open      peer (its number), side: "client" or "server", column (its title), address
     recv      peer, bytes, data, lines (how many it ends), rest (bytes of an unfinished line)
     send      peer, bytes (what the kernel took), of (what it was given), data, lines, rest
     fin       peer, by: "peer" or "us"
@@ -43,7 +43,7 @@ MAX_TRACE_BYTES = 64 * 1024 * 1024
 _WORDS = {
     "begin": "trace of {program}",
     "turn": "turn {turn}: {ready}",
-    "open": "  {peer} opens: {column} {address}",
+    "open": "  {peer} opens: {side} {column}",
     "recv": "  {peer} recv {bytes}: {data}   ({lines} lines end, {rest} bytes over)",
     "send": "  {peer} send {bytes} of {of}: {data}   ({lines} lines end, {rest} bytes over)",
     "fin": "  {peer} FIN, by {by}",

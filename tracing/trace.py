@@ -14,7 +14,7 @@ from typing import Protocol
 
 from codec import Event
 from reactor import Fanout, Reactor, Sink, Transport, drain
-from tracing.masking import Mask
+from reactor.loop import print_exception
 from tracing.parts import TracingReactor, TracingTransport
 from tracing.recorder import FORMAT, Recorder, escape
 
@@ -29,20 +29,20 @@ class _Bus(Protocol):
 
 
 class Trace:
-    """One trace, and what it is made by. `middle` names what the peers are connected to."""
+    """One trace, and what it is made by. `middle` names what the peers are connected to.
+    `is_lenient`: what passes may be another protocol than ours (tracing.masking)."""
 
-    def __init__(self, path: str, program: str, middle: str) -> None:
+    def __init__(self, path: str, program: str, middle: str, is_lenient: bool = False) -> None:
         """Open the file, which is emptied. Raises OSError with its name."""
         self._descriptor = os.dup(2) if path == "-" else _open(path)
         self._in_words = path == "-"
         self._begin = {"program": program, "middle": middle, "format": FORMAT}
-        self.is_lenient = False
-        """Whether the protocol of what passes may be another one than ours."""
+        self._is_lenient = is_lenient
         self.reactor: TracingReactor
         self.recorder: Recorder
         self._sink: Sink
 
-    def make_reactor(self, report: Callable[[], None]) -> Reactor:
+    def make_reactor(self, report: Callable[[], None] = print_exception) -> Reactor:
         """A Reactor whose turns are recorded, to be made before all that follows."""
         self.reactor = TracingReactor(report)
         self._sink = Sink(
@@ -61,9 +61,8 @@ class Trace:
         by default its address. `is_to_server`: that is a server."""
 
         def make_traced(sock: socket.socket) -> Transport:
-            received = Mask(not is_to_server, self.is_lenient)
-            sent = Mask(is_to_server, self.is_lenient)
-            return TracingTransport(make(sock), self.recorder, column, (received, sent))
+            how = {"is_to_server": is_to_server, "is_lenient": self._is_lenient}
+            return TracingTransport(make(sock), self.recorder, column, **how)
 
         return make_traced
 
