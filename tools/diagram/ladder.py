@@ -29,10 +29,11 @@ MOVES = ("recv", "send")
 
 @dataclass
 class Column:
-    """One end: a client, or a server behind a relay."""
+    """One end: a client, or a server behind a relay. `hue`: two of one number belong together."""
 
     title: str
     side: str
+    hue: int
     peers: list[int] = field(default_factory=list)
 
 
@@ -97,6 +98,7 @@ class Builder:
         self._column_of: dict[int, int] = {}
         self._states: dict[int, Event] = {}
         self._unfinished: dict[tuple[int, str], list[Row]] = {}  # segments of a line that goes on
+        self._ended: set[int] = set()  # that have sent FIN
         self._seen: dict[tuple[int, str], list[int]] = {}  # segments, and lines in all of them
         self._find_columns(events)
         turns = [self._band(turn) for turn in _turns(events)]
@@ -122,12 +124,12 @@ class Builder:
             if len(self._columns) == MAX_COLUMNS:
                 self._columns[-1].title = "others"
             else:
-                self._columns.append(Column(title, side))
+                self._columns.append(Column(title, side, number - 1))
             self._columns[-1].peers.append(peer)
             self._column_of[peer] = len(self._columns) - 1
         servers = [column for column in self._columns if column.side == "server"]
         for number, column in enumerate(servers if len(servers) > 1 else [], 1):
-            column.title = f"server, to client {number}"
+            column.title = f"server ({number})"
 
     def _band(self, events: list[Event]) -> Band:
         turn = events[0]
@@ -167,6 +169,8 @@ class Builder:
 
     def _rows_of_fin(self, event: Event) -> Iterator[Row]:
         by_peer = event["by"] == "peer"
+        if by_peer:
+            self._ended.add(event["peer"])
         yield Row("fin", self._column_of[event["peer"]], "FIN", by_peer=by_peer)
 
     def _rows_of_lost(self, event: Event) -> Iterator[Row]:
@@ -193,7 +197,7 @@ class Builder:
             return
         if _is_member(event) and before["who"] != event["who"]:
             yield Row("note", column, f"is {event['who']}", "good")
-        if before["reading"] != event["reading"] and event["sending"] == "open":
+        if before["reading"] != event["reading"] and event["peer"] not in self._ended:
             yield Row("note", column, "is read again" if event["reading"] else "is not read")
         if before["waiting"] != event["waiting"]:
             text = f"is owed {event['owed']:,} bytes: sent when it takes more"
@@ -227,10 +231,8 @@ class Builder:
             if kind == "recv" and segments > 2 and not lines
         ]
         if unframed:
-            yield (
-                f"No line end in anything from {', '.join(dict.fromkeys(unframed))}: nothing tells"
-                " where one message ends and the next begins."
-            )
+            names = ", ".join(dict.fromkeys(unframed))
+            yield f"No line end in anything from {names}. What tells where a message ends?"
 
 
 def _is_member(event: Event) -> bool:

@@ -138,22 +138,22 @@ class _Picture:
         middle = self._x(None)
         yield f'<line class="middle" x1="{middle}" x2="{middle}" y1="{HEAD}" y2="{self._footer}"/>'
         rows = [row for band in self._ladder.bands for row in band.rows]
-        for number in range(len(self._ladder.columns)):
-            x = self._x(number)
+        for number, column in enumerate(self._ladder.columns):
+            x, hue = self._x(number), column.hue
             opens = [self._row_y[id(r)] for r in rows if (r.kind, r.column) == ("open", number)]
             ends = [self._row_y[id(r)] for r in rows if (r.kind, r.column) == ("end", number)]
             start = min(opens, default=HEAD)
             end = max(ends) if ends and len(ends) == len(opens) else self._footer
             yield f'<line class="off" x1="{x}" x2="{x}" y1="{HEAD}" y2="{self._footer}"/>'
-            yield f'<line class="lane c{number}" x1="{x}" x2="{x}" y1="{start}" y2="{end}"/>'
+            yield f'<line class="lane c{hue}" x1="{x}" x2="{x}" y1="{start}" y2="{end}"/>'
             if end < self._footer:
-                yield f'<path class="c{number} cap" d="M{x - 5} {end - 1}h10"/>'
+                yield f'<path class="c{hue} cap" d="M{x - 5} {end - 1}h10"/>'
 
     def _titles(self) -> Iterator[str]:
         yield f'<text class="title" x="{self._x(None)}" y="40">{escape(self._ladder.middle)}</text>'
         for number, column in enumerate(self._ladder.columns):
             yield (
-                f'<text class="title f{number}" x="{self._x(number)}" y="40">'
+                f'<text class="title f{column.hue}" x="{self._x(number)}" y="40">'
                 f"{escape(column.title)}</text>"
             )
 
@@ -197,7 +197,7 @@ class _Picture:
         ends = (self._x(row.column), self._x(None))
         start, end = ends if row.by_peer else ends[::-1]
         step = 1 if end > start else -1
-        hue = "bad" if row.tone == "bad" else f"c{row.column}"
+        hue = "bad" if row.tone == "bad" else f"c{self._ladder.columns[row.column or 0].hue}"
         dash = " none" if row.kind == "send" and not row.size else ""
         suffix = _suffix(row)
         room = abs(end - start) - 32 - len(suffix) * DATA_CHARACTER
