@@ -19,7 +19,9 @@ from tools.diagram.svg import draw
 
 PIECE_SECONDS = 0.05
 SMALL_BUFFER_BYTES = 8 * 1024
-FLOOD_BYTES = 6 * 1024 * 1024  # more than a server keeps for one that has never read
+PATIENT_CONSOLE = "import reactor.stdio; reactor.stdio.SINK_BYTES = 1 << 26"
+FLOOD_LINES = 6000  # of 1,000 bytes: more than a server keeps for one that has never read
+LINES_NOT_READ = 300
 
 
 def one_line(room: Room) -> None:
@@ -41,23 +43,36 @@ def cut_and_joined(room: Room) -> None:
 
 def slow_reader(room: Room) -> None:
     alice, carol = room.join_raw("Alice"), room.join_raw("Carol")
-    with socket.socket() as bob:
-        bob.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
-        bob.connect(("127.0.0.1", room.port))
-        bob.sendall(b"JOIN Bob %s\n" % PASSCODE.encode())
+    with join_small(room, "Bob"):
         carol.shows("Bob joined the chatroom")
-        line = "x" * 999
-        alice.types(*[line] * (FLOOD_BYTES // 1000))
-        for _ in range(FLOOD_BYTES // 1000 + 1):
+        alice.types(*long_lines(FLOOD_LINES))
+        for _ in range(FLOOD_LINES + 1):
             carol.stdout.take_line()  # the lines, and somewhere between them that Bob left
 
 
 def half_close(room: Room) -> None:
     alice = room.join_raw("Alice")
-    alice.types("my last question", ":Users")
-    alice.end_input()
-    alice.shows("Active Users: Alice")
-    alice.goes_home()
+    with join_small(room, "Bob") as bob:
+        alice.shows("Bob joined the chatroom")
+        alice.types(*long_lines(LINES_NOT_READ))
+        time.sleep(PIECE_SECONDS)
+        bob.shutdown(socket.SHUT_WR)
+        alice.shows("Bob left the chatroom")
+        while bob.recv(1 << 16):
+            pass
+
+
+def join_small(room: Room, username: str) -> socket.socket:
+    """A member whose host keeps little for it, and who does not read."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
+    sock.connect(("127.0.0.1", room.port))
+    sock.sendall(f"JOIN {username} {PASSCODE}\n".encode())
+    return sock
+
+
+def long_lines(count: int) -> list[str]:
+    return [f"line {number} ".ljust(999, ".") for number in range(count)]
 
 
 def reset(room: Room) -> None:
@@ -116,12 +131,12 @@ IN_OUR_ROOM: dict[str, Callable[[Room], None]] = {
 
 def record(play: Callable[[Room], None], trace: Path) -> None:
     """Play a session to a server that writes `trace`."""
-    room = Room("-trace", str(trace))
+    room = Room("-trace", str(trace), patch=PATIENT_CONSOLE)
     try:
         room.open()
         play(room)
         time.sleep(PIECE_SECONDS)
-        room.server.terminate()
+        room.server.process.kill()  # or the end of its members would be in the picture
         room.server.process.wait()
     finally:
         room.close()

@@ -9,8 +9,9 @@ line is looked at from its start. What is hidden (docs/PROTOCOL.md, sections 4 a
     RESUME ***                OK ***
     :Msg <name> ***           [Message from <name>]: ***
 
-A first line of a client that begins with another word is hidden whole, unless `is_lenient`: then
-the protocol may be another one, whose secrets are not known.
+A first line of a client that begins with another word is hidden whole, and so is all that it sends
+before it was answered OK: a second guess. Not so where `is_lenient`: the protocol may be another
+one, whose secrets are not known, and each line that looks like a request is taken for one.
 """
 
 from __future__ import annotations
@@ -29,12 +30,18 @@ _SHOWN_PRIVATE = re.compile(rb"\[Message from [^ ]+\]: ")
 
 
 class Mask:
-    """One direction of one connection."""
+    """One direction of one connection. `answered`: that of the client, where this one is the
+    server's."""
 
-    __slots__ = ("_is_first", "_is_lenient", "_is_of_client", "_line")
+    __slots__ = ("_answered", "_is_first", "_is_lenient", "_is_of_client", "_line", "is_joined")
 
-    def __init__(self, is_of_client: bool, is_lenient: bool = False) -> None:
+    def __init__(
+        self, is_of_client: bool, is_lenient: bool = False, answered: Mask | None = None
+    ) -> None:
+        self.is_joined = False
+        """Whether the client was answered OK."""
         self._is_of_client = is_of_client
+        self._answered = answered
         self._is_lenient = is_lenient
         self._is_first = True
         self._line = b""  # the unfinished line, or as much of it as decides
@@ -52,14 +59,23 @@ class Mask:
         return b"\n".join(shown)
 
     def _remember(self, data: bytes) -> None:
-        _, line_end, rest = data.rpartition(b"\n")
+        first, line_end, rest = data.rpartition(b"\n")
+        if self._is_first and line_end and self._answered:
+            answer = (self._line + first).split(b"\n")[0].split(b" ")[0]
+            self._answered.is_joined = answer.rstrip(b"\r") == b"OK"
         self._line = ((b"" if line_end else self._line) + rest)[:_LINE_BYTES]
         self._is_first = self._is_first and not line_end
 
     def _count_visible(self, line: bytes, is_first: bool) -> int:
         """How many bytes at the start of `line`, which may be unfinished, are not secret."""
-        if is_first:
-            return self._count_of_request(line) if self._is_of_client else _count_of_answer(line)
+        if is_first and not self._is_of_client:
+            return _count_of_answer(line)
+        if self._is_of_client and (is_first or self._is_lenient):
+            visible = self._count_of_request(line)
+            if is_first or visible < len(line):
+                return visible
+        if self._is_of_client and not (self.is_joined or self._is_lenient):
+            return 0
         secret = (_TYPED_PRIVATE if self._is_of_client else _SHOWN_PRIVATE).match(line)
         return secret.end() if secret else len(line)
 

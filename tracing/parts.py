@@ -42,8 +42,10 @@ class TracingTransport:
         """`is_lenient`: tracing.masking."""
         self._transport = transport
         self._recorder = recorder
-        self._received = Direction(Mask(not is_to_server, is_lenient))
-        self._sent = Direction(Mask(is_to_server, is_lenient))
+        client = Mask(True, is_lenient)
+        server = Mask(False, is_lenient, answered=client)
+        received, sent = (server, client) if is_to_server else (client, server)
+        self._received, self._sent = Direction(received), Direction(sent)
         self.peer = recorder.number_peer()
         address = address_of(transport.descriptor)
         side = "server" if is_to_server else "client"

@@ -12,7 +12,7 @@ since the trace began, and `event`, its kind. The kinds and their fields:
     close     peer, how: "close" or "reset"
     lost      peer, call, error: a system call said that the connection is gone
     state     peer, who, reading, sending, waiting (for the kernel to take more), owed (bytes)
-    deliver   kind, origin, text, to: one event of the room (codec.events), and who reads it
+    deliver   kind, origin, lines, text, to: an event of the room (codec.events), and who reads it
     watch     name, value: a number of the program's that has changed
     timer     call: a deadline has come
     log       text: what the program tells its operator

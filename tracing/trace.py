@@ -86,7 +86,8 @@ class Trace:
         readers = [to] if event.room else []
         readers += [f"{username} alone" for username, _ in event.private]
         fields = {"kind": event.kind.value, "origin": event.origin, "to": ", ".join(readers)}
-        self.recorder.note("deliver", text=escape(event.console[:160]), **fields)
+        lines = event.console.count(b"\n")
+        self.recorder.note("deliver", lines=lines, text=escape(event.console[:160]), **fields)
 
 
 def _open(path: str) -> int:

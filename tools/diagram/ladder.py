@@ -15,14 +15,14 @@ from typing import Any
 
 Event = dict[str, Any]
 
-MAX_ROWS = 120
+MAX_ROWS = 54
 """Rows of a picture that is still looked at."""
 
 MAX_COLUMNS = 6
 """Columns beside the middle one; later ones share the last."""
 
-ALIKE_TURNS = 4
-"""So many turns in a row that differ in their bytes alone are drawn as one."""
+FLOOD_BYTES = 8 * 1024
+"""Turns in a row that each move so much, with nothing else to be seen, are drawn as one."""
 
 MOVES = ("recv", "send")
 
@@ -139,6 +139,9 @@ class Builder:
             maker = getattr(self, f"_rows_of_{event['event'].replace(' ', '_')}", None)
             if maker:
                 band.rows += maker(event)
+        if all(row.kind == "open" for row in band.rows):
+            band.rows += [Row("note", row.column, "connects") for row in band.rows]
+        band.rows = list(_join_deliveries(band.rows))
         return band
 
     # Arrows.
@@ -187,7 +190,7 @@ class Builder:
     # Notes.
 
     def _rows_of_open(self, event: Event) -> Iterator[Row]:
-        yield Row("open", self._column_of[event["peer"]], "connects")
+        yield Row("open", self._column_of[event["peer"]], "")
 
     def _rows_of_state(self, event: Event) -> Iterator[Row]:
         before = self._states.get(event["peer"], {"reading": True, "waiting": False, "who": ""})
@@ -200,12 +203,12 @@ class Builder:
         if before["reading"] != event["reading"] and event["peer"] not in self._ended:
             yield Row("note", column, "is read again" if event["reading"] else "is not read")
         if before["waiting"] != event["waiting"]:
-            text = f"is owed {event['owed']:,} bytes: sent when it takes more"
+            text = f"is owed {event['owed']:,} bytes"
             yield Row("note", column, text if event["waiting"] else "has taken all", "bad")
 
     def _rows_of_deliver(self, event: Event) -> Iterator[Row]:
-        text, _, more = event["text"].removesuffix("\\n").partition("\\n")
-        yield Row("note", None, text + (" …" if more else ""), "deliver", detail=event["to"])
+        text = event["text"].partition("\\n")[0]
+        yield Row("note", None, text, "deliver", detail=event["to"], count=event["lines"])
 
     def _rows_of_watch(self, event: Event) -> Iterator[Row]:
         if event["name"] == "held pages":
@@ -249,31 +252,48 @@ def _turns(events: list[Event]) -> Iterator[list[Event]]:
     yield turn
 
 
-def _fold(bands: list[Band]) -> Iterator[Band]:
-    """Bands of one shape in a row become one."""
-    for shape, group in groupby(bands, _shape):
-        alike = list(group)
-        if len(alike) < ALIKE_TURNS or not shape:
-            yield from alike
+def _join_deliveries(rows: list[Row]) -> Iterator[Row]:
+    """What is delivered in a row, to the same, becomes one row: its first line, and how many."""
+    for key, group in groupby(rows, lambda row: row.tone == "deliver" and row.detail):
+        if not key:
+            yield from group
             continue
-        first, last = alike[0], alike[-1]
+        first, *rest = group
+        first.count += sum(row.count for row in rest)
+        if first.count > 1:
+            first.text = f"{first.text[:24]} … {first.count} lines"
+        yield first
+
+
+def _fold(bands: list[Band]) -> Iterator[Band]:
+    """A flood becomes one band."""
+    for is_flood, group in groupby(bands, _is_flood):
+        flood = list(group)
+        if not is_flood or len(flood) == 1:
+            yield from flood
+            continue
+        first, last = flood[0], flood[-1]
         band = Band(f"{first.title} to {last.title.removeprefix('turn ')}", first.seconds)
-        for kind, column in sorted(shape, key=str):
-            rows = [
-                row for a in alike for row in a.rows if (row.kind, row.column) == (kind, column)
-            ]
-            lines, size = sum(row.count for row in rows), sum(row.size for row in rows)
-            text = f"{len(rows)} × {kind}: {size:,} bytes, {lines:,} lines"
-            by_peer = rows[0].by_peer
-            band.rows.append(Row(kind, column, text, "data", by_peer, text, size))
+        rows = [row for band in flood for row in band.rows if row.kind in MOVES]
+        rows.sort(key=_arrow)
+        for (kind, column), alike in groupby(rows, _arrow):
+            band.rows.append(_total(kind, column, list(alike)))
         yield band
 
 
-def _shape(band: Band) -> frozenset[tuple[str, int | None]]:
-    """What a turn moved for whom; empty if something else is to be seen in it."""
-    moved = {(row.kind, row.column) for row in band.rows if row.tone != "deliver"}
-    is_plain = all(kind in MOVES for kind, _ in moved)
-    return frozenset(moved if is_plain else ())
+def _is_flood(band: Band) -> bool:
+    is_plain = all(row.tone == "deliver" or (row.kind in MOVES and row.size) for row in band.rows)
+    return is_plain and sum(row.size for row in band.rows) >= FLOOD_BYTES
+
+
+def _arrow(row: Row) -> tuple[str, int]:
+    return row.kind, row.column or 0
+
+
+def _total(kind: str, column: int, rows: list[Row]) -> Row:
+    size = sum(row.size for row in rows)
+    text = f"{len(rows)} × {kind}: {size:,} bytes"
+    return Row(kind, column, text, "data", rows[0].by_peer, text, size)
 
 
 def _shorten(bands: list[Band]) -> Iterator[Band]:

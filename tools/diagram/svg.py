@@ -18,7 +18,7 @@ ROW = 24
 HEAD = 64
 PAD = 6
 DATA_CHARACTER = 6.65
-NOTE_CHARACTER = 5.9
+NOTE_CHARACTER = 6.3
 
 LIGHT = {
     "page": "#ffffff",
@@ -88,8 +88,8 @@ class _Picture:
         self._row_y: dict[int, float] = {}  # by id of the row
         self._height = HEAD
         self._tops = [self._place(band) for band in ladder.bands]
-        self._footer = self._height
-        self._height += 14 + 20 * len(ladder.footnotes)
+        self._footer = self._height + 8
+        self._height += 22 + 20 * len(ladder.footnotes)
         parts = [
             *self._bands(),
             *self._lanes(),
@@ -185,7 +185,7 @@ class _Picture:
         text = f"→ {row.text}" if row.tone == "deliver" else row.text
         x = self._x(row.column)
         room = 2 * (min(x - LEFT, WIDTH - RIGHT - x) + 12)
-        shown = _fit(text, max(room, 150), NOTE_CHARACTER)
+        shown = _fit(text, max(room, 220), NOTE_CHARACTER)
         half = len(shown) * NOTE_CHARACTER / 2
         x = min(max(x, LEFT - 12 + half), WIDTH - 8 - half)
         title = f"<title>{escape(f'{row.text} ({row.detail})' if row.detail else row.text)}</title>"
