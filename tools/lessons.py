@@ -128,6 +128,8 @@ IN_OUR_ROOM: dict[str, Callable[[Room], None]] = {
     "wrong-passcode": wrong_passcode,
 }
 
+PICTURES = (*IN_OUR_ROOM, "no-framing")
+
 
 def record(play: Callable[[Room], None], trace: Path) -> None:
     """Play a session to a server that writes `trace`."""
