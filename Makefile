@@ -127,6 +127,9 @@ autograder:  ## build autograder.zip for Gradescope (docs/GRADING.md)
 picture: $(TOOLS)  ## draw docs/session.svg and docs/report.svg from runs of the real programs
 	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg
 
+lessons: $(TOOLS)  ## draw docs/lessons/ for docs/LESSONS.md from runs of the real programs
+	@$(BIN)/python -m tools.lessons docs/lessons
+
 clean:  ## remove everything that was made
 	@rm -rf .venv .venv-* .coverage .hypothesis .mypy_cache .ruff_cache dist autograder.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -148,4 +151,4 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 
 .PHONY: man help run-server run-client test test-long test-all lint types coverage bench bench-quick bench-long \
 	bench-flow simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability test-hand-in \
-	autograder picture clean
+	autograder picture lessons clean

@@ -34,11 +34,12 @@ if __name__ == "__main__":
 import argparse
 import functools
 
+from cli import trace
 from cli.addresses import is_path
 from cli.flags import Run, complain, parse_client_flags, say
 from cli.tls import TlsSetupError, add_client_flags, make_client_transport
 from codec import Join, ProtocolError, format_join
-from reactor import LoopError, Reactor, end_by_signal, format_exception, naming
+from reactor import LoopError, end_by_signal, format_exception, naming
 from terminal.dial import connect, connect_unix
 from terminal.plain import PlainScreen
 from terminal.session import Client
@@ -59,7 +60,7 @@ def _find() -> int:
     return find_rooms(functools.partial(say, 1), complain)
 
 
-FEATURES = (add_client_flags, _add_find)
+FEATURES = (add_client_flags, trace.add_flags, _add_find)
 """What has flags of its own."""
 
 
@@ -70,6 +71,7 @@ def main() -> int:
     except ProtocolError as refusal:
         say(1, str(refusal))
         return 1
+    parts = trace.open_parts(flags.trace, "client.py", flags.username)
     load_for_later("encodings.idna")  # for the host
     host, port = flags.host, flags.port
     try:
@@ -81,11 +83,14 @@ def main() -> int:
         complain(f"error: cannot connect to {place}: {reason}")
         return 1
     try:
-        transport = make_client_transport(flags, sock)
+        make_transport = parts.wrap(
+            functools.partial(make_client_transport, flags), "server", is_to_server=True
+        )
+        transport = make_transport(sock)
     except TlsSetupError as error:
         complain(f"error: {error}")
         return 1
-    reactor = Reactor(report=lambda: screen.complain(format_exception()))
+    reactor = parts.make_reactor(lambda: screen.complain(format_exception()))
     with naming("fstat"):
         screen = PlainScreen(reactor)
     client = Client(reactor, screen, transport, join_line, host, port)
@@ -95,6 +100,7 @@ def main() -> int:
     except LoopError as error:
         complain(f"error: {error.strerror}")
         return 1
+    parts.close()
     if client.signal_received:
         end_by_signal(client.signal_received)
     return status

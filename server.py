@@ -40,7 +40,7 @@ from chat.bus import LocalBus
 from chat.clock import LocalClock
 from chat.journal import Journal
 from chat.room import Room
-from cli import addresses, limits, tls
+from cli import addresses, limits, tls, trace
 from cli.addresses import Address, Doors, warn_of_network
 from cli.flags import ServerFlags, complain, parse_server_flags
 from cli.tls import ServerTls, TlsSetupError, make_server_tls
@@ -48,7 +48,6 @@ from codec import Dispatcher, Roster
 from reactor import (
     Listener,
     LoopError,
-    Reactor,
     Signals,
     Sink,
     SocketTransport,
@@ -60,7 +59,13 @@ from reactor import (
     raise_descriptor_limit,
 )
 
-FEATURES = (addresses.add_flags, tls.add_flags, journal.add_flags, limits.add_flags)
+FEATURES = (
+    addresses.add_flags,
+    tls.add_flags,
+    journal.add_flags,
+    limits.add_flags,
+    trace.add_flags,
+)
 """What has flags of its own."""
 
 OWN_DESCRIPTORS = 16
@@ -74,13 +79,19 @@ class Server:
     """All the parts of a running server."""
 
     def __init__(
-        self, flags: ServerFlags, doors: Doors, descriptors: int, server_tls: ServerTls | None
+        self,
+        flags: ServerFlags,
+        doors: Doors,
+        descriptors: int,
+        server_tls: ServerTls | None,
+        parts: trace.Parts,
     ) -> None:
         """Take over `doors`; there are so many `descriptors`, or 0 if that is not known. Raises
         OSError with the name of what failed."""
         self.port = doors.port
         self._tls = server_tls
-        self._reactor = Reactor(report=self._report)
+        self._parts = parts
+        self._reactor = parts.make_reactor(self._report)
         with naming("fstat"):
             self._stderr = Sink(self._reactor, 2)
             self._console = Sink(
@@ -124,6 +135,7 @@ class Server:
         self._room.close()
         discard_typed(0)
         signals.close()
+        self._parts.close()
         return self._exit_status
 
     def _make_listener(self, doors: Doors, address: Address, sock: socket.socket) -> Listener:
@@ -134,7 +146,9 @@ class Server:
             self._room.gate.make_room,
             self._room.refuse_at_the_door,
             # What goes through a file stays on this machine.
-            self._tls.make_transport if self._tls and not address.is_path else SocketTransport,
+            self._parts.wrap(
+                self._tls.make_transport if self._tls and not address.is_path else SocketTransport
+            ),
             open_anew=lambda: address.listen(self.port),
             on_broken=lambda error: self._tell_broken(doors.place(address), error),
             on_given_up=lambda error: self._give_up(doors.place(address), error),
@@ -144,9 +158,11 @@ class Server:
         dispatcher = Dispatcher(passcode, LocalClock(), self._roster)
         # The console comes first: what a member has read stands there already.
         self._bus.add_listener(lambda event: self._console.write(event.console))
-        return Room(
+        room = Room(
             self._reactor, dispatcher, self._roster, self._bus, self._journal, self._reactor.stop
         )
+        self._parts.watch_room(self._bus, room.fanout)
+        return room
 
     def _announce(self, doors: Doors) -> None:
         from chat.presence import announce  # which takes time, and is seldom asked for
@@ -200,6 +216,7 @@ class Server:
         self._shut_down()
 
     def _log(self, line: str) -> None:
+        self._parts.note_log(line)
         self._stderr.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
     def _report(self) -> None:
@@ -222,6 +239,7 @@ def _inherited_sockets() -> list[socket.socket]:
 
 def main() -> int:
     flags = parse_server_flags(None, FEATURES)
+    parts = trace.open_parts(flags.trace, "server.py", "server")
     descriptors = raise_descriptor_limit()  # first of all: a start needs some too
     try:
         server_tls = make_server_tls(flags)
@@ -237,7 +255,7 @@ def main() -> int:
     for warning in server_tls.warnings() if server_tls else warn_of_network(flags.listen):
         complain(f"warning: {warning}")
     load_for_later()
-    server = Server(flags, doors, descriptors, server_tls)
+    server = Server(flags, doors, descriptors, server_tls, parts)
     if 1 in CLOSED:
         complain("warning: standard output is closed")
     try:

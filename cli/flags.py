@@ -44,6 +44,7 @@ class ServerFlags(argparse.Namespace):
     passcode: bytes
     passcode_file: str | None
     strict: bool
+    trace: str
     verbose: bool
     announce: bool
     listen: list[Address]
@@ -58,6 +59,7 @@ class ClientFlags(argparse.Namespace):
     username: str
     passcode: bytes
     passcode_file: str | None
+    trace: str
 
 
 def parse_server_flags(

@@ -116,7 +116,8 @@ _RULES: list[tuple[Callable[[Evidence], bool], str]] = [
     (
         _is_merged,
         "TCP is a stream: two sends can arrive as one. Frame your messages, for example by ending"
-        " each with a newline, and split what you receive.",
+        " each with a newline, and split what you receive. To see it, in a checkout of this grader:"
+        " `python3 -m tools.tap -port 5001 -to 5000 --join 0.2`, server on 5000, clients on 5001.",
     ),
     (
         _echoes,

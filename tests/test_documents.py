@@ -12,6 +12,7 @@ from cli.limits import limits
 from tests.support import faults
 from tests.support.house import House, Person
 from tests.support.protocol import NOW
+from tools.lessons import PICTURES
 from tools.man import pages
 from tools.session import ROOT, Step, read_sessions, run_session
 
@@ -64,6 +65,16 @@ def test_every_kind_of_example_was_found() -> None:
 def test_readme_tells_what_is_printed(session: list[Step]) -> None:
     seen = run_session(session)
     assert [step[:2] for step in seen] == [step[:2] for step in session]
+
+
+def test_each_lesson_has_a_picture_and_a_question_in_120_words() -> None:
+    _, *lessons = (ROOT / "docs" / "LESSONS.md").read_text().split("\n## ")
+    for lesson in lessons:
+        text, pictures = re.subn(r"!\[[^]]+\]\((lessons/[\w-]+\.svg)\)", "", lesson)
+        assert (pictures, text.count("**Question.**")) == (1, 1)
+        assert len(text.split()) <= 120
+    assert {path.stem for path in (ROOT / "docs" / "lessons").iterdir()} == {*PICTURES}
+    assert all(f"(lessons/{name}.svg)" in "".join(lessons) for name in PICTURES)
 
 
 def test_limits_are_those_of_the_source() -> None:

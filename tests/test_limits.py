@@ -28,6 +28,8 @@ NOT_IN_THE_TABLE = {
     "terminal.dial": "CONNECT_SECONDS LOOKUP_SECONDS",
     "reactor.outbound": "MAX_PIECES",  # the kernel's
     "server": "OWN_DESCRIPTORS SHUTDOWN_SECONDS",  # it is above the table
+    "tracing.recorder": "FORMAT MAX_TRACE_BYTES MAX_TURN_EVENTS SHOWN_BYTES",
+    "tracing.trace": "CLOSE_SECONDS",
     # Not limits.
     "cli.flags": "HELP_COLUMNS",
     "cli.supervisor": "FIRST_DESCRIPTOR STATUS_SECONDS",
