@@ -71,7 +71,7 @@ class Grading(NamedTuple):
         graded = Graded(*submission.names, of=report.total_of(self.cases, ())[1])
         try:
             with tempfile.TemporaryDirectory(prefix="grade-") as scratch:
-                found = solution.find(submission.path, Path(scratch))
+                found = solution.find(submission.path, Path(scratch), submission.key)
                 foreign = packages.find_foreign(found.root, self.rubric.packages)
                 graded.notices = [*found.notices, *foreign]
                 self._print(graded.notices)

@@ -111,15 +111,18 @@ def _distribution(totals: Sequence[float], of: float) -> str:
 
 
 def _most_failed(cases: Sequence[Case], class_: Sequence[Graded], names: Mapping[str, str]) -> str:
+    """Of the cases that cost points, by themselves or since others need them."""
+    needed = {need for case in cases if case.points for need in case.needs}
     failed: dict[str, list[Graded]] = {}
     for graded in class_:
         for outcome in graded.outcomes:
-            if report.mark_of(outcome) == "FAIL":
+            is_played = not outcome.summary.startswith(report.NOT_PLAYED)
+            if report.mark_of(outcome) == "FAIL" and is_played:
                 failed.setdefault(outcome.case, []).append(graded)
     rows = []
     for case in sorted(cases, key=lambda case: -len(failed.get(case.id, ()))):
         own = failed.get(case.id, [])
-        if own and case.points:
+        if own and (case.points or case.id in needed):
             links = ", ".join(
                 f"<a href='{names[g.key]}.html#{_text(case.id)}'>{_text(g.name)}</a>" for g in own
             )

@@ -10,6 +10,9 @@ from grader.words import Line, compare, visible
 
 __all__ = ["explain", "format_outcome", "format_table", "total_of", "visible"]
 
+NOT_PLAYED = "not played, because "
+"""How the summary begins of a case whose needs have failed."""
+
 _WIDTH = 76
 _COLORS = {"right": "32", "wrong": "31", "head": "1"}
 
@@ -96,11 +99,17 @@ def total_of(cases: Sequence[Case], outcomes: Sequence[Outcome]) -> tuple[float,
 
 
 def first_loss(cases: Sequence[Case], outcomes: Sequence[Outcome]) -> str:
-    """The first case that cost points, and why; without one, the first that failed."""
+    """The first case that cost points, or the one for which it was not played, and why; without
+    one, the first that failed."""
     by_id = {outcome.case: outcome for outcome in outcomes}
     lost = [case for case in cases if case.id in by_id and not by_id[case.id].has_passed]
     lost.sort(key=lambda case: not case.points)
-    return f"{lost[0].id}: {visible(by_id[lost[0].id].summary)}" if lost else ""
+    if not lost:
+        return ""
+    summary = visible(by_id[lost[0].id].summary)
+    if summary.startswith(NOT_PLAYED):
+        return summary.removeprefix(NOT_PLAYED).replace(" failed: ", ": ", 1)
+    return f"{lost[0].id}: {summary}"
 
 
 def format_list(rubric: Rubric, cases: Sequence[Case]) -> str:

@@ -62,12 +62,11 @@ class Found(NamedTuple):
         )
 
 
-def find(submission: Path, scratch: Path) -> Found:
+def find(submission: Path, scratch: Path, name: str) -> Found:
     """Where the two files are: in `submission`, which is a folder or a zip, or below it, where
-    there is one reading. A zip is unpacked into `scratch`."""
+    there is one reading. A zip is unpacked into `scratch`. `name`: what it is called."""
     if not submission.exists():
         raise UnusableError(f"there is no folder {submission}")
-    name = submission.name or str(submission)
     folder = _unpack(submission, scratch / "zip") if submission.is_file() else submission
     files = list(_files_below(folder))
     zips = [path for path in files if archives.is_archive(path)]

@@ -73,7 +73,9 @@ class _Search:
             elif exports.is_canvas(path.name) or path.name == exports.METADATA:
                 continue
             elif archives.is_archive(path):
-                yield from self._archive(path, prefix + path.stem, depth)
+                is_taken = (folder / path.stem).exists()
+                key = key if is_taken else prefix + path.stem
+                yield from self._archive(path, key, depth)
             elif path.exists():
                 self.skipped.append(f"{key}: neither a folder nor a zip, nor named as Canvas does")
             else:

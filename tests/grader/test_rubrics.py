@@ -10,9 +10,10 @@ import pytest
 
 from grader import rubric
 from grader.language import parse_step
-from grader.patterns import Clock, Expectation, format_time
+from grader.patterns import Clock, Expectation
 from grader.rubric import RUBRICS, RubricError
 from grader.schema import complaints
+from grader.times import format_time
 from tests.grader.grading import SOLUTIONS, graded_whole, run_grader
 
 CASE = {"id": "c", "group": "g", "title": "c", "points": 1, "steps": ["given the server"]}
@@ -60,13 +61,16 @@ def test_another_term_needs_no_code(tmp_path: Path) -> None:
         ({"title": 1}, "title: is not of type string"),
         ({"titel": "t"}, "titel: is not known"),
         ({"groups": []}, "groups: has too few items"),
-        ({"groups": [{"id": "g", "title": "G", "points": 2}]}, "have 1 points, not 2"),
+        (
+            {"groups": [{"id": "g", "title": "G", "points": 2}]},
+            "group g: its cases have 1 points, not 2",
+        ),
         ({"cases": [{**CASE, "points": -1}]}, "is less than 0"),
         ({"cases": [{**CASE, "id": "C c"}]}, "does not match"),
-        ({"cases": [CASE, CASE]}, "case c is there twice"),
-        ({"cases": [{**CASE, "needs": ["d"]}]}, "needs d, which is not before it"),
+        ({"cases": [CASE, CASE]}, "case c: is there twice"),
+        ({"cases": [{**CASE, "needs": ["d"]}]}, "case c: needs d, which is not before it"),
         ({"cases": [{**CASE, "group": "h"}]}, "is of no known group: h"),
-        ({"cases": [{**CASE, "steps": ["Alice dances"]}]}, "no sentence"),
+        ({"cases": [{**CASE, "steps": ["Alice dances"]}]}, "case c, step 1: no sentence"),
         ({"cases": [{**CASE, "steps": ['Alice types "{no}"']}]}, "there is no text no"),
     ],
 )
