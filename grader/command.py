@@ -103,10 +103,10 @@ def _grade(parser: argparse.ArgumentParser, flags: _Flags, grading: Grading, scr
 
 def _grade_one(directory: Path, grading: Grading, outputs: Outputs, book: Gradebook) -> int:
     name = directory.resolve().name
-    submission = Submission(name, directory)
+    book.read()
+    submission = book.submission(name, directory)
     graded = grading.grade(submission, outputs)
     if book.folder:
-        book.read()
         graded.digest = grading.digest(submission)
         book.add(graded)
         book.write()

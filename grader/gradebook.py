@@ -19,6 +19,7 @@ from pathlib import Path
 from grader import pages, report
 from grader.grading import Graded
 from grader.rubric import Case, Rubric
+from grader.submissions import Submission
 
 RECORDS = "records"
 TABLE = "scores.csv"
@@ -58,6 +59,11 @@ class Gradebook:
                 continue
             if {outcome.case for outcome in graded.outcomes} <= known:
                 self._graded[graded.key] = graded
+
+    def submission(self, key: str, path: Path) -> Submission:
+        """What lies at `path`, with what is known of the one that had this key before."""
+        known = self._graded.get(key)
+        return Submission(key, path, *(known.name, known.late, known.submitted) if known else ())
 
     def has(self, key: str, digest: str) -> bool:
         return key in self._graded and self._graded[key].digest == digest

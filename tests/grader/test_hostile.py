@@ -70,7 +70,12 @@ def test_broken_server_is_told_in_a_line(what: str, tmp_path: Path) -> None:
 
 
 BROKEN_IN_PART = {
-    "client prints without end": (SERVER, FLOODING_CLIENT, "refused", "Alice's client.py printed without end"),
+    "client prints without end": (
+        SERVER,
+        FLOODING_CLIENT,
+        "refused",
+        "Alice's client.py printed without end",
+    ),
     "client ignores signals": (SERVER, DEAF_CLIENT, "interrupt", "Alice's client.py did not end"),
     "server prints no newline": (PARTIAL_SERVER, CLIENT, "banner", "no newline at its end"),
 }
