@@ -2,7 +2,7 @@
 and one for each classic mistake, of which it is known what fails. And our own, on a terminal.
 
 Each is graded where its mistake matters. `python3 -m grader --all tests/grader/solutions` grades
-all of them whole; docs/GRADING.md has the table.
+all of them whole; docs/MUTANTS.md has the table.
 """
 
 from __future__ import annotations
