@@ -58,10 +58,8 @@ def grade_all(
         if goes_on:
             room.pass_over_done()
         room.run()
-    except KeyboardInterrupt:
-        stopped = 128 + signal.SIGINT
-    except SystemExit as end:
-        stopped = int(end.code or 1)
+    except _Stopped:
+        stopped = 128 + room.stopped_by
     finally:
         room.end()
         book.write()
@@ -72,12 +70,18 @@ def grade_all(
     return 0 if all(graded.is_full for graded in book.graded) else 1
 
 
+class _Stopped(Exception):  # noqa: N818  it is how a run may end, and no error
+    """A signal has come that asks us to stop."""
+
+
 class _Classroom:
     def __init__(
         self, submissions: Sequence[Submission], grading: Grading, book: Gradebook
     ) -> None:
         self.all = len(submissions)
         self.done = 0
+        self.stopped_by = 0
+        self._is_waiting = False
         self._waiting = list(submissions)
         self._grading = grading
         self._book = book
@@ -88,12 +92,28 @@ class _Classroom:
         self._is_terminal = sys.stdout.isatty()
 
     def run(self) -> None:
+        """Raises _Stopped, and never while a result is being written."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note_stop)
         while self._waiting or self._running:
             while self._waiting and len(self._running) < default_at_once():
                 self._start(self._waiting.pop(0))
             self._show_progress()
-            for key, _ in self._selector.select():
+            for key, _ in self._wait():
                 self._hear(self._running[key.fd])
+
+    def _wait(self) -> list[tuple[selectors.SelectorKey, int]]:
+        self._is_waiting = True
+        if self.stopped_by:
+            raise _Stopped
+        ready = self._selector.select()
+        self._is_waiting = False
+        return ready
+
+    def _note_stop(self, number: int, _: object) -> None:
+        self.stopped_by = number
+        if self._is_waiting:
+            raise _Stopped
 
     def end(self) -> None:
         """No process of ours is left, whatever happened."""
@@ -150,6 +170,8 @@ class _Classroom:
             # Ctrl-C goes to all of us; the parent hears it, and ends us.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+            if self.stopped_by:
+                sys.exit(1)
             kernel.adopt_orphans(end_with_parent=True)
             sys.stdout = story
             graded = self._grading.grade(submission)

@@ -47,9 +47,13 @@ def read_metadata(path: Path) -> dict[str, About]:
     try:
         if path.stat().st_size > MAX_METADATA_BYTES:
             return {}
-        text = path.read_text("utf-8", "replace")
+        return parse_metadata(path.read_text("utf-8", "replace"))
     except OSError:
         return {}
+
+
+def parse_metadata(text: str) -> dict[str, About]:
+    """The same for its text. Nothing is raised, whatever it is."""
     if text.lstrip().startswith("{"):
         return _from_json(text)
     found: dict[str, About] = {}
@@ -120,16 +124,16 @@ def _about(lines: list[str]) -> About:
 def _from_json(text: str) -> dict[str, About]:
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     found = {}
     for key, value in data.items():
         if isinstance(value, dict):
             fields = {name.lstrip(":"): item for name, item in value.items()}
-            people = fields.get("submitters") or []
+            people = fields.get("submitters")
             names = [
                 str(person.get(":name", person.get("name", "")))
-                for person in people
+                for person in (people if isinstance(people, list) else ())
                 if isinstance(person, dict)
             ]
             found[key] = _make(names, fields)

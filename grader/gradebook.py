@@ -74,12 +74,12 @@ class Gradebook:
         if not self.folder:
             return
         name = file_name(graded.key)
+        record = json.dumps(graded.as_json(), indent=1)
+        _replace(self.folder / RECORDS / f"{name}.json", record + "\n")
         story = format_text(self._rubric, self._cases, graded)
         _replace(self.folder / f"{name}.txt", story)
         page = pages.format_student(self._rubric, self._cases, graded)
         _replace(self.folder / f"{name}.html", page)
-        record = json.dumps(graded.as_json(), indent=1)
-        _replace(self.folder / RECORDS / f"{name}.json", record + "\n")
 
     def write(self) -> None:
         """The tables and the index."""
