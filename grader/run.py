@@ -37,6 +37,9 @@ CASE_SECONDS = 90.0
 ATTEMPTS = 5
 """At a case that says nothing about the solution: its port was taken, or the machine failed."""
 
+LOOK_SECONDS = 0.7
+"""Between two looks at the machine while cases are played."""
+
 REPEAT_SECONDS = 0.5
 """Pause before such an attempt, in which a fault may pass."""
 
@@ -115,6 +118,8 @@ class _Run:
         self._strangers = set(_children())  # who were there before us, and are not ours to end
         self._numbers = iter(range(sys.maxsize))
         self._deadline = time.monotonic() + options.budget
+        self._trouble = ""
+        self._troubled = self._looked = 0.0
 
     def play_all(self) -> None:
         while self._waiting or self._workers:
@@ -124,10 +129,21 @@ class _Run:
             self._start_some()
             for key, _ in self._selector.select(0.2):
                 self._hear(self._workers[key.fd])
+            self._look_around(LOOK_SECONDS)
             for worker in list(self._workers.values()):
                 if time.monotonic() > worker.deadline:
                     os.kill(worker.pid, signal.SIGKILL)
                     self._finish(worker, f"the case took more than {CASE_SECONDS:.0f} seconds")
+
+    def _look_around(self, pause: float) -> None:
+        """Note whether the machine has a fault, if that was not looked at for so long: a case that
+        fails meanwhile says nothing about the solution."""
+        if time.monotonic() - self._looked < pause:
+            return
+        if found := surroundings.trouble():
+            self._trouble = found
+            self._troubled = time.monotonic()
+        self._looked = time.monotonic()
 
     def _give_up(self, reason: str) -> None:
         playing = [worker.case for worker in self._workers.values()]
@@ -246,7 +262,9 @@ class _Run:
             outcome.ungraded = failure if is_ours else ""
         self._end_orphans()
         if not outcome.has_passed:
-            outcome.ungraded = outcome.ungraded or surroundings.trouble()
+            self._look_around(0)
+            is_ours = self._troubled >= worker.deadline - CASE_SECONDS
+            outcome.ungraded = outcome.ungraded or (self._trouble if is_ours else "")
         if (outcome.is_port_taken or outcome.ungraded) and worker.attempt < ATTEMPTS:
             time.sleep(REPEAT_SECONDS if outcome.ungraded else 0)
             self._start(worker.case, worker.attempt + 1)

@@ -18,6 +18,10 @@ NEEDED_PROCESSES = 32
 """The largest case has 21 programs, beside its own process and threads."""
 
 
+TIMEOUT_SECONDS = 1.0
+"""Longest that the loopback interface may take."""
+
+
 def trouble() -> str:
     """What keeps every solution from running, in a few words; empty if nothing does. Cheap: some
     system calls."""
@@ -65,11 +69,11 @@ def raise_descriptor_limit() -> None:
 
 def _look_at_loopback() -> str:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(5)
-        with socket.create_connection(listener.getsockname(), timeout=5) as near:
+        listener.settimeout(TIMEOUT_SECONDS)
+        with socket.create_connection(listener.getsockname(), timeout=TIMEOUT_SECONDS) as near:
             far, _ = listener.accept()
             with far:
-                far.settimeout(5)
+                far.settimeout(TIMEOUT_SECONDS)
                 near.sendall(b"x")
                 return "" if far.recv(1) == b"x" else _SUBJECTS["_look_at_loopback"]
 
