@@ -21,8 +21,6 @@ NO_FLUSH = (
     " when no terminal is there, so call sys.stdout.flush() after each print."
 )
 
-MAX_SENTENCES = 2
-
 _COLOR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PROMPT = re.compile(r"[>:?$#\]] ?$")
 _FRAME = re.compile(r'^\s+File "(?P<path>[^"]+)", line (?P<line>\d+)', re.MULTILINE)
@@ -56,9 +54,8 @@ class Evidence(NamedTuple):
 
 
 def advise(evidence: Evidence) -> list[str]:
-    """The first that fit, the most telling first."""
-    told = [sentence for rule in _RULES if (sentence := rule(evidence))]
-    return told[:MAX_SENTENCES]
+    """The first that fits: what comes after it is no more than a consequence."""
+    return [sentence for rule in _RULES if (sentence := rule(evidence))][:1]
 
 
 def describe(name: str) -> str:
