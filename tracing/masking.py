@@ -7,7 +7,7 @@ line is looked at from its start. What is hidden (docs/PROTOCOL.md, sections 4 a
     JOIN <username> ***       and ENTER; a username is shown once the blank behind it has come,
                               since it may be a passcode whose username was forgotten
     RESUME ***                OK ***
-    :Msg <name> ***           [Message from <name>]: ***
+    :Msg <name> ***           [Message from <name>]: ***, and "to"
 
 A first line of a client that begins with another word is hidden whole, and so is all that it sends
 before it was answered OK: a second guess. Not so where `is_lenient`: the protocol may be another
@@ -26,7 +26,7 @@ _WITH_USERNAME = (b"JOIN", b"ENTER")
 _WORDS = (*_WITH_USERNAME, b"RESUME")
 _USERNAME = re.compile(rb"[^ ]* ")
 _TYPED_PRIVATE = re.compile(rb":msg[ \t]+[^ \t]+[ \t]+", re.IGNORECASE)
-_SHOWN_PRIVATE = re.compile(rb"\[Message from [^ ]+\]: ")
+_SHOWN_PRIVATE = re.compile(rb"\[Message (?:from|to) [^ ]+\]: ")
 
 
 class Mask:

@@ -117,6 +117,7 @@ end
 -- `* ` is how notices to a client that said ENTER begin.
 local SAID = {
   { "^%[Message from ([^ ]+)%]: (.*)$", "private message", "from", "text" },
+  { "^%[Message to ([^ ]+)%]: (.*)$", "private message that was sent", "to", "text" },
   { "^Active Users: (.*)$", "list of users", "users" },
   { "^([^ :]+) joined the chatroom$", "joined", "from" },
   { "^([^ :]+) left the chatroom$", "left", "from" },
