@@ -333,7 +333,8 @@ class Connection:
 
     def _read_queued(self) -> None:
         self._is_read_queued = False
-        if self._receiving is READING and self.sending is not CLOSED:
+        is_read = self._receiving is READING and self.sending is not CLOSED
+        if is_read and self.transport.has_input:  # no event has come first
             self.call(self._read)
 
     def _queue_flush(self) -> None:

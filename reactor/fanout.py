@@ -371,6 +371,8 @@ class Fanout:
         """A member that is not at the page's start, or has more to get than the page, or less."""
         if cursor.owed_bytes or cursor.connection.sending is not OPEN:
             cursor.connection.flush()
+            if cursor.owed_bytes:  # its transport may have to send what is its own first
+                self.note_owed(cursor)
         else:
             cursor.pass_skips()  # it said the whole page itself
 

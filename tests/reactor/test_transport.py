@@ -85,6 +85,24 @@ def test_shared_log_reaches_such_a_member_whole(loop: Loop) -> None:
             one.peer.close()
 
 
+def test_page_is_kept_for_a_transport_that_is_still_sending(loop: Loop) -> None:
+    crowd = Crowd(loop, unix_pair)
+    near, peer = unix_pair()
+    transport, member = Doubling(near, budget=1), Member(crowd.fanout, peer)
+    Connection(loop.reactor, transport, member)
+    crowd.say(b"a")
+    loop.turn(2)
+    assert transport.has_output
+    assert not member.cursor.owed_bytes
+    crowd.say(b"b")
+    loop.turn(2)
+    transport.budget = ALL
+    member.connection.write_eof()
+    assert loop.receive_to_end(peer) == doubled(b"ab") + END
+    member.connection.abort()
+    peer.close()
+
+
 def test_lost_peer_ends_connection_that_has_output(loop: Loop, make_pair: MakePair) -> None:
     near, peer = make_pair()
     transport, recorder = Doubling(near, budget=1), Recorder()

@@ -6,6 +6,7 @@ import errno
 import socket
 
 from tests.simulation.network import Address
+from tests.simulation.scrambled import Stream
 from tests.simulation.script import Step
 from tests.simulation.tcp import End
 
@@ -16,8 +17,13 @@ VANISHED_SECONDS = 55.0
 class Client:
     """One connection's far end. It acts before each turn of the loop."""
 
-    def __init__(self, end: End, address: Address, closes_at_end: bool) -> None:
+    def __init__(
+        self, end: End, address: Address, closes_at_end: bool, is_scrambled: bool = False
+    ) -> None:
         self.end = end
+        self.heard = bytearray()
+        """What it has read, if it is scrambled."""
+        self._out, self._in = (Stream(), Stream()) if is_scrambled else (None, None)
         self.address = address
         self.outbox = bytearray()
         self._piece = 0
@@ -44,10 +50,9 @@ class Client:
         if self.is_over:
             return
         match step.verb:
-            case "send":
-                self.outbox += step.data
-            case "flood":
-                self.outbox += step.data * step.number
+            case "send" | "flood":
+                data = step.data * (step.number if step.verb == "flood" else 1)
+                self.outbox += self._out.apply(data) if self._out else data
             case "piece":
                 self._piece = step.number
             case "appetite":
@@ -113,6 +118,8 @@ class Client:
             except ConnectionError:
                 data = b""
             appetite -= len(data)
+            if self._in:
+                self.heard += self._in.apply(data)
             self._has_read_end = not data
         if self._has_read_end and self._closes_at_end:
             self.end.close()

@@ -115,6 +115,8 @@ class SimulatedSocket:
         self.chance = random.Random(f"{network.seed} {address}")
         self.stop_seconds = 0.0
         """For how long the process is stopped in the next call."""
+        self.is_wrapped = False
+        """Whether a transport tells the witness of the payload."""
         # A Listener reads at once; later, only one that was said to be ready may.
         self._is_told = True
         self._network = network
@@ -149,9 +151,10 @@ class SimulatedSocket:
             self._fail()
         return number
 
-    def count_unacknowledged(self) -> int:
+    def count_unacknowledged(self, own_bytes: int = 0) -> int:
+        """`own_bytes`: how many more a transport keeps."""
         size = len(self._end.unsent)
-        self._network.witness.looked(self.address, size)
+        self._network.witness.looked(self.address, size + own_bytes)
         return size + self._end.is_shut_write
 
     def recv(self, size: int) -> bytes:
@@ -165,9 +168,9 @@ class SimulatedSocket:
             data = self._end.recv(size)
         if data:
             self._network.progress += 1
-            self._network.witness.received(self.address, data)
-        else:
-            self._network.witness.ended(self.address)
+        if not self.is_wrapped:
+            tell = self._network.witness
+            tell.received(self.address, data) if data else tell.ended(self.address)
         return data
 
     def send(self, data: bytes | memoryview) -> int:
@@ -189,7 +192,8 @@ class SimulatedSocket:
             size = self._end.send(data)
         self._network.progress += 1
         self._network.cpu_seconds += size * self._network.seconds_of_a_byte
-        self._network.witness.taken(self.address, data[:size])
+        if not self.is_wrapped:
+            self._network.witness.taken(self.address, data[:size])
         return size
 
     def shutdown(self, how: int) -> None:

@@ -22,9 +22,10 @@ from chat.journal import Journal
 from chat.room import Room
 from chat.session import ALL_PAGES, Guest, Member
 from codec import Dispatcher, Event, Join, Kind, ProtocolError, Roster
-from reactor import Listener, Reactor
+from reactor import Listener, Reactor, SocketTransport, Transport
 from tests.simulation.model import Model
 from tests.simulation.network import Address, Network, SimulatedSocket
+from tests.simulation.scrambled import Scrambled
 from tests.support.protocol import PASSCODE, TOO_LONG, local_time
 
 
@@ -179,6 +180,7 @@ class Product:
         report: Callable[[], None],
         on_empty: Callable[[], None],
         patch: pytest.MonkeyPatch,
+        is_scrambled: Callable[[Address], bool],
     ) -> None:
         patch.setattr(session, "Member", partial(WatchedMember, model))
         patch.setattr(reactor.listener, "os", network)
@@ -197,7 +199,16 @@ class Product:
         room.model, room.guests = model, {}
         door = cast(socket.socket, network.door)
         doormen = room.make_guest, room.gate.make_room, room.refuse_at_the_door
-        self.listener = Listener(loop, door, *doormen)
+        self.scrambled: dict[Address, Scrambled] = {}
+
+        def make_transport(sock: socket.socket) -> Transport:
+            simulated = cast(SimulatedSocket, sock)
+            if not is_scrambled(simulated.address):
+                return SocketTransport(sock)
+            self.scrambled[simulated.address] = transport = Scrambled(simulated, network)
+            return transport
+
+        self.listener = Listener(loop, door, *doormen, make_transport)
 
 
 def _as_address(text: str) -> Address:

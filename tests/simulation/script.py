@@ -58,6 +58,7 @@ class Setting(NamedTuple):
     receive_buffer: int = 1024
     turn_seconds: float = 0.0
     faults: Faults = Faults()
+    is_scrambled: bool = False  # every second one comes through a transport as TLS is one
 
     @property
     def limits(self) -> Limits:

@@ -77,7 +77,8 @@ class World:
         self.selector.turn_seconds = setting.turn_seconds
         self.clients: dict[int, Client] = {}
         self._connects = Counter[int]()
-        self.product = Product(network, model, self._note_exception, self._note_empty, patch)
+        watchers = self._note_exception, self._note_empty
+        self.product = Product(network, model, *watchers, patch, self._is_scrambled)
         self._idle_turns = 0
         self._largest_page = 0  # that could have been made so far, in bytes
         self._grown = 0  # the log in the last turn, in bytes
@@ -89,6 +90,9 @@ class World:
         """For the model."""
         ends = [client.end.peer for client in self.clients.values() if client.address == address]
         return any(end.is_dead for end in ends)
+
+    def _is_scrambled(self, address: Address) -> bool:
+        return self.setting.is_scrambled and bool(address[1] & 1)
 
     def _note_exception(self) -> None:
         """For the reactor: a callback has raised."""
@@ -212,7 +216,9 @@ class World:
         limits = [setting.send_buffer, setting.receive_buffer] * 2
         end = self.door.connect(address, limits)
         if end:
-            self.clients[step.who] = Client(end, address, closes_at_end=step.who % 3 < 2)
+            self.clients[step.who] = Client(
+                *(end, address), step.who % 3 < 2, self._is_scrambled(address)
+            )
 
     def _shut_down(self) -> None:
         if not self.model.is_shutting_down:
@@ -244,6 +250,10 @@ class World:
         self.product.shown.clear()
         for sock, peer in self._sockets():
             self._check_socket(sock, peer)
+        for client in self.clients.values():
+            transport = self.product.scrambled.get(client.address)  # or refused at the door
+            if transport and not transport.sent.startswith(client.heard):
+                model.blame(f"{client.address}: what was read is not what was sent")
         self._check_door()
         self._check_page()
         self._check_memory()
@@ -257,7 +267,8 @@ class World:
         owed_bytes = outbound.owed_bytes
         if owed_bytes != peer.owed_bytes:
             self.model.blame(f"{peer.username}: owes {owed_bytes} bytes, not {peer.owed_bytes}")
-        if not peer.owed_bytes and self.selector.interest_in(sock.fileno()) & WRITE:
+        has_output = guest.connection.transport.has_output
+        if not (peer.owed_bytes or has_output) and self.selector.interest_in(sock.fileno()) & WRITE:
             self.model.blame(f"{peer.username}: waits to write, and nothing is owed")
         if isinstance(outbound, Cursor) and len(outbound.splices) > peer.pieces + 1:
             self.model.blame(
