@@ -23,7 +23,8 @@ class Client:
         self.end = end
         self.heard = bytearray()
         """What it has read, if it is scrambled."""
-        self._out, self._in = (Stream(), Stream()) if is_scrambled else (None, None)
+        self._out: Stream | None = Stream() if is_scrambled else None
+        self._in: Stream | None = Stream() if is_scrambled else None
         self.address = address
         self.outbox = bytearray()
         self._piece = 0
