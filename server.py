@@ -38,10 +38,11 @@ import socket
 from chat import journal
 from chat.bus import LocalBus
 from chat.clock import LocalClock
-from chat.journal import Journal
+from chat.journal import PLAIN, Journal, Style
 from chat.room import Room
-from cli import limits
+from cli import limits, upkeep
 from cli.flags import ServerFlags, complain, parse_server_flags
+from cli.upkeep import Upkeep
 from codec import Dispatcher, Roster
 from reactor import (
     Listener,
@@ -61,7 +62,7 @@ from reactor import (
 HOST = "127.0.0.1"
 """The assignment: "Your server should bind to 127.0.0.1 as the host"."""
 
-FEATURES = (journal.add_flags, limits.add_flags)
+FEATURES = (journal.add_flags, upkeep.add_flags, limits.add_flags)
 """What has flags of its own."""
 
 OWN_DESCRIPTORS = 16
@@ -79,13 +80,16 @@ class Server:
         known. Raises OSError with the name of what failed."""
         with naming("getsockname"):
             self.port: int = sock.getsockname()[1]
+        self._style = _style_of(flags.log)
         self._reactor = Reactor(report=self._report)
         with naming("fstat"):
             self._stderr = Sink(self._reactor, 2)
             self._console = Sink(
                 self._reactor, 1, on_dropped=self._tell_dropped, on_error=self._tell_failed
             )
-        self._journal = Journal(self._reactor, self._log, flags.verbose)
+        self._journal = Journal(self._reactor, self._write_log, bool(flags.log), self._style)
+        self._bus = LocalBus()
+        self._clock = LocalClock()
         self._room = self._make_room(flags.passcode)
         self._listener = Listener(
             self._reactor,
@@ -100,19 +104,24 @@ class Server:
         self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
-        if flags.verbose and descriptors:
+        self._upkeep = Upkeep(
+            flags, self._reactor, self._bus, self._clock, lambda text: self._log(f"warning: {text}")
+        )
+        if flags.log and descriptors:
             self._log(f"room for {max(0, descriptors - OWN_DESCRIPTORS)} members")
 
     def run(self) -> int:
         """Serve until a signal asks to end, and then until everyone has been told. Returns the exit
         status of the process. Raises LoopError."""
-        signals = Signals(self._reactor, ending_signals(), self._shut_down)
+        signals = Signals(self._reactor, ending_signals(), self._shut_down, self._upkeep.reloaders)
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
         self._console.flush()
         has_started()
         self._reactor.run()
         self._journal.tell_totals()
-        drain(self._reactor, [self._console, self._stderr], self._deadline)
+        owing = [self._console, self._stderr, *self._upkeep.owing]
+        drain(self._reactor, owing, self._deadline)
+        self._upkeep.close()
         if self._console.unwritten_lines:
             self._tell_dropped(self._console.unwritten_lines)
         self._stderr.flush()
@@ -123,11 +132,10 @@ class Server:
 
     def _make_room(self, passcode: bytes) -> Room:
         roster = Roster()
-        dispatcher = Dispatcher(passcode, LocalClock(), roster)
-        bus = LocalBus()
+        dispatcher = Dispatcher(passcode, self._clock, roster)
         # The console comes first: what a member has read stands there already.
-        bus.add_listener(lambda event: self._console.write(event.console))
-        return Room(self._reactor, dispatcher, roster, bus, self._journal, self._reactor.stop)
+        self._bus.add_listener(lambda event: self._console.write(event.console))
+        return Room(self._reactor, dispatcher, roster, self._bus, self._journal, self._reactor.stop)
 
     def _shut_down(self, number: int) -> None:
         if self._is_shutting_down:
@@ -148,7 +156,10 @@ class Server:
         self._exit_status = 1
         self._shut_down(0)
 
-    def _log(self, line: str) -> None:
+    def _log(self, text: str) -> None:
+        self._write_log(self._style.format_text(text))
+
+    def _write_log(self, line: str) -> None:
         self._stderr.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
     def _report(self) -> None:
@@ -159,6 +170,14 @@ class Server:
 
     def _tell_failed(self, error: OSError) -> None:
         self._log(f"warning: standard output: {error.strerror}")
+
+
+def _style_of(log: str | None) -> Style:
+    if log != "json":
+        return PLAIN
+    from chat.json_log import JSON  # loaded where it is asked for
+
+    return JSON
 
 
 def _another_than(port: int) -> str:

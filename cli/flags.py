@@ -39,7 +39,8 @@ class ServerFlags(argparse.Namespace):
     port: int
     passcode: bytes
     strict: bool
-    verbose: bool
+    log: str | None
+    transcript: str | None
 
 
 class ClientFlags(argparse.Namespace):

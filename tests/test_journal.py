@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,7 @@ FIRST = f"refused {ADDRESS}: incorrect passcode"
 class Book:
     """A Journal, its clock, and what it wrote since it was looked at last."""
 
-    def __init__(self, loop: Loop, **options: bool) -> None:
+    def __init__(self, loop: Loop, **options: Any) -> None:
         self.loop = loop
         self.lines: list[str] = []
         self.journal = Journal(loop.reactor, self.lines.append, **options)
