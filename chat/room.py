@@ -12,8 +12,9 @@ the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from chat import session
 from chat.bus import Bus
@@ -34,6 +35,9 @@ from codec import (
     format_refusal,
 )
 from reactor import Fanout, Reactor, SlowReaderError, Timer
+
+if TYPE_CHECKING:
+    from chat.bans import Bans
 
 
 class Room:
@@ -59,6 +63,8 @@ class Room:
         self._bus = bus
         self._journal = journal
         self._on_empty = on_empty
+        self.bans: Bans | None = None
+        """Who may not join, if there is somebody to ban."""
         self._is_shutting_down = False
         self._sessions: dict[Guest | Member, None] = {}
         self._claims: dict[str, Guest] = {}  # username -> who has claimed it
@@ -69,6 +75,11 @@ class Room:
         bus.add_listener(self.apply)
 
     # For the server.
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """Username -> member, of those on this server."""
+        return self._members
 
     def make_guest(self, address: object) -> Guest:
         """A protocol for a new connection from `address`, as the socket's family spells it."""
@@ -145,7 +156,11 @@ class Room:
 
     def join(self, guest: Guest, request: Join) -> None:
         try:
+            if self.bans:
+                self.bans.check(guest.source)
             self._dispatcher.check(request)
+            if self.bans:  # which names are, only one with the passcode learns
+                self.bans.check(request.username)
             self._roster.claim(request.username)
         except ProtocolError as error:
             if error.code == INCORRECT_PASSCODE:

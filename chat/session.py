@@ -271,6 +271,11 @@ class Member:
     # For the room.
 
     @property
+    def source(self) -> str:
+        """Its address without the port."""
+        return self._source
+
+    @property
     def address(self) -> str:
         """Where it comes from, for people."""
         return f"{self._source}:{self._port}"

@@ -67,6 +67,13 @@ class Dispatcher:
         left = encode_line(f"{username} left the chatroom")
         return Event(Kind.LEFT, username, left, left)
 
+    def announce(self, text: str) -> Event:
+        """The operator says `text` to all, decoded as `decode_text` does. Raises LineTooLongError."""
+        line = encode_line(f"* {text}")
+        if self._is_too_long(line):
+            raise LineTooLongError(self.max_line_bytes - len("* "))
+        return Event(Kind.ANNOUNCED, "", line, line)
+
     def dispatch(self, username: str, line: bytes) -> Event | None:
         """Obey a line that the member `username` typed, given without its line end. None if
         nothing comes of it."""

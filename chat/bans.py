@@ -1,0 +1,68 @@
+"""Who may not join: names and addresses that the operator has banned, and for how long.
+
+In: a name, whatever its letter case, or an IPv4 or IPv6 address. Raised: ProtocolError, for one that
+is neither, and for a guest that is banned. They are forgotten when the server ends.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Annotated
+
+from codec import BANNED, ProtocolError
+from codec.handshake import check_username
+from reactor import Reactor
+
+MAX_BANS: Annotated[int, "Names and addresses that are banned at the same time."] = 1024
+
+FOR_EVER = float("inf")
+
+
+class Bans:
+    """The bans of one server. One whose time is over is none."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self._ends: dict[str, float] = {}  # who, as `canonical` spells it -> when it ends
+
+    def add(self, who: str, seconds: float) -> None:
+        """Ban for so long, instead of for what was left. Raises ProtocolError."""
+        key = canonical(who)
+        self._forget_ended()
+        if key not in self._ends and len(self._ends) >= MAX_BANS:
+            raise ProtocolError("Too many bans", f": {MAX_BANS} at most")
+        self._ends[key] = self._reactor.now + seconds
+
+    def remove(self, who: str) -> bool:
+        """Whether it was banned. Raises ProtocolError."""
+        self._forget_ended()
+        return self._ends.pop(canonical(who), None) is not None
+
+    def __iter__(self) -> Iterator[tuple[str, float]]:
+        """Who is banned, and for how many seconds more, in the order in which they came to be."""
+        self._forget_ended()
+        return iter([(who, end - self._reactor.now) for who, end in self._ends.items()])
+
+    def check(self, who: str) -> None:
+        """Raise ProtocolError(BANNED) if this username or source is banned. It may be any text."""
+        key = who.lower()
+        if self._ends.get(key, 0.0) > self._reactor.now:
+            raise ProtocolError(BANNED)
+
+    def _forget_ended(self) -> None:
+        self._ends = {who: end for who, end in self._ends.items() if end > self._reactor.now}
+
+
+def canonical(who: str) -> str:
+    """One spelling for each address, and for each name. Raises ProtocolError."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            return socket.inet_ntop(family, socket.inet_pton(family, who.strip("[]")))
+        except OSError:
+            continue
+    try:
+        check_username(who)
+    except ProtocolError as error:
+        raise ProtocolError("Neither a username nor an address", ": ", who) from error
+    return who.lower()
