@@ -129,11 +129,17 @@ class WatchedRoom(Room):
         return words
 
     def join(self, guest: Guest, request: Join) -> None:
-        reason = self.model.judged(request.username, request.passcode)
+        reason = self.model.judged(*request)
         super().join(guest, request)
         refusal = cast(WatchedGuest, guest).refusal
         if refusal != reason:
             self.model.blame(f"{request} was answered {refusal!r}, not {reason!r}")
+        elif request.echo and not reason:
+            self.model.claimed(_as_address(guest.address), request.username)
+
+    def _submit_entries(self) -> None:
+        super()._submit_entries()
+        self.model.let_in()
 
     def apply(self, event: Event) -> None:
         if event.kind is Kind.JOINED:
