@@ -31,10 +31,11 @@ from cli.start import has_started, load_for_later, put_right, reason_of
 if __name__ == "__main__":
     put_right()
 
+from cli.addresses import is_path
 from cli.flags import complain, parse_client_flags, say
 from codec import Join, ProtocolError, format_join
 from reactor import LoopError, Reactor, end_by_signal, format_exception, naming
-from terminal.dial import connect
+from terminal.dial import connect, connect_unix
 from terminal.plain import PlainScreen
 from terminal.session import Client
 
@@ -47,17 +48,19 @@ def main() -> int:
         say(1, str(refusal))
         return 1
     load_for_later("encodings.idna")  # for the host
+    host, port = flags.host, flags.port
     try:
-        sock = connect(flags.host, flags.port)
+        sock = connect_unix(host) if is_path(host) else connect(host, port or 0)
     except (OSError, UnicodeError) as error:
         question = " (is the server running?)" if isinstance(error, ConnectionRefusedError) else ""
         reason = f"{reason_of(error)}{question}"
-        complain(f"error: cannot connect to {flags.host} port {flags.port}: {reason}")
+        place = host if port is None else f"{host} port {port}"
+        complain(f"error: cannot connect to {place}: {reason}")
         return 1
     reactor = Reactor(report=lambda: screen.complain(format_exception()))
     with naming("fstat"):
         screen = PlainScreen(reactor)
-    client = Client(reactor, screen, sock, join_line, flags.host, flags.port)
+    client = Client(reactor, screen, sock, join_line, host, port)
     has_started()
     try:
         status = client.run()

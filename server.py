@@ -27,12 +27,10 @@ if MISSING:
 if sys.path[:1] != [HERE]:
     sys.path.insert(0, HERE)  # -I, -P and PYTHONSAFEPATH leave it out
 
-from cli.start import has_started, load_for_later, put_right, reason_of
+from cli.start import has_started, load_for_later, put_right
 
 CLOSED = put_right() if __name__ == "__main__" else frozenset()
 
-import contextlib
-import errno
 import socket
 
 from chat import journal
@@ -40,9 +38,10 @@ from chat.bus import LocalBus
 from chat.clock import LocalClock
 from chat.journal import PLAIN, Journal, Style
 from chat.room import Room
-from cli import limits, upkeep
+from cli import addresses, limits, upkeep
+from cli.addresses import Address, Doors, warn_of_network
 from cli.flags import ServerFlags, complain, parse_server_flags
-from cli.upkeep import Upkeep
+from cli.upkeep import Parts, Upkeep
 from codec import Dispatcher, Roster
 from reactor import (
     Listener,
@@ -54,19 +53,15 @@ from reactor import (
     drain,
     ending_signals,
     format_exception,
-    listen,
     naming,
     raise_descriptor_limit,
 )
 
-HOST = "127.0.0.1"
-"""The assignment: "Your server should bind to 127.0.0.1 as the host"."""
-
-FEATURES = (journal.add_flags, upkeep.add_flags, limits.add_flags)
+FEATURES = (addresses.add_flags, journal.add_flags, upkeep.add_flags, limits.add_flags)
 """What has flags of its own."""
 
 OWN_DESCRIPTORS = 16
-"""Standard streams, selector, signals, listener, and a few to spare: the rest is for members."""
+"""Standard streams, selector, signals, listeners, and a few to spare: the rest is for members."""
 
 SHUTDOWN_SECONDS = 2.0
 """Longest that the last words to members and console may take."""
@@ -75,11 +70,10 @@ SHUTDOWN_SECONDS = 2.0
 class Server:
     """All the parts of a running server."""
 
-    def __init__(self, flags: ServerFlags, sock: socket.socket, descriptors: int) -> None:
-        """Take over `sock`, which listens; there are so many `descriptors`, or 0 if that is not
-        known. Raises OSError with the name of what failed."""
-        with naming("getsockname"):
-            self.port: int = sock.getsockname()[1]
+    def __init__(self, flags: ServerFlags, doors: Doors, descriptors: int) -> None:
+        """Take over `doors`; there are so many `descriptors`, or 0 if that is not known. Raises
+        OSError with the name of what failed."""
+        self.port = doors.port
         self._style = _style_of(flags.log)
         self._reactor = Reactor(report=self._report)
         with naming("fstat"):
@@ -90,23 +84,18 @@ class Server:
         self._journal = Journal(self._reactor, self._write_log, bool(flags.log), self._style)
         self._bus = LocalBus()
         self._clock = LocalClock()
-        self._room = self._make_room(flags.passcode)
-        self._listener = Listener(
-            self._reactor,
-            sock,
-            self._room.make_guest,
-            self._room.gate.make_room,
-            self._room.refuse_at_the_door,
-            open_anew=lambda: listen(HOST, self.port),
-            on_broken=self._tell_broken,
-            on_given_up=self._give_up,
-        )
+        self._roster = Roster()
+        self._dispatcher = Dispatcher(flags.passcode, self._clock, self._roster)
+        self._room = self._make_room()
+        self._listeners = [self._make_listener(doors, *door) for door in doors.sockets.items()]
         self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
-        self._upkeep = Upkeep(
-            flags, self._reactor, self._bus, self._clock, lambda text: self._log(f"warning: {text}")
+        parts = Parts(
+            *(self._reactor, self._dispatcher, self._roster, self._bus, self._room),
+            *(self._journal, self._clock, lambda text: self._log(f"warning: {text}")),
         )
+        self._upkeep = Upkeep(flags, parts)
         if flags.log and descriptors:
             self._log(f"room for {max(0, descriptors - OWN_DESCRIPTORS)} members")
 
@@ -130,12 +119,23 @@ class Server:
         signals.close()
         return self._exit_status
 
-    def _make_room(self, passcode: bytes) -> Room:
-        roster = Roster()
-        dispatcher = Dispatcher(passcode, self._clock, roster)
+    def _make_listener(self, doors: Doors, address: Address, sock: socket.socket) -> Listener:
+        return Listener(
+            self._reactor,
+            sock,
+            self._room.make_guest,
+            self._room.gate.make_room,
+            self._room.refuse_at_the_door,
+            open_anew=lambda: address.listen(self.port),
+            on_broken=lambda error: self._tell_broken(doors.place(address), error),
+            on_given_up=lambda error: self._give_up(doors.place(address), error),
+        )
+
+    def _make_room(self) -> Room:
         # The console comes first: what a member has read stands there already.
         self._bus.add_listener(lambda event: self._console.write(event.console))
-        return Room(self._reactor, dispatcher, roster, self._bus, self._journal, self._reactor.stop)
+        parts = (self._dispatcher, self._roster, self._bus, self._journal)
+        return Room(self._reactor, *parts, self._reactor.stop)
 
     def _shut_down(self, number: int) -> None:
         if self._is_shutting_down:
@@ -143,16 +143,17 @@ class Server:
             self._reactor.stop()
             return
         self._is_shutting_down = True
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         self._deadline = self._reactor.now + SHUTDOWN_SECONDS
         self._reactor.call_at(self._deadline, self._reactor.stop)
         self._room.shut_down()
 
-    def _tell_broken(self, error: OSError) -> None:
-        self._log(f"warning: accept: {error.strerror}; opening port {self.port} anew")
+    def _tell_broken(self, place: str, error: OSError) -> None:
+        self._log(f"warning: accept: {error.strerror}; opening {place} anew")
 
-    def _give_up(self, error: OSError) -> None:
-        self._log(f"error: cannot listen on port {self.port} any more: {error.strerror}")
+    def _give_up(self, place: str, error: OSError) -> None:
+        self._log(f"error: cannot listen on {place} any more: {error.strerror}")
         self._exit_status = 1
         self._shut_down(0)
 
@@ -180,29 +181,19 @@ def _style_of(log: str | None) -> Style:
     return JSON
 
 
-def _another_than(port: int) -> str:
-    """A suggestion, where there is one."""
-    for other in range(port + 1, min(port + 100, 65536)):
-        with contextlib.suppress(OSError):
-            listen(HOST, other).close()
-            return f"; {other} is free"
-    return ""
-
-
 def main() -> int:
     flags = parse_server_flags(None, FEATURES)
     descriptors = raise_descriptor_limit()  # first of all: a start needs some too
+    doors = Doors(flags.listen, flags.port)
     try:
-        sock = listen(HOST, flags.port)
+        doors.open()
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and flags.port:
-            reason = f"port {flags.port} is already in use{_another_than(flags.port)}"
-        else:
-            reason = f"cannot listen on port {flags.port}: {reason_of(error)}"
-        complain(f"error: {reason}")
+        complain(f"error: {doors.explain(error)}")
         return 1
+    for warning in warn_of_network(flags.listen):
+        complain(f"warning: {warning}")
     load_for_later()
-    server = Server(flags, sock, descriptors)
+    server = Server(flags, doors, descriptors)
     if 1 in CLOSED:
         complain("warning: standard output is closed")
     try:
@@ -210,6 +201,8 @@ def main() -> int:
     except LoopError as error:
         complain(f"error: {error.strerror}")
         return 1
+    finally:
+        doors.remove()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Annotated, NamedTuple
 
-from chat.bans import FOR_EVER, Bans, canonical
+from chat.bans import FOR_EVER, Bans
 from chat.bus import Bus
 from chat.metrics import Metrics
 from chat.room import Room
@@ -62,7 +62,13 @@ class Admin:
     """Obeys the operator."""
 
     def __init__(
-        self, dispatcher: Dispatcher, roster: Roster, bus: Bus, room: Room, metrics: Metrics, bans: Bans
+        self,
+        dispatcher: Dispatcher,
+        roster: Roster,
+        bus: Bus,
+        room: Room,
+        metrics: Metrics,
+        bans: Bans,
     ) -> None:
         self._dispatcher = dispatcher
         self._roster = roster
@@ -109,10 +115,9 @@ class Admin:
     def ban(self, arguments: str) -> str:
         who, _, minutes = arguments.partition(" ")
         self._bans.add(who, _seconds_of(minutes.strip()))
-        key = canonical(who)
         members = self._room.members.values()
-        found = [x.username for x in members if key in (x.source, x.username.lower())]
-        self._end(found, "banned", "")
+        found = [x.username for x in members if self._bans.holds(x.username, x.source)]
+        self._end(found, "banned")
         return OK
 
     def unban(self, who: str) -> str:
@@ -138,7 +143,7 @@ class Admin:
             return f"{username} elsewhere 0\n"
         return f"{username} {member.address} {member.cursor.owed_bytes}\n"
 
-    def _end(self, usernames: Iterable[str], how: str, why: str) -> None:
+    def _end(self, usernames: Iterable[str], how: str, why: str = "") -> None:
         """All read it, those that it is about too, and then that they have left."""
         for username in usernames:
             text = f"{username} was {how}: {why}" if why else f"{username} was {how}"
@@ -147,6 +152,7 @@ class Admin:
             self._bus.submit(self._dispatcher.leave(username))
             if member:
                 member.dismiss()
+            self._room.note_end(how)
 
 
 class AdminSession:

@@ -1,7 +1,7 @@
 """Who may not join: names and addresses that the operator has banned, and for how long.
 
-In: a name, whatever its letter case, or an IPv4 or IPv6 address. Raised: ProtocolError, for one that
-is neither, and for a guest that is banned. They are forgotten when the server ends.
+In: a name, whatever its letter case, or an IPv4 or IPv6 address. Raised: ProtocolError, for one
+that is neither, and for a guest that is banned. They are forgotten when the server ends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 from typing import Annotated
 
+from chat.gate import network_of
 from codec import BANNED, ProtocolError
 from codec.handshake import check_username
 from reactor import Reactor
@@ -44,10 +45,16 @@ class Bans:
         self._forget_ended()
         return iter([(who, end - self._reactor.now) for who, end in self._ends.items()])
 
-    def check(self, who: str) -> None:
-        """Raise ProtocolError(BANNED) if this username or source is banned. It may be any text."""
-        key = who.lower()
-        if self._ends.get(key, 0.0) > self._reactor.now:
+    def holds(self, username: str, source: str) -> bool:
+        """Whether this name, or this address, is banned. Other sources than addresses have none."""
+        names = [username.lower()]
+        if "." in source or ":" in source:
+            names.append(network_of(source))
+        return any(self._ends.get(name, 0.0) > self._reactor.now for name in names)
+
+    def check(self, username: str, source: str) -> None:
+        """Raise ProtocolError(BANNED) if `holds`."""
+        if self._ends and self.holds(username, source):
             raise ProtocolError(BANNED)
 
     def _forget_ended(self) -> None:
@@ -55,12 +62,14 @@ class Bans:
 
 
 def canonical(who: str) -> str:
-    """One spelling for each address, and for each name. Raises ProtocolError."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            return socket.inet_ntop(family, socket.inet_pton(family, who.strip("[]")))
-        except OSError:
-            continue
+    """One spelling for each name, and for each address; of an IPv6 address its network, as the gate
+    sees it. Raises ProtocolError."""
+    try:
+        if ":" in who:
+            return network_of(who.strip("[]"))
+        return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, who))
+    except OSError:
+        pass
     try:
         check_username(who)
     except ProtocolError as error:

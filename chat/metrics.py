@@ -51,7 +51,9 @@ class Metrics:
         room, counts = self._room, self._journal.counts
         owed = [cursor.owed_bytes for cursor in room.fanout.laggards]
         yield _family("members", "gauge", "Members in the room.", [("", len(room.members))])
-        yield _family("guests", "gauge", "Connections that have not joined.", [("", room.gate.guests)])
+        yield _family(
+            "guests", "gauge", "Connections that have not joined.", [("", room.gate.guests)]
+        )
         yield _family(
             "lines_total",
             "counter",
@@ -71,7 +73,10 @@ class Metrics:
             yield _family(name, "counter", text, samples)
         yield _family("backlog_bytes", "gauge", "Bytes unsent to all members.", [("", sum(owed))])
         yield _family(
-            "backlog_max_bytes", "gauge", "Bytes unsent to one, at most.", [("", max(owed, default=0))]
+            "backlog_max_bytes",
+            "gauge",
+            "Bytes unsent to one, at most.",
+            [("", max(owed, default=0))],
         )
         yield self._histogram()
 
@@ -83,7 +88,9 @@ class Metrics:
             total += number
             samples.append((f"_bucket{_label('le', bound)}", total))
         samples += [("_sum", self._turn_seconds), ("_count", total)]
-        return _family("turn_seconds", "histogram", "How long the loop worked in one turn.", samples)
+        return _family(
+            "turn_seconds", "histogram", "How long the loop worked in one turn.", samples
+        )
 
 
 def _family(name: str, kind: str, text: str, samples: _Samples) -> str:

@@ -55,6 +55,13 @@ LINES_PER_TURN: Annotated[
 ] = 256
 
 
+def format_address(source: str, port: int) -> str:
+    """For people: `127.0.0.1:50000`, `[::1]:50000` (RFC 3986), or `unix`, which has no port."""
+    if not port:
+        return source
+    return f"[{source}]:{port}" if ":" in source else f"{source}:{port}"
+
+
 class Host(Protocol):
     """What a guest or a member asks of the room."""
 
@@ -169,7 +176,7 @@ class Guest:
     @property
     def address(self) -> str:
         """Where it comes from, for people."""
-        return f"{self.source}:{self.port}"
+        return format_address(self.source, self.port)
 
     def go_on(self) -> None:
         """Its request may be judged now."""
@@ -297,7 +304,7 @@ class Member:
     @property
     def address(self) -> str:
         """Where it comes from, for people."""
-        return f"{self._source}:{self._port}"
+        return format_address(self._source, self._port)
 
     def begin(self) -> None:
         """Take what came in one piece with the request to join."""

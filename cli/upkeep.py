@@ -1,4 +1,4 @@
-"""What a room that runs for a term is given: -transcript.
+"""What a room that runs for a term is given: -transcript, -admin.
 
 In: the flags, and the parts of a server. Out: what was asked for, listening on the bus; and what
 the server has to heed for its sake. Nothing is loaded that was not asked for.
@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
+import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from chat.bus import Bus
+from chat.journal import Journal
+from chat.room import Room
+from cli.addresses import Address, is_path
+from codec import Dispatcher, Roster
 from codec.text import LocalTime
-from reactor import Reactor
+from reactor import Listener, Reactor
 
 if TYPE_CHECKING:
     from cli.flags import ServerFlags
@@ -21,38 +27,47 @@ if TYPE_CHECKING:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add -transcript."""
+    """Add those flags."""
     parser.add_argument(
         *("-transcript", "--transcript"),
         metavar="DIR",
         help="append what the console shows, with the time, to a file for each day in DIR",
     )
+    parser.add_argument(
+        *("-admin", "--admin"),
+        metavar="PATH",
+        help="obey the operator on a UNIX socket: echo help | nc -NU PATH",
+    )
+
+
+class Parts(NamedTuple):
+    """Those of the server. `warn` takes one line for the operator."""
+
+    reactor: Reactor
+    dispatcher: Dispatcher
+    roster: Roster
+    bus: Bus
+    room: Room
+    journal: Journal
+    local_time: LocalTime
+    warn: Callable[[str], None]
 
 
 class Upkeep:
     """What was asked for, running."""
 
-    def __init__(
-        self,
-        flags: ServerFlags,
-        reactor: Reactor,
-        bus: Bus,
-        local_time: LocalTime,
-        warn: Callable[[str], None],
-    ) -> None:
-        """`warn` takes one line for the operator. Raises OSError with the name of the file that
-        cannot be had."""
+    def __init__(self, flags: ServerFlags, parts: Parts) -> None:
+        """Raises OSError with the name of the file that cannot be had."""
         self.owing: list[Owing] = []
         """What may be drained at the end."""
         self.reloaders: list[Callable[[], None]] = []
         """What reads its file again when it is asked to."""
         self._closers: list[Callable[[], None]] = []
-        self._reactor = reactor
-        self._bus = bus
-        self._local_time = local_time
-        self._warn = warn
+        self._parts = parts
         if flags.transcript:
             self._keep_transcript(flags.transcript)
+        if flags.admin:
+            self._open_admin(flags.admin)
 
     def close(self) -> None:
         """The server has ended."""
@@ -62,10 +77,48 @@ class Upkeep:
     def _keep_transcript(self, directory: str) -> None:
         from chat.transcript import Transcript
 
+        parts = self._parts
         try:
-            transcript = Transcript(self._reactor, directory, self._local_time, self._warn)
+            transcript = Transcript(parts.reactor, directory, parts.local_time, parts.warn)
         except RuntimeError as error:
             raise OSError(errno.EAGAIN, str(error), directory) from error
-        self._bus.add_listener(transcript.apply)
+        parts.bus.add_listener(transcript.apply)
         self.owing.append(transcript.appender)
         self._closers.append(transcript.close)
+
+    def _open_admin(self, path: str) -> None:
+        from chat.admin import Admin, AdminDoor
+        from chat.bans import Bans
+        from chat.metrics import Metrics
+
+        parts = self._parts
+        address = Address(path if is_path(path) else os.path.join(".", path))
+        parts.room.bans = bans = Bans(parts.reactor)
+        metrics = Metrics(parts.room, parts.journal)
+        door = AdminDoor(
+            parts.reactor,
+            Admin(parts.dispatcher, parts.roster, parts.bus, parts.room, metrics, bans),
+        )
+
+        def open_anew() -> socket.socket:
+            umask = os.umask(0o177)  # from the first moment on: the file is made by bind(2)
+            try:
+                return address.listen(0)
+            except OSError as error:  # unix(7): a path that is too long has no number
+                number = error.errno or errno.ENAMETOOLONG
+                raise OSError(number, os.strerror(number), path) from error
+            finally:
+                os.umask(umask)
+
+        listener = Listener(
+            parts.reactor,
+            open_anew(),
+            door.make_session,
+            door.drop_oldest,
+            open_anew=open_anew,
+            on_broken=lambda error: parts.warn(f"{path}: {error.strerror}; opening it anew"),
+            on_given_up=lambda error: parts.warn(f"{path}: {error.strerror}; -admin is off"),
+        )
+        parts.bus.add_listener(metrics.apply)
+        parts.reactor.on_turn = metrics.note_turn
+        self._closers += [listener.close, door.close, address.remove]

@@ -74,7 +74,7 @@ class Dispatcher:
         return Event(Kind.LEFT, username, left, left)
 
     def announce(self, text: str) -> Event:
-        """The operator says `text` to all, decoded as `decode_text` does. Raises LineTooLongError."""
+        """The operator says `text`, as `decode_text` gives it, to all. Raises LineTooLongError."""
         line = encode_line(f"{NOTICE_MARK}{text}")
         if self._is_too_long(line):
             raise LineTooLongError(self.max_line_bytes - len(NOTICE_MARK))

@@ -62,6 +62,7 @@ from reactor.stdio import (
 )
 from reactor.timers import Timer
 from reactor.transport import SocketTransport, Transport
+from reactor.unix import listen_unix
 
 __all__ = [
     "PAGE_BYTES",
@@ -91,6 +92,7 @@ __all__ = [
     "format_exception",
     "is_null_device",
     "listen",
+    "listen_unix",
     "naming",
     "notice_vanished_peers",
     "raise_descriptor_limit",

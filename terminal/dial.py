@@ -1,7 +1,8 @@
-"""Connects to a host by name or address.
+"""Connects to a host by name or address, or to a UNIX socket by its path.
 
-In: a host and a port. Out: a connected, non-blocking socket. Raises OSError, and UnicodeError for a
-text that cannot be the name of a host. This blocks, for a bounded time: no loop runs yet.
+In: a host and a port, or a path. Out: a connected, non-blocking socket. Raises OSError, and
+UnicodeError for a text that cannot be the name of a host. This blocks, for a bounded time: no loop
+runs yet.
 """
 
 from __future__ import annotations
@@ -33,6 +34,19 @@ def connect(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
         return sock
     raise failure or OSError("it has no address")
+
+
+def connect_unix(path: str) -> socket.socket:
+    """A non-blocking connection to the UNIX socket at `path` (unix(7)). Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(CONNECT_SECONDS)
+        sock.connect(path)
+        sock.setblocking(False)
+    except Exception:
+        sock.close()
+        raise
+    return sock
 
 
 def resolve(host: str) -> list[str]:

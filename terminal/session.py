@@ -66,7 +66,8 @@ JOINING, TALKING, LEAVING, SENT = Phase
 
 
 class Client:
-    """A session with one server. `host` and `port` are for messages, `join_line` is sent first."""
+    """A session with one server. `host` and `port`, if it has one, are for messages; `join_line` is
+    sent first."""
 
     def __init__(
         self,
@@ -75,13 +76,13 @@ class Client:
         sock: socket.socket,
         join_line: bytes,
         host: str,
-        port: int,
+        port: int | None,
     ) -> None:
         self._reactor = reactor
         self._screen = screen
         self._join_line = join_line
-        self._host = host
-        self._port = port
+        self._place = host if port is None else f"{host} port {port}"
+        self._place_in_words = host if port is None else f"{host} on port {port}"
         self._phase = JOINING
         self._exit_status = 1
         self.signal_received = 0
@@ -215,10 +216,10 @@ class Client:
             else:
                 self._fail(str(refused))
         except ProtocolError:
-            self._fail(f"{self._host} port {self._port} is not a chat server (is the port right?)")
+            self._fail(f"{self._place} is not a chat server (is the port right?)")
         else:
             self._phase = TALKING
-            self._screen.show(f"Connected to {self._host} on port {self._port}")
+            self._screen.show(f"Connected to {self._place_in_words}")
             self._screen.start_typing()
 
     def _has_typed_exit(self) -> bool:
@@ -281,7 +282,7 @@ class Client:
             self._screen.complain("warning: lines may be missing: the server did not end")
 
     def _answer_overdue(self) -> None:
-        self._fail(f"no answer from {self._host} port {self._port}")
+        self._fail(f"no answer from {self._place}")
 
     def _fail(self, reason: str) -> None:
         self._screen.complain(f"error: {reason}")

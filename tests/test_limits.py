@@ -20,6 +20,8 @@ from tests.test_layers import ROOT, layer_of, program_files
 NOT_IN_THE_TABLE = {
     "terminal.session": "ANSWER_SECONDS GOODBYE_SECONDS HIGH_WATER_BYTES LEAVING_BYTES "
     "MAX_SERVER_LINE_BYTES QUIET_SECONDS",
+    "cli.addresses": "MAX_SHORT_PASSCODE_CHARACTERS",
+    "cli.passcode": "MAX_PASSCODE_LINE_BYTES",
     "terminal.cut_lines": "CANONICAL_BYTES",
     "terminal.dial": "CONNECT_SECONDS LOOKUP_SECONDS",
     "reactor.outbound": "MAX_PIECES",  # the kernel's
