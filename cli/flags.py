@@ -46,6 +46,8 @@ class ServerFlags(argparse.Namespace):
     strict: bool
     log: str | None
     transcript: str | None
+    history: int
+    motd: str | None
     listen: list[Address]
     admin: str | None
 

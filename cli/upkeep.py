@@ -1,4 +1,4 @@
-"""What a room that runs for a term is given: -transcript, -admin.
+"""What a room that runs for a term is given: -transcript, -history, -motd, -admin.
 
 In: the flags, and the parts of a server. Out: what was asked for, listening on the bus; and what
 the server has to heed for its sake. Nothing is loaded that was not asked for.
@@ -17,6 +17,7 @@ from chat.bus import Bus
 from chat.journal import Journal
 from chat.room import Room
 from cli.addresses import Address, is_path
+from cli.start import reason_of
 from codec import Dispatcher, Roster
 from codec.text import LocalTime
 from reactor import Listener, Reactor
@@ -34,10 +35,28 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="append what the console shows, with the time, to a file for each day in DIR",
     )
     parser.add_argument(
+        *("-history", "--history"),
+        metavar="LINES",
+        type=_lines,
+        default=0,
+        help="show so many of the last lines to each member whose client can tell (ENTER)",
+    )
+    parser.add_argument(
+        *("-motd", "--motd"),
+        metavar="FILE",
+        help="show the lines of FILE to each of them; read again on SIGUSR1",
+    )
+    parser.add_argument(
         *("-admin", "--admin"),
         metavar="PATH",
         help="obey the operator on a UNIX socket: echo help | nc -NU PATH",
     )
+
+
+def _lines(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"not a number of lines: {text!r}")
+    return int(text[:9])
 
 
 class Parts(NamedTuple):
@@ -66,6 +85,8 @@ class Upkeep:
         self._parts = parts
         if flags.transcript:
             self._keep_transcript(flags.transcript)
+        if flags.motd or flags.history:
+            self._greet(flags.motd, flags.history)
         if flags.admin:
             self._open_admin(flags.admin)
 
@@ -85,6 +106,28 @@ class Upkeep:
         parts.bus.add_listener(transcript.apply)
         self.owing.append(transcript.appender)
         self._closers.append(transcript.close)
+
+    def _greet(self, path: str | None, lines: int) -> None:
+        pages: list[Callable[[], bytes]] = []
+        if path:
+            from chat.motd import Motd
+
+            motd = Motd(path)
+            self.reloaders.append(lambda: self._reload(motd.reload))
+            pages.append(lambda: motd.page)
+        if lines:
+            from chat.history import History
+
+            history = History(lines, self._parts.local_time)
+            self._parts.bus.add_listener(history.apply)
+            pages.append(lambda: history.page)
+        self._parts.room.greet = lambda: [page() for page in pages]
+
+    def _reload(self, reload: Callable[[], None]) -> None:
+        try:
+            reload()
+        except OSError as error:
+            self._parts.warn(f"{reason_of(error)}; what was read before stays")
 
     def _open_admin(self, path: str) -> None:
         from chat.admin import Admin, AdminDoor
