@@ -124,10 +124,7 @@ class Admin:
         return OK if self._bans.remove(who) else f"error: not banned: {who}\n"
 
     def list_bans(self, _: str) -> str:
-        return "".join(
-            f"{who} until the server ends\n" if left == FOR_EVER else f"{who} {left / 60:.1f}\n"
-            for who, left in self._bans
-        )
+        return "".join(f"{_place(who)} {_minutes(left)}\n" for who, left in self._bans)
 
     def status(self, _: str) -> str:
         return self._metrics.format()
@@ -254,6 +251,14 @@ class AdminDoor:
 
     def forget(self, session: AdminSession) -> None:
         self._sessions.pop(session, None)
+
+
+def _place(who: str) -> str:
+    return f"{who}/64" if who.endswith("::") else who
+
+
+def _minutes(seconds: float) -> str:
+    return "until the server ends" if seconds == FOR_EVER else f"{seconds / 60:.1f}"
 
 
 def _seconds_of(minutes: str) -> float:

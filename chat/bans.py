@@ -66,7 +66,7 @@ def canonical(who: str) -> str:
     sees it. Raises ProtocolError."""
     try:
         if ":" in who:
-            return network_of(who.strip("[]"))
+            return network_of(who.removesuffix("/64").strip("[]"))
         return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, who))
     except OSError:
         pass

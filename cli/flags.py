@@ -200,7 +200,11 @@ class _FlagParser(argparse.ArgumentParser):
             if action.dest in given and not isinstance(action.default, list):  # as -listen may be
                 other = given[action.dest].option_strings[0]
                 is_same = flag.lstrip("-") == other.lstrip("-")
-                self.error(f"{flag} is given twice" if is_same else f"{other} or {flag}, not both")
+                self.error(
+                    f"{flag} is given twice"
+                    if is_same
+                    else f"{other} and {flag} exclude each other"
+                )
             if action.nargs == 0 and action.const is None:
                 return  # -help and its like, which end the program
             given[action.dest] = action

@@ -44,6 +44,14 @@ LIMITED: tuple[ModuleType, ...] = (
 """The modules that have limits, in the order in which a member meets them."""
 
 
+def _limited_on_request() -> tuple[ModuleType, ...]:
+    """Those that a server loads only when a flag asks for them."""
+    import reactor.appender
+    from chat import admin, bans, history, motd
+
+    return reactor.appender, history, motd, admin, bans
+
+
 class Limit(NamedTuple):
     """One bound: `module`.`name` is `value`, in the unit that the name ends with."""
 
@@ -65,7 +73,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def limits() -> list[Limit]:
     """All of them as they are set now, module by module."""
-    return [limit for module in LIMITED for limit in _limits_of(module)]
+    return [limit for module in LIMITED + _limited_on_request() for limit in _limits_of(module)]
 
 
 def format_limits() -> str:

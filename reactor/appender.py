@@ -77,11 +77,11 @@ class Appender:
         ends."""
         if self._dropped_lines or self.owed_bytes + len(lines) > KEPT_BYTES:
             self._dropped_lines += lines.count(b"\n")
-            return
-        if not self._queue or self._queue[-1][0] != path:
-            self._queue.append((path, bytearray()))
-        self._queue[-1][1].extend(lines)
-        self.owed_bytes += len(lines)
+        else:
+            if not self._queue or self._queue[-1][0] != path:
+                self._queue.append((path, bytearray()))
+            self._queue[-1][1].extend(lines)
+            self.owed_bytes += len(lines)
         if not (self._is_flush_queued or self._is_waiting or self.is_failing):
             self._is_flush_queued = True
             self._reactor.call_at_end(self.flush)

@@ -13,6 +13,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from tests.fuzz import admin
 from tests.fuzz.core import core
 from tests.fuzz.guided import CORPUS_SCRIPTS, mutated_script
 from tests.fuzz.wire.grammar import Maker
@@ -33,6 +34,7 @@ ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "lines": (core, LINES_OF_ONE),
     "sessions": (core, MAKERS.map(lambda maker: maker.make(b"script"))),
     "mutated corpus": (core, MUTATED),
+    "admin": (admin.obey, admin.LINES),
     "fan-out": (lambda example: play(*example), st.tuples(SCRIPTS, TAPES)),
 }
 """Each function that raises when something does not hold, and what it is given."""
