@@ -69,7 +69,7 @@ MAX_PRIVATE_BYTES: Annotated[
 ] = 32 * 1024 * 1024
 
 SHARED_SPLICES = 2
-"""How many of a member's first splices may hold what newcomers share: it counts once in that sum."""
+"""How many of a member's first splices may hold what newcomers share, which counts once."""
 
 RETRY_SECONDS: Annotated[
     float,

@@ -49,7 +49,7 @@ HAPPENINGS = (
     *(r"taken .*Message too long", r"taken .*No such user", r"taken .*Usage: "),
     *(r"typed .* None", r"typed .* b':Exit'", r"left 'U", r"failed ", r"ended "),
     *(
-        r"claimed .*\n(.* (received|judged) .*\n)*.* claimed",
+        r" claimed .*\n((?!.* let_in).*\n)*.* claimed ",
         r"taken .*OK\\nActive Users: ",
         r"taken .*Message to ",
     ),
