@@ -216,7 +216,9 @@ class Core:
         self.roster.apply(event)
         if event.kind is Kind.LEFT:
             origin.username, origin.is_closed = "", True
-        private = dict(event.private)
+        private: dict[str, bytes] = {}
+        for name, line in event.private:
+            private[name] = private.get(name, b"") + line
         self.screens[CONSOLE] += event.console
         for who, peer in self._peers.items():
             shown = b""
