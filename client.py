@@ -33,15 +33,19 @@ if __name__ == "__main__":
 
 from cli.addresses import is_path
 from cli.flags import complain, parse_client_flags, say
+from cli.tls import TlsSetupError, add_client_flags, make_client_transport
 from codec import Join, ProtocolError, format_join
 from reactor import LoopError, Reactor, end_by_signal, format_exception, naming
 from terminal.dial import connect, connect_unix
 from terminal.plain import PlainScreen
 from terminal.session import Client
 
+FEATURES = (add_client_flags,)
+"""What has flags of its own."""
+
 
 def main() -> int:
-    flags = parse_client_flags()
+    flags = parse_client_flags(None, FEATURES)
     try:
         join_line = format_join(Join(flags.username, flags.passcode))
     except ProtocolError as refusal:
@@ -57,10 +61,15 @@ def main() -> int:
         place = host if port is None else f"{host} port {port}"
         complain(f"error: cannot connect to {place}: {reason}")
         return 1
+    try:
+        transport = make_client_transport(flags, sock)
+    except TlsSetupError as error:
+        complain(f"error: {error}")
+        return 1
     reactor = Reactor(report=lambda: screen.complain(format_exception()))
     with naming("fstat"):
         screen = PlainScreen(reactor)
-    client = Client(reactor, screen, sock, join_line, host, port)
+    client = Client(reactor, screen, transport, join_line, host, port)
     has_started()
     try:
         status = client.run()

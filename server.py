@@ -38,9 +38,10 @@ from chat.bus import LocalBus
 from chat.clock import LocalClock
 from chat.journal import PLAIN, Journal, Style
 from chat.room import Room
-from cli import addresses, limits, upkeep
+from cli import addresses, limits, tls, upkeep
 from cli.addresses import Address, Doors, warn_of_network
 from cli.flags import ServerFlags, complain, parse_server_flags
+from cli.tls import ServerTls, TlsSetupError, make_server_tls
 from cli.upkeep import Parts, Upkeep
 from codec import Dispatcher, Roster
 from reactor import (
@@ -49,6 +50,7 @@ from reactor import (
     Reactor,
     Signals,
     Sink,
+    SocketTransport,
     discard_typed,
     drain,
     ending_signals,
@@ -57,7 +59,10 @@ from reactor import (
     raise_descriptor_limit,
 )
 
-FEATURES = (addresses.add_flags, journal.add_flags, upkeep.add_flags, limits.add_flags)
+FEATURES = (
+    *(addresses.add_flags, tls.add_flags, journal.add_flags),
+    *(upkeep.add_flags, limits.add_flags),
+)
 """What has flags of its own."""
 
 OWN_DESCRIPTORS = 16
@@ -70,10 +75,13 @@ SHUTDOWN_SECONDS = 2.0
 class Server:
     """All the parts of a running server."""
 
-    def __init__(self, flags: ServerFlags, doors: Doors, descriptors: int) -> None:
+    def __init__(
+        self, flags: ServerFlags, doors: Doors, descriptors: int, server_tls: ServerTls | None
+    ) -> None:
         """Take over `doors`; there are so many `descriptors`, or 0 if that is not known. Raises
         OSError with the name of what failed."""
         self.port = doors.port
+        self._tls = server_tls
         self._style = _style_of(flags.log)
         self._reactor = Reactor(report=self._report)
         with naming("fstat"):
@@ -96,13 +104,18 @@ class Server:
             *(self._journal, self._clock, lambda text: self._log(f"warning: {text}")),
         )
         self._upkeep = Upkeep(flags, parts)
+        if flags.log and server_tls:
+            self._log(f"certificate {server_tls.fingerprint}")
         if flags.log and descriptors:
             self._log(f"room for {max(0, descriptors - OWN_DESCRIPTORS)} members")
 
     def run(self) -> int:
         """Serve until a signal asks to end, and then until everyone has been told. Returns the exit
         status of the process. Raises LoopError."""
-        signals = Signals(self._reactor, ending_signals(), self._shut_down, self._upkeep.reloaders)
+        reloaders = [*([self._reload] if self._tls else []), *self._upkeep.reloaders]
+        signals = Signals(
+            self._reactor, ending_signals(), lambda number: self._shut_down(), reloaders
+        )
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
         self._console.flush()
         has_started()
@@ -126,6 +139,8 @@ class Server:
             self._room.make_guest,
             self._room.gate.make_room,
             self._room.refuse_at_the_door,
+            # What goes through a file stays on this machine.
+            self._tls.make_transport if self._tls and not address.is_path else SocketTransport,
             open_anew=lambda: address.listen(self.port),
             on_broken=lambda error: self._tell_broken(doors.place(address), error),
             on_given_up=lambda error: self._give_up(doors.place(address), error),
@@ -137,7 +152,17 @@ class Server:
         parts = (self._dispatcher, self._roster, self._bus, self._journal)
         return Room(self._reactor, *parts, self._reactor.stop)
 
-    def _shut_down(self, number: int) -> None:
+    def _reload(self) -> None:
+        if self._tls is None:
+            return
+        try:
+            self._tls.reload()
+        except TlsSetupError as error:
+            self._log(f"warning: the certificate stays: {error}")
+        else:
+            self._log(f"certificate {self._tls.fingerprint}")
+
+    def _shut_down(self) -> None:
         if self._is_shutting_down:
             self._deadline = self._reactor.now
             self._reactor.stop()
@@ -155,7 +180,7 @@ class Server:
     def _give_up(self, place: str, error: OSError) -> None:
         self._log(f"error: cannot listen on {place} any more: {error.strerror}")
         self._exit_status = 1
-        self._shut_down(0)
+        self._shut_down()
 
     def _log(self, text: str) -> None:
         self._write_log(self._style.format_text(text))
@@ -184,16 +209,21 @@ def _style_of(log: str | None) -> Style:
 def main() -> int:
     flags = parse_server_flags(None, FEATURES)
     descriptors = raise_descriptor_limit()  # first of all: a start needs some too
+    try:
+        server_tls = make_server_tls(flags)
+    except TlsSetupError as error:
+        complain(f"error: {error}")
+        return 2
     doors = Doors(flags.listen, flags.port)
     try:
         doors.open()
     except OSError as error:
         complain(f"error: {doors.explain(error)}")
         return 1
-    for warning in warn_of_network(flags.listen):
+    for warning in server_tls.warnings() if server_tls else warn_of_network(flags.listen):
         complain(f"warning: {warning}")
     load_for_later()
-    server = Server(flags, doors, descriptors)
+    server = Server(flags, doors, descriptors, server_tls)
     if 1 in CLOSED:
         complain("warning: standard output is closed")
     try:

@@ -22,7 +22,7 @@ from codec import (
     handshake,
     parse_join,
 )
-from reactor import Connection, Cursor, SlowReaderError, Timer
+from reactor import Connection, Cursor, SlowReaderError, Timer, TransportError
 
 HANDSHAKE_SECONDS: Annotated[
     float,
@@ -168,7 +168,10 @@ class Guest:
     def connection_lost(self, error: Exception | None) -> None:
         if self._deadline.is_pending:
             self._deadline.cancel()
-            self._host.note_end("never joined")
+            if isinstance(error, TransportError):
+                self._host.note_refusal(self, ProtocolError("No TLS", f": {error}"))
+            else:
+                self._host.note_end("never joined")
         self._host.forget(self)
 
     # For the room.

@@ -128,7 +128,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def warn_of_network(addresses: Sequence[Address]) -> Iterator[str]:
     """What the operator had better know, a line each."""
     if public := " and ".join(address.text for address in addresses if address.is_public):
-        yield f"no TLS: what is said on {public}, the passcode too, can be read on the network"
+        yield f"no TLS: the network can read what is said on {public}, and the passcode (-tls-cert)"
 
 
 def is_path(host: str) -> bool:

@@ -102,8 +102,11 @@ def _judge_passcode(parser: _FlagParser, flags: ServerFlags) -> None:
         complain(f"warning: {short} is soon guessed on a network")
 
 
-def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
-    """Read the client's command line, by default the process's own."""
+def parse_client_flags(
+    argv: Sequence[str] | None = None, features: Iterable[AddFlags] = ()
+) -> ClientFlags:
+    """Read the client's command line, by default the process's own, with the flags of `features`
+    behind those that it always has."""
     parser = _FlagParser(
         usage=(
             f"{_command('client.py')} -join -host <host> -port <port> -username <username> "
@@ -123,6 +126,8 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
     parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
     parser.add_flag("passcode", type=_client_passcode, help="the room's passcode")
     parser.add_flag("passcode-file", type=_word, help=_PASSCODE_FILE_HELP)
+    for add_flags in features:
+        add_flags(parser)
     flags = parser.parse_args(argv, ClientFlags())
     if flags.port is None and not is_path(flags.host):
         parser.error("the following arguments are required: -port/--port")

@@ -35,8 +35,12 @@ def read_first_line(path: str) -> tuple[str, bool]:
             os.close(descriptor)
     if not line:
         raise ValueError("its first line is empty")
-    is_open = stat.S_ISREG(status.st_mode) and bool(status.st_mode & _READABLE_BY_OTHERS)
-    return os.fsdecode(line), is_open
+    return os.fsdecode(line), is_readable_by_others(status)
+
+
+def is_readable_by_others(status: os.stat_result) -> bool:
+    """Whether it is a file, and its owner's group or everybody may read it."""
+    return stat.S_ISREG(status.st_mode) and bool(status.st_mode & _READABLE_BY_OTHERS)
 
 
 def _read_line(descriptor: int) -> bytes:

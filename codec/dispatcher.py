@@ -23,6 +23,7 @@ from codec.roster import Roster
 from codec.text import LocalTime, are_plain, decode_text, translate
 
 SHUTTING_DOWN = "Server is shutting down"
+NO_SUCH_USER = "No such user: "
 
 NOTICE_MARK = "* "
 """In front of each reply, but for the list of members, to one that has an echo: no other line of
@@ -116,7 +117,7 @@ class Dispatcher:
     def message(self, username: str, command: Command, echo: bool) -> Event:
         to = self._roster.find(command.to)
         if to is None:
-            return self._reply(username, "No such user: ", command.to, echo)
+            return self._reply(username, NO_SUCH_USER, command.to, echo)
         text, _ = translate(command.text, self._local_time)
         prefix = f"[Message from {username}]: "
         line = encode_line(prefix + text)

@@ -2,8 +2,9 @@
 
 It is a loop (Reactor, Timer), non-blocking sockets (Listener, Connection), a log that thousands
 read at their own pace (Fanout, Cursor), standard streams that never stall (Source, Sink) and
-signals as events (Signals). It is not a framework: no TLS, no UDP, no coroutines, and no threads
-but the one that waits for a disk (reactor.file_writer).
+signals as events (Signals). TLS is a Transport (reactor.tls, imported only when asked). It is not a
+framework: no UDP, no coroutines, and no threads but the one that waits for a disk
+(reactor.file_writer).
 
 Any line server can stand on it. A complete one, which tells everyone what anyone says:
 
@@ -61,7 +62,7 @@ from reactor.stdio import (
     is_null_device,
 )
 from reactor.timers import Timer
-from reactor.transport import SocketTransport, Transport
+from reactor.transport import SocketTransport, Transport, TransportError
 from reactor.unix import listen_unix
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "StreamProtocol",
     "Timer",
     "Transport",
+    "TransportError",
     "discard_typed",
     "drain",
     "end_by_signal",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import socket
 from enum import IntEnum
 
 from codec import (
@@ -22,7 +21,7 @@ from codec import (
     is_exit,
     parse_answer,
 )
-from reactor import Connection, Reactor, Signals, SocketTransport, ending_signals
+from reactor import Connection, Reactor, Signals, Transport, TransportError, ending_signals
 from reactor.connection import SHUT
 from terminal.screen import Screen
 
@@ -73,7 +72,7 @@ class Client:
         self,
         reactor: Reactor,
         screen: Screen,
-        sock: socket.socket,
+        transport: Transport,
         join_line: bytes,
         host: str,
         port: int | None,
@@ -95,7 +94,7 @@ class Client:
         self._typed_lines = LineDecoder()
         self._server_lines = LineDecoder(MAX_SERVER_LINE_BYTES)
         screen.open(self)
-        self._connection = Connection(reactor, SocketTransport(sock), self)
+        self._connection = Connection(reactor, transport, self)
         self._answer_timer = reactor.call_later(ANSWER_SECONDS, self._answer_overdue)
         self._signals = Signals(reactor, ending_signals(), self._signal_received)
 
@@ -147,7 +146,9 @@ class Client:
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._phase < SENT:
-            if isinstance(error, OSError) and error.errno in _OURS:
+            if isinstance(error, TransportError):
+                self._fail(f"{self._place}: {error}")
+            elif isinstance(error, OSError) and error.errno in _OURS:
                 self._fail(f"connection lost: {error.strerror}")
             else:
                 self._fail(_GONE)

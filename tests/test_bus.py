@@ -123,7 +123,7 @@ def test_all_read_the_order_of_the_bus(house: LateHouse) -> None:
 
 def test_list_is_exact_where_the_bus_puts_an_enter(house: LateHouse) -> None:
     bob, cid = house.ask(b"ENTER Bob abc12\nhello\n"), house.ask(b"ENTER Cid abc12\n")
-    joins, house.bus.submitted = house.bus.submitted, []
+    joins, house.late.submitted = house.late.submitted, []
     for event in (joins[0], house.dispatcher.join("Zed"), joins[1], house.dispatcher.leave("Zed")):
         house.bus.submit(event)
     house.apply()

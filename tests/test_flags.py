@@ -165,7 +165,7 @@ def test_listen_takes_addresses_and_paths(capfd: Capture) -> None:
     assert [address.is_public for address in addresses] == [False] * 4 + [True]
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "127.0.0.1"])
+@pytest.mark.parametrize("address", ["::", "192.0.2.1", "127.0.0.1"])
 def test_passcode_for_a_network_had_better_be_long(address: str, capfd: Capture) -> None:
     for passcode in ("abc12", "abc123"):
         SERVER.parse([*SERVER.words(passcode=passcode), "-listen", address])

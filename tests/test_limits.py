@@ -90,7 +90,6 @@ def test_number_without_a_reason_in_its_annotation_is_no_limit(
     some = ModuleType("some")
     exec(source, vars(some))  # noqa: S102  it was written above
     monkeypatch.setattr("cli.limits.LIMITED", (some,))
-    monkeypatch.setattr("cli.limits._limited_on_request", tuple)
     assert limits() == [("some", "A", 1, "Because of this."), ("some", "D", 2.5, "Last.")]
     monkeypatch.setattr(some, "A", 1_000, raising=False)
     printed = "some.A = 1,000\n    Because of this.\nsome.D = 2.5\n    Last."

@@ -61,8 +61,8 @@ def test_room_is_one_whatever_address_it_is_entered_by(tmp_path: Path) -> None:
         stranger.exits(1)
         room.server.complains(ROOM_FOR, "refused unix: incorrect passcode")
         room.server.signal(signal.SIGTERM)
-        for member in room.members:
-            member.hears_goodbye()
+        for each in room.members:
+            each.hears_goodbye()
         room.server.exits(0, "total refused 1: incorrect passcode")
         assert not path.exists()
 

@@ -1,5 +1,4 @@
-"""`python -m tests.fuzz.siege [--watch] [--upkeep] [--seconds S] [--seed N]`: the wire fuzzer and our
-server.
+"""`python -m tests.fuzz.siege [--watch] [--upkeep] [--seconds S]`: the wire fuzzer and our server.
 
 Starts server.py on a free port, lets the fuzzer at it, and ends it: status 0 if nothing was found,
 the server ended well and had nothing to complain of. With --watch it looks at the server's process

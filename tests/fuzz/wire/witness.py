@@ -227,6 +227,8 @@ class Attacker:
             self._note_answer(text)
             return
         check(self._answer == "OK", f"after {self._answer!r} came {text[:200]!r}")
+        if self._session.enters and self._members is None and text.startswith(protocol.NOTICE):
+            return  # the message of the day and the history come before the members
         check(bool(form), f"no documented line: {text[:200]!r}")
         if self._session.enters:
             self._note_members(form, name, text)
