@@ -36,13 +36,13 @@ import socket
 from chat import journal
 from chat.bus import LocalBus
 from chat.clock import LocalClock
-from chat.journal import PLAIN, Journal, Style
+from chat.journal import Journal
 from chat.room import Room
 from cli import addresses, limits, tls, upkeep
 from cli.addresses import Address, Doors, warn_of_network
 from cli.flags import ServerFlags, complain, parse_server_flags
 from cli.tls import ServerTls, TlsSetupError, make_server_tls
-from cli.upkeep import Parts, Upkeep
+from cli.upkeep import Parts, Upkeep, style_of
 from codec import Dispatcher, Roster
 from reactor import (
     Listener,
@@ -82,7 +82,7 @@ class Server:
         OSError with the name of what failed."""
         self.port = doors.port
         self._tls = server_tls
-        self._style = _style_of(flags.log)
+        self._style = style_of(flags.log)
         self._reactor = Reactor(report=self._report)
         with naming("fstat"):
             self._stderr = Sink(self._reactor, 2)
@@ -196,14 +196,6 @@ class Server:
 
     def _tell_failed(self, error: OSError) -> None:
         self._log(f"warning: standard output: {error.strerror}")
-
-
-def _style_of(log: str | None) -> Style:
-    if log != "json":
-        return PLAIN
-    from chat.json_log import JSON  # loaded where it is asked for
-
-    return JSON
 
 
 def main() -> int:

@@ -7,24 +7,23 @@ the server has to heed for its sake. Nothing is loaded that was not asked for.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from chat.bus import Bus
-from chat.journal import Journal
+from chat.journal import PLAIN, Journal, Style
 from chat.room import Room
 from cli.addresses import Address, is_path
+from cli.flags import ServerFlags
 from cli.start import reason_of
 from codec import Dispatcher, Roster
 from codec.text import LocalTime
 from reactor import Listener, Reactor
-
-if TYPE_CHECKING:
-    from cli.flags import ServerFlags
-    from reactor.stdio import Owing
+from reactor.stdio import Owing
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +50,26 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="obey the operator on a UNIX socket: echo help | nc -NU PATH",
     )
+
+
+def style_of(log: str | None) -> Style:
+    """How the operator is told, by the value of -log."""
+    if log != "json":
+        return PLAIN
+    with _telling_what_is_missing():
+        from chat.json_log import JSON
+
+    return JSON
+
+
+@contextlib.contextmanager
+def _telling_what_is_missing() -> Iterator[None]:
+    """A program that was joined to one file has only what it always needs."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        names = "-transcript, -history, -motd, -admin and -log json"
+        raise ImportError(f"{names} need the folder chat/ beside server.py") from error
 
 
 def _lines(text: str) -> int:
@@ -83,12 +102,13 @@ class Upkeep:
         """What reads its file again when it is asked to."""
         self._closers: list[Callable[[], None]] = []
         self._parts = parts
-        if flags.transcript:
-            self._keep_transcript(flags.transcript)
-        if flags.motd or flags.history:
-            self._greet(flags.motd, flags.history)
-        if flags.admin:
-            self._open_admin(flags.admin)
+        with _telling_what_is_missing():
+            if flags.transcript:
+                self._keep_transcript(flags.transcript)
+            if flags.motd or flags.history:
+                self._greet(flags.motd, flags.history)
+            if flags.admin:
+                self._open_admin(flags.admin)
 
     def close(self) -> None:
         """The server has ended."""

@@ -37,6 +37,10 @@ def check(is_right: bool, finding: str) -> None:
         raise FindingError(finding)
 
 
+HISTORY_LINE = re.compile(r"\* \d\d:\d\d ")
+MAX_HISTORY_LINE_BYTES = protocol.DOCUMENTED_LIMITS.line_bytes + len("* 12:34 ")
+
+
 def readable(line: bytes) -> str:
     """The text of a line that is safe to read, or FindingError."""
     try:
@@ -45,6 +49,7 @@ def readable(line: bytes) -> str:
         raise FindingError(f"not UTF-8: {line[:200]!r}") from error
     check(not protocol.UNSAFE & set(text), f"unsafe: {line[:200]!r}")
     is_short = len(line) <= protocol.DOCUMENTED_LIMITS.line_bytes or text.startswith(USERS)
+    is_short |= len(line) <= MAX_HISTORY_LINE_BYTES and bool(HISTORY_LINE.match(text))
     check(is_short, f"a line of {len(line)} bytes: {line[:100]!r}...")
     return text
 
