@@ -24,6 +24,9 @@ from codec.text import LocalTime, are_plain, decode_text, translate
 
 SHUTTING_DOWN = "Server is shutting down"
 NO_SUCH_USER = "No such user: "
+REPLY_STARTS = (NO_SUCH_USER, "Usage: ", framing.LINE_TOO_LONG)
+"""How the replies that are notices begin: what the operator says may not, so that no client takes it
+for the answer to a line."""
 
 NOTICE_MARK = "* "
 """In front of each reply, but for the list of members, to one that has an echo: no other line of
@@ -75,7 +78,10 @@ class Dispatcher:
         return Event(Kind.LEFT, username, left, left)
 
     def announce(self, text: str) -> Event:
-        """The operator says `text`, as `decode_text` gives it, to all. Raises LineTooLongError."""
+        """The operator says `text`, as `decode_text` gives it, to all. Raises ProtocolError for one
+        that is too long or begins like a reply."""
+        if text.startswith(REPLY_STARTS):
+            raise ProtocolError("It would be taken for a reply")
         line = encode_line(f"{NOTICE_MARK}{text}")
         if self._is_too_long(line):
             raise LineTooLongError(self.max_line_bytes - len(NOTICE_MARK))

@@ -16,8 +16,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from codec import framing
-from codec.commands import EXIT, MESSAGE_USAGE, NOTHING, parse_command
-from codec.dispatcher import NO_SUCH_USER, NOTICE_MARK, SHUTTING_DOWN
+from codec.commands import EXIT, NOTHING, parse_command
+from codec.dispatcher import NOTICE_MARK, REPLY_STARTS, SHUTTING_DOWN
 from codec.text import decode_text
 
 
@@ -52,7 +52,7 @@ class ShownLine(NamedTuple):
         for which `has_answer` holds has one, in the order in which they were typed. The list of
         members that comes first of all, and notices before it, answer nothing."""
         if self.kind is LineKind.NOTICE:
-            return self.text.startswith(_REPLIES)  # others are news: the operator's words
+            return self.text.startswith(REPLY_STARTS)  # others are news: the operator's words
         own_words = self.kind is LineKind.SAID and self.name == username
         return own_words or self.kind in _ANSWERS
 
@@ -75,9 +75,6 @@ def has_answer(line: bytes) -> bool:
 
 
 _ANSWERS = (LineKind.SENT, LineKind.USERS)
-
-_REPLIES = (NO_SUCH_USER, MESSAGE_USAGE, framing.LINE_TOO_LONG)
-"""How the notices begin that answer a line."""
 
 _NAME = r"(?P<name>[A-Za-z0-9_.-]+)"
 _TEXT = r"(?P<text>.*)"

@@ -137,6 +137,7 @@ def test_ban_holds_the_network_of_an_address(
         ("ban Ann 0", "error: not a number of minutes from 1 to 527040: 0\n"),
         ("ban Ann \u00b2", "error: not a number of minutes from 1 to 527040: \u00b2\n"),
         ("unban Ann", "error: not banned: Ann\n"),
+        ("say Usage: x", "error: it would be taken for a reply\n"),
         (
             "say " + "x" * (MAX_LINE_BYTES - 1),
             "error: message too long (limit 4094 bytes); not sent\n",

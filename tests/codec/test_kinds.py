@@ -34,7 +34,7 @@ def test_shutdown_is_no_words_of_a_member() -> None:
         *[("Alice: hi", True), ("alice: hi", False), ("[Message to Bob]: hi", True)],
         *[
             ("Active Users: Alice", True),
-            ("* Usage: :Msg <username> <message>", True),
+            ("* Usage: :Msg", True),
             ("Bob: Alice: hi", False),
         ],
         *[("* No such user: Bob", True), ("* The exam begins", False)],
