@@ -7,6 +7,8 @@ HOST ?= 127.0.0.1
 PORT ?= 65432
 PASSCODE ?= abc12
 USERNAME ?= Alice
+CERT ?= certificate.pem
+KEY ?= key.pem
 
 PYTHONS ?= 3.10 3.12 3.13 3.14
 MINUTES ?= 5
@@ -38,6 +40,9 @@ run-server:  ## start a room: PORT, PASSCODE
 run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
 	@trap : INT; $(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" \
 		-passcode "$(PASSCODE)"; status=$$?; [ $$status -eq 130 ] || exit $$status
+
+certificate:  ## make one that signs itself, for HOST, in CERT and KEY; print its fingerprint to hand out
+	@./tools/certificate "$(HOST)" "$(CERT)" "$(KEY)"
 
 test: $(TOOLS)  ## run the tests, at a small size; ARGS is passed on to pytest
 	@$(BIN)/python -m pytest -q -n auto $(ARGS)
@@ -143,6 +148,6 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
-.PHONY: help run-server run-client test test-long test-all lint types coverage bench bench-quick bench-long \
+.PHONY: help run-server run-client certificate test test-long test-all lint types coverage bench bench-quick bench-long \
 	bench-flow simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability test-hand-in \
 	autograder picture clean

@@ -13,6 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.programs import free_port
+from tests.support.tls import CERTIFICATE
+
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "peers"
 
@@ -100,6 +103,7 @@ class System(NamedTuple):
     without which it cannot run. `max_flight_bytes`: the most that may be under way to one member,
     for a server that has a limit which cannot be raised and cuts a member that is beyond it.
     `joins_in_flight`: how many may join at once when it is not joining that is measured.
+    `is_tls`: it speaks TLS alone, which some works are for.
     `announces`: it tells everyone of each join, as the assignment asks, and is here for that alone.
     """
 
@@ -110,6 +114,7 @@ class System(NamedTuple):
     max_flight_bytes: int = 0
     joins_in_flight: int = 256
     announces: bool = False
+    is_tls: bool = False
 
     @property
     def is_here(self) -> bool:
@@ -127,6 +132,10 @@ def _peer(script: str, *options: str) -> Callable[[int, Path], Sequence[str]]:
 def _chatroom(port: int, folder: Path) -> Sequence[str]:
     flags = ["-start", "-port", str(port), "-passcode", "abc12"]
     return [sys.executable, str(ROOT / "server.py"), *flags]
+
+
+def _chatroom_tls(port: int, folder: Path) -> Sequence[str]:
+    return [*_chatroom(port, folder), "-tls-cert", CERTIFICATE, "-tls-key", CERTIFICATE]
 
 
 def _redis(port: int, folder: Path) -> Sequence[str]:
@@ -153,7 +162,7 @@ def _nats(port: int, folder: Path) -> Sequence[str]:
     return ["nats-server", "-c", str(config), "-l", str(folder / "log")]
 
 
-def _ngircd(port: int, folder: Path) -> Sequence[str]:
+def _ngircd(port: int, folder: Path, ssl_part: str = "") -> Sequence[str]:
     config = folder / "ngircd.conf"
     config.write_text(
         f"[Global]\nName = irc.example.net\nInfo = bench\nListen = 127.0.0.1\nPorts = {port}\n"
@@ -162,17 +171,31 @@ def _ngircd(port: int, folder: Path) -> Sequence[str]:
         "MaxNickLength = 9\nMaxListSize = 0\nPingTimeout = 600\n"
         "[Options]\nDNS = no\nIdent = no\nPAM = no\nMorePrivacy = no\nSyslogFacility = local1\n"
         "[Channel]\nName = #room\nModes = P\n"
+        f"{ssl_part}"
     )
     return ["/usr/sbin/ngircd", "-n", "-f", str(config)]
 
 
+def _ngircd_tls(port: int, folder: Path) -> Sequence[str]:
+    plain_port = free_port()
+    files = f"CertFile = {CERTIFICATE}\nKeyFile = {CERTIFICATE}\n"
+    return _ngircd(plain_port, folder, f"[SSL]\n{files}Ports = {port}\n")
+
+
 SYSTEMS = (
     System("chatroom", Dialect(), _chatroom),
+    System("chatroom, TLS", Dialect(), _chatroom_tls, is_tls=True),
     System("relay", Relay(), _peer("relay.py")),
     System("redis", Redis(), _redis, "redis-server"),
     System("nats", Nats(), _nats, "nats-server"),
     System("twisted", Dialect(), _peer("twisted_chat.py"), "twisted"),
     System("ngircd", Irc(), _ngircd, "ngircd", max_flight_bytes=24 * 1024, joins_in_flight=8),
+    System(
+        *("ngircd, TLS", Irc(), _ngircd_tls, "ngircd"),
+        max_flight_bytes=24 * 1024,
+        joins_in_flight=8,
+        is_tls=True,
+    ),
     System("asyncio", Dialect(), _peer("asyncio_protocol.py")),
     System("streams", Dialect(), _peer("asyncio_streams.py")),
     System("uvloop", Dialect(), _peer("asyncio_protocol.py", "--uvloop"), "uvloop"),

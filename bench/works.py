@@ -217,6 +217,7 @@ class Work(NamedTuple):
 
     `members`: where it stands in the plot. `systems`: which do it; all but the announcing ones if
     none is named. `is_quiet`: the CPU is idle while it is measured, so that all may do it at once.
+    `with_tls`: those that speak TLS do it, too.
     """
 
     letter: str
@@ -225,8 +226,11 @@ class Work(NamedTuple):
     members: int = 0
     systems: tuple[str, ...] = ()
     is_quiet: bool = False
+    with_tls: bool = False
 
     def is_done_by(self, system: System) -> bool:
+        if system.is_tls and not self.with_tls:
+            return False
         if self.systems:
             return system.name in self.systems
         return not system.announces or self.letter == "g"
@@ -237,16 +241,16 @@ FAST = ("chatroom", "relay", "redis", "nats")
 """Those that need no minute for millions of deliveries."""
 
 WORKS = (
-    Work("a", "blast, 1 sender to 100 members", blast_to(100), members=100),
-    Work("b", "blast, 1 sender to 1,000 members", blast_to(1_000), members=1_000),
+    Work("a", "blast, 1 sender to 100 members", blast_to(100), members=100, with_tls=True),
+    Work("b", "blast, 1 sender to 1,000 members", blast_to(1_000), members=1_000, with_tls=True),
     Work("10", "blast, 1 sender to 10 members", blast_to(10), members=10),
     Work("c", "50 talkers at once, to each other and 50 more", talkers),
     Work("d", "200 lines a second from 10 senders to 100 members", paced_to(100), members=100),
     Work(
         "e", "200 lines a second from 10 senders to 1,000 members", paced_to(1_000), members=1_000
     ),
-    Work("f", "idle members", idle, is_quiet=True),
-    Work("g", "join storm, 256 in flight", joins),
+    Work("f", "idle members", idle, is_quiet=True, with_tls=True),
+    Work("g", "join storm, 256 in flight", joins, with_tls=True),
     Work("h", "start, from exec to banner", start, systems=OURS),
     Work("i", "(a) with the console's pipe read", read_console, systems=OURS),
     Work("j", "burst of 2,000 lines to 1,000 members", burst_of(2_000), systems=FAST),
