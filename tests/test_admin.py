@@ -15,6 +15,7 @@ from chat.metrics import Metrics
 from codec import MAX_LINE_BYTES
 from reactor import Connection, SocketTransport
 from tests.fuzz.admin import look_at_answer
+from tests.support.faults import fault
 from tests.support.house import House
 from tests.support.protocol import error_line
 
@@ -185,6 +186,7 @@ def test_status_counts_what_happened(house: House, office: Office) -> None:
 # Who connects.
 
 
+@fault(88)
 def test_lines_are_answered_in_order_to_the_end(house: House, office: Office) -> None:
     peer = office.connect()
     peer.send(b"foo\r\n\n" + b"x" * 5000 + b"\nba")
@@ -199,6 +201,7 @@ def test_lines_are_answered_in_order_to_the_end(house: House, office: Office) ->
         )
 
 
+@fault(88)
 def test_one_that_does_not_read_is_not_obeyed(
     house: House, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +222,7 @@ def test_one_that_does_not_read_is_not_obeyed(
         assert len(obeyed) == 9
 
 
+@fault(88)
 def test_newcomer_takes_the_place_of_the_oldest(
     house: House, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

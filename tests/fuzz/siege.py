@@ -73,7 +73,8 @@ class Watch:
     def __init__(self, pid: int, upkeep: Upkeep | None) -> None:
         self.pid = pid
         self._upkeep = upkeep
-        self.descriptors = -count_descriptors(pid)
+        # The first line opens the transcript's file.
+        self.descriptors = -count_descriptors(pid) - (upkeep is not None)
         """More than at first."""
         self.memory = [status_of(pid, "VmRSS")]
         """KiB, each SAMPLE_SECONDS."""
