@@ -19,7 +19,7 @@ The log holds bytes and members; what they mean is somebody else's subject.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Annotated, NamedTuple
 
@@ -68,7 +68,7 @@ MAX_PRIVATE_BYTES: Annotated[
     "are cut.",
 ] = 32 * 1024 * 1024
 
-_SHARED_SPLICES = 2
+SHARED_SPLICES = 2
 """How many of a member's first splices may hold what newcomers share, which counts once."""
 
 RETRY_SECONDS: Annotated[
@@ -280,6 +280,12 @@ class Fanout:
             skip.skip(start)
         self.queue_turn()
 
+    @property
+    def laggards(self) -> Iterable[Cursor]:
+        """Members that are not at the end, or just were not: who else is owed nothing but the page
+        of this turn."""
+        return self._lags.keys()
+
     def queue_turn(self) -> None:
         """See to it that this turn, or the next if this one is over, ends with `after_turn`."""
         if not self._is_turn_queued:
@@ -425,7 +431,7 @@ class Fanout:
         counted: dict[int, int] = {}
         kept: dict[int, int] = {}
         for cursor in self._lags:
-            for _, _, data in islice(cursor.splices, _SHARED_SPLICES):
+            for _, _, data in islice(cursor.splices, SHARED_SPLICES):
                 key = id(data.obj if isinstance(data, memoryview) else data)
                 counted[key] = counted.get(key, 0) + len(data)
                 kept[key] = max(kept.get(key, 0), len(data))
