@@ -68,8 +68,9 @@ MAX_PRIVATE_BYTES: Annotated[
     "are cut.",
 ] = 32 * 1024 * 1024
 
-SHARED_SPLICES = 2
-"""How many of a member's first splices may hold what newcomers share, which counts once."""
+_SHARED_SPLICES = 4
+"""How many of a member's first splices may hold what newcomers share, which counts once: an answer
+and three texts."""
 
 RETRY_SECONDS: Annotated[
     float,
@@ -431,7 +432,7 @@ class Fanout:
         counted: dict[int, int] = {}
         kept: dict[int, int] = {}
         for cursor in self._lags:
-            for _, _, data in islice(cursor.splices, SHARED_SPLICES):
+            for _, _, data in islice(cursor.splices, _SHARED_SPLICES):
                 key = id(data.obj if isinstance(data, memoryview) else data)
                 counted[key] = counted.get(key, 0) + len(data)
                 kept[key] = max(kept.get(key, 0), len(data))
