@@ -19,7 +19,7 @@ The log holds bytes and members; what they mean is somebody else's subject.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Annotated, NamedTuple
 
@@ -279,6 +279,12 @@ class Fanout:
         if skip:
             skip.skip(start)
         self.queue_turn()
+
+    @property
+    def laggards(self) -> Iterable[Cursor]:
+        """Members that are not at the end, or just were not: who else is owed nothing but the page
+        of this turn."""
+        return self._lags.keys()
 
     def queue_turn(self) -> None:
         """See to it that this turn, or the next if this one is over, ends with `after_turn`."""

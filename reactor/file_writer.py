@@ -11,9 +11,11 @@ interrupts such a write, a SIGKILL included.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
+import stat
 import time
 from typing import Annotated
 
@@ -88,16 +90,79 @@ class FileWriter:
             result = self._write(piece)
             self._results.put((result, time.monotonic() - started))
             os.write(self._wake_end, b"\0")  # behind the result, which is there when this is read
+        self._close_file()
         self._close_pipe()
 
     def _write(self, piece: bytes) -> int | OSError:
         try:
+            self._prepare()
             return os.write(self._descriptor, piece)
         except OSError as error:
             return error
         except MemoryError:
             return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
+    def _prepare(self) -> None:
+        """Before each write. May raise OSError."""
+
+    def _close_file(self) -> None:
+        """After the last. What was given stays open."""
+
     def _close_pipe(self) -> None:
         os.close(self.watched)
         os.close(self._wake_end)
+
+
+class PathWriter(FileWriter):
+    """A FileWriter for files that it names and opens itself, to append to them.
+
+    open(2) waits for a disk as write(2) does, so the thread opens them too: when another path is
+    asked for, and when the path no longer leads to the file that is open, because that was moved
+    (logrotate(8)) or removed, alone or with its directory.
+    """
+
+    def __init__(self, mode: int) -> None:
+        """A file that is made gets `mode`, less the umask. Raises as FileWriter does."""
+        super().__init__(-1)
+        self._mode = mode
+        self._path = ""  # read by the thread between the two queues alone
+
+    def write_to(self, path: str, data: bytes) -> int:
+        """As `write`, in the file at `path`."""
+        if not self._is_busy:
+            self._path = path
+        return self.write(data)
+
+    # In the other thread.
+
+    def _prepare(self) -> None:
+        if not self._is_open_at_path():
+            self._close_file()
+            self._descriptor = open_to_append(self._path, self._mode)
+
+    def _is_open_at_path(self) -> bool:
+        if self._descriptor < 0:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.lstat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def _close_file(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):  # EIO: what it is about was written before
+                os.close(descriptor)
+
+
+def open_to_append(path: str, mode: int) -> int:
+    """A descriptor of the regular file at `path`, which is made if there is none. Raises OSError.
+
+    A symbolic link is refused, and so is a FIFO: either may have been put there by another user.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, mode)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileExistsError(errno.EEXIST, "Not a regular file", path)
+    return descriptor

@@ -101,6 +101,8 @@ class Reactor:
         self._at_end: list[Callback] = []
         self._is_running = False
         self._report = report
+        self.on_turn: Callable[[float], None] | None = None
+        """Told at the end of each turn how many seconds it took; it may not raise."""
         self.now = clock()
         """Seconds of the loop's time when this turn woke up: the clock's, less all that the process
         lost while it was stopped. All of a turn happens at one instant."""
@@ -233,7 +235,10 @@ class Reactor:
     def _forgive_pause(self) -> None:
         """Let the time not have passed in which this turn did not run, if that was long."""
         cpu_seconds = self._cpu_clock()
-        paused_seconds = self.time() - self.now - (cpu_seconds - self._cpu_seconds)
+        turn_seconds = self.time() - self.now
+        if self.on_turn:
+            self.on_turn(turn_seconds)
+        paused_seconds = turn_seconds - (cpu_seconds - self._cpu_seconds)
         self._cpu_seconds = cpu_seconds
         if paused_seconds > GRACE_SECONDS:
             self._lost_seconds += paused_seconds

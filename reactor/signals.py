@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import NoReturn
 
 from reactor.errors import naming
 from reactor.loop import READ, Reactor
+
+RELOAD_SIGNAL = signal.SIGUSR1
+"""Asks a server to read again what it has read from files at its start. SIGHUP ends it."""
 
 
 def ending_signals() -> list[int]:
@@ -37,16 +40,24 @@ def end_by_signal(number: int) -> NoReturn:
 
 
 class Signals:
-    """Calls `on_signal` with the number of each of `signals` that arrives, from the loop.
+    """Calls `on_signal` with the number of each of `signals` that arrives, from the loop; and for
+    each RELOAD_SIGNAL all of `reloaders`, which read their files again. Without any of these that
+    signal does what it did before.
 
     For the main thread (signal(7) leaves no choice in Python). One of these at a time.
     """
 
     def __init__(
-        self, reactor: Reactor, signals: Iterable[int], on_signal: Callable[[int], None]
+        self,
+        reactor: Reactor,
+        signals: Iterable[int],
+        on_signal: Callable[[int], None],
+        reloaders: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._reactor = reactor
         self._on_signal = on_signal
+        self._reloaders = reloaders
+        self._reload_signals = [RELOAD_SIGNAL] if reloaders else []
         with naming("pipe"):  # and no pair of sockets, which a sandbox may forbid
             self._read_end, self._write_end = os.pipe()
         with naming("set_wakeup_fd"):
@@ -55,8 +66,10 @@ class Signals:
             self._previous_wakeup = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         with naming("sigaction"):
             self._previous = {
-                number: signal.signal(number, _wake_only) or signal.SIG_DFL for number in signals
+                number: signal.signal(number, _wake_only) or signal.SIG_DFL
+                for number in [*signals, *self._reload_signals]
             }
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._reload_signals)  # a parent's doing
         with naming("epoll_ctl"):
             reactor.set_interest(self._read_end, READ, self)
 
@@ -78,11 +91,22 @@ class Signals:
         except (BlockingIOError, InterruptedError):
             return
         for number in numbers:
-            if number in self._previous:
+            if number in self._previous and number not in self._reload_signals:
                 self._on_signal(number)
+        if RELOAD_SIGNAL in numbers:
+            self._reload()
 
     def handle_error(self) -> None:
         """One signal was lost to a bug; the next may do better."""
+
+    # Details.
+
+    def _reload(self) -> None:
+        for reload in self._reloaders:
+            try:
+                reload()
+            except Exception:  # which costs the others nothing
+                self._reactor.report()
 
 
 def _wake_only(number: int, frame: FrameType | None) -> None:

@@ -15,7 +15,7 @@ import os
 import stat
 import termios
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from reactor.descriptors import open_reader, open_writer
 from reactor.loop import READ, Reactor
@@ -266,7 +266,17 @@ class Sink:
                 self._on_error(error)
 
 
-def drain(reactor: Reactor, sinks: Iterable[Sink], deadline: float) -> None:
+class Owing(Protocol):
+    """What may be drained: a Sink, or a reactor.appender.Appender."""
+
+    @property
+    def owed_bytes(self) -> int: ...
+
+    is_broken: bool
+    is_failing: bool
+
+
+def drain(reactor: Reactor, sinks: Iterable[Owing], deadline: float) -> None:
     """Turn the loop until nothing is owed by `sinks` that they could still write, or until
     `deadline` on its clock."""
     while reactor.now < deadline and any(

@@ -154,3 +154,19 @@ def test_hang_up_ends_program_unless_started_to_outlive_it() -> None:
     assert ending_signals() == [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup(1) does
     assert ending_signals() == [signal.SIGINT, signal.SIGTERM]
+
+
+def test_reload_calls_each_once_whatever_the_others_do(loop: Loop) -> None:
+    calls: list[str] = []
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])  # as a parent may have
+    ended: list[int] = []
+    signals = Signals(
+        loop.reactor, [signal.SIGTERM], ended.append, [fail, lambda: calls.append("read")]
+    )
+    for number in (signal.SIGUSR1, signal.SIGUSR1, signal.SIGTERM):
+        send(number)
+    loop.turn_until(lambda: ended)
+    signals.close()
+    assert calls == ["read"]
+    assert ended == [signal.SIGTERM]
+    assert loop.takes_one_bug()
