@@ -100,8 +100,8 @@ faults: $(TOOLS)  ## let every system call fail once under a small session (need
 fault-table: $(TOOLS)  ## name in docs/RELIABILITY.md the tests that are marked for each fault
 	@$(BIN)/python -m tests.support.faults --write
 
-soak: $(TOOLS)  ## a siege for MINUTES, and a watch on what the server holds when all are gone
-	@$(BIN)/python -m tests.fuzz.siege --watch --seconds $$(( 60 * $(MINUTES) ))
+soak: $(TOOLS)  ## a siege for MINUTES, and a watch on what the server holds when all are gone; ARGS=--upkeep: with all flags of a term
+	@$(BIN)/python -m tests.fuzz.siege --watch --seconds $$(( 60 * $(MINUTES) )) $(ARGS)
 
 hand-in:  ## join each program with its modules: dist/server.py and dist/client.py, to hand in
 	@$(PYTHON) -m tools.flatten dist

@@ -31,7 +31,6 @@ from cli.start import has_started, load_for_later, put_right
 
 CLOSED = put_right() if __name__ == "__main__" else frozenset()
 
-import signal
 import socket
 from collections.abc import Callable
 
@@ -40,10 +39,11 @@ from chat.bus import LocalBus
 from chat.clock import LocalClock
 from chat.journal import Journal
 from chat.room import Room
-from cli import addresses, limits, tls, trace
+from cli import addresses, limits, tls, trace, upkeep
 from cli.addresses import Address, Doors, warn_of_network
 from cli.flags import ServerFlags, complain, parse_server_flags
 from cli.tls import ServerTls, TlsSetupError, make_server_tls
+from cli.upkeep import Parts, Upkeep, style_of
 from codec import Dispatcher, Roster
 from reactor import (
     Listener,
@@ -60,11 +60,8 @@ from reactor import (
 )
 
 FEATURES = (
-    addresses.add_flags,
-    tls.add_flags,
-    journal.add_flags,
-    limits.add_flags,
-    trace.add_flags,
+    *(addresses.add_flags, tls.add_flags, journal.add_flags),
+    *(upkeep.add_flags, limits.add_flags, trace.add_flags),
 )
 """What has flags of its own."""
 
@@ -91,16 +88,19 @@ class Server:
         self.port = doors.port
         self._tls = server_tls
         self._parts = parts
+        self._style = style_of(flags.log)
         self._reactor = parts.make_reactor(self._report)
         with naming("fstat"):
             self._stderr = Sink(self._reactor, 2)
             self._console = Sink(
                 self._reactor, 1, on_dropped=self._tell_dropped, on_error=self._tell_failed
             )
-        self._journal = Journal(self._reactor, self._log, flags.verbose)
+        self._journal = Journal(self._reactor, self._write_log, bool(flags.log), self._style)
         self._roster = Roster()
         self._bus = LocalBus()
-        self._room = self._make_room(flags.passcode)
+        self._clock = LocalClock()
+        self._dispatcher = Dispatcher(flags.passcode, self._clock, self._roster)
+        self._room = self._make_room()
         self._listeners = [self._make_listener(doors, *door) for door in doors.sockets.items()]
         self._on_start: list[Callable[[], None]] = []
         self._on_end = [listener.close for listener in self._listeners]
@@ -111,16 +111,23 @@ class Server:
         self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
-        if flags.verbose and server_tls:
+        upkeep_parts = Parts(
+            *(self._reactor, self._dispatcher, self._roster, self._bus, self._room),
+            *(self._journal, self._clock, lambda text: self._log(f"warning: {text}")),
+        )
+        self._upkeep = Upkeep(flags, upkeep_parts)
+        if flags.log and server_tls:
             self._log(f"certificate {server_tls.fingerprint}")
-        if flags.verbose and descriptors:
+        if flags.log and descriptors:
             self._log(f"room for {max(0, descriptors - OWN_DESCRIPTORS)} members")
 
     def run(self) -> int:
         """Serve until a signal asks to end, and then until everyone has been told. Returns the exit
         status of the process. Raises LoopError."""
-        reloading = [signal.SIGUSR1] if self._tls else []
-        signals = Signals(self._reactor, [*ending_signals(), *reloading], self._obey_signal)
+        reloaders = [*([self._reload] if self._tls else []), *self._upkeep.reloaders]
+        signals = Signals(
+            self._reactor, ending_signals(), lambda number: self._shut_down(), reloaders
+        )
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
         self._console.flush()
         has_started()
@@ -128,7 +135,9 @@ class Server:
             tell()
         self._reactor.run()
         self._journal.tell_totals()
-        drain(self._reactor, [self._console, self._stderr], self._deadline)
+        owing = [self._console, self._stderr, *self._upkeep.owing]
+        drain(self._reactor, owing, self._deadline)
+        self._upkeep.close()
         if self._console.unwritten_lines:
             self._tell_dropped(self._console.unwritten_lines)
         self._stderr.flush()
@@ -154,13 +163,11 @@ class Server:
             on_given_up=lambda error: self._give_up(doors.place(address), error),
         )
 
-    def _make_room(self, passcode: bytes) -> Room:
-        dispatcher = Dispatcher(passcode, LocalClock(), self._roster)
+    def _make_room(self) -> Room:
         # The console comes first: what a member has read stands there already.
         self._bus.add_listener(lambda event: self._console.write(event.console))
-        room = Room(
-            self._reactor, dispatcher, self._roster, self._bus, self._journal, self._reactor.stop
-        )
+        parts = (self._dispatcher, self._roster, self._bus, self._journal)
+        room = Room(self._reactor, *parts, self._reactor.stop)
         self._parts.watch_room(self._bus, room.fanout)
         return room
 
@@ -181,19 +188,15 @@ class Server:
         self._on_start.append(supervisor.tell_ready)
         self._on_end.append(supervisor.tell_stopping)
 
-    def _obey_signal(self, number: int) -> None:
-        if number == signal.SIGUSR1 and self._tls:
-            self._reload(self._tls)
-        else:
-            self._shut_down()
-
-    def _reload(self, server_tls: ServerTls) -> None:
+    def _reload(self) -> None:
+        if self._tls is None:
+            return
         try:
-            server_tls.reload()
+            self._tls.reload()
         except TlsSetupError as error:
             self._log(f"warning: the certificate stays: {error}")
         else:
-            self._log(f"certificate {server_tls.fingerprint}")
+            self._log(f"certificate {self._tls.fingerprint}")
 
     def _shut_down(self) -> None:
         if self._is_shutting_down:
@@ -215,7 +218,10 @@ class Server:
         self._exit_status = 1
         self._shut_down()
 
-    def _log(self, line: str) -> None:
+    def _log(self, text: str) -> None:
+        self._write_log(self._style.format_text(text))
+
+    def _write_log(self, line: str) -> None:
         self._parts.note_log(line)
         self._stderr.write(line.encode("utf-8", "backslashreplace") + b"\n")
 

@@ -84,6 +84,11 @@ class Gate:
         self._whole_at: dict[str, float] = {}
         self._queues: dict[str, dict[Applicant, None]] = {}  # source -> who waits, in order
 
+    @property
+    def guests(self) -> int:
+        """Connections that are not members, those that were refused and linger included."""
+        return len(self._pool)
+
     def arrive(self, guest: Applicant) -> None:
         """A connection has been accepted."""
         self._pool[guest] = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from codec import ProtocolError
 from reactor import Reactor
@@ -22,36 +22,95 @@ SECONDS_PER_LINE: Annotated[
 ] = 1.0
 
 
+SOURCES_PER_SECOND: Annotated[
+    int,
+    "Sources that are told of by themselves in the same second, a line for each, where the log is "
+    "for programs that ban them (fail2ban).",
+] = 20
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add -verbose."""
+    """Add -log and -verbose."""
+    parser.add_argument(
+        *("-log", "--log"),
+        choices=("plain", "json"),
+        help="tell on standard error who is refused and why, in lines or in objects",
+    )
     parser.add_argument(
         *("-verbose", "--verbose"),
-        action="store_true",
-        help="tell on standard error who is refused and why",
+        dest="log",
+        action="store_const",
+        const="plain",
+        help="the same as -log plain",
     )
+
+
+class Entry(NamedTuple):
+    """What one line tells: of one connection if there is an address, with the reason; otherwise of
+    `number` more, or with `is_total` of all there were."""
+
+    event: str
+    kind: str
+    number: int = 1
+    address: str = ""
+    username: str = ""
+    reason: str = ""
+    is_total: bool = False
+
+
+class Style(NamedTuple):
+    """How the operator is told: an entry or any other text as a line, and whether each source that
+    was refused is told of by itself."""
+
+    format: Callable[[Entry], str]
+    format_text: Callable[[str], str]
+    tells_sources: bool
+
+
+def _format(entry: Entry) -> str:
+    if entry.is_total:
+        return f"total {entry.event} {entry.number}: {entry.kind}"
+    if not entry.address:
+        return f"{entry.event} {entry.number} more: {entry.kind}"
+    who = f" ({entry.username})" if entry.username else ""
+    return f"{entry.event} {entry.address}{who}: {entry.reason}"
+
+
+PLAIN = Style(_format, str, tells_sources=False)
 
 
 class Journal:
     """Counts everything that is noted, and writes cuts, and with `is_verbose` refusals too."""
 
     def __init__(
-        self, reactor: Reactor, write: Callable[[str], None], is_verbose: bool = False
+        self,
+        reactor: Reactor,
+        write: Callable[[str], None],
+        is_verbose: bool = False,
+        style: Style = PLAIN,
     ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         """(event, kind) -> how many there were."""
         self._reactor = reactor
         self._write = write
         self._is_verbose = is_verbose
-        self._more: dict[tuple[str, str], int] = {}  # since the last line of that kind
+        self._style = style
+        # Event, kind, and "" or the source that is told of by itself -> how many since the last
+        # line of that. Each stays for a second at least.
+        self._more: dict[tuple[str, str, str], int] = {}
 
     def note_refusal(self, address: str, error: ProtocolError) -> None:
-        """A guest at `address` was not let in. Told with -verbose alone."""
-        line = f"refused {address}: {_begin_small(str(error))}"
-        self._note("refused", _begin_small(error.kind), line)
+        """A guest at `address` was not let in. Told with -log alone."""
+        kind, reason = _begin_small(error.kind), _begin_small(str(error))
+        source = (address.rpartition(":")[0] or address) if self._style.tells_sources else ""
+        self.counts["refused", kind] += 1
+        if self._is_verbose:
+            self._note(Entry("refused", kind, address=address, reason=reason), source)
 
     def note_cut(self, address: str, username: str, reason: str) -> None:
-        """A member was cut, and the others read that it `left`. Told with and without -verbose."""
-        self._note("cut", "slow reader", f"cut {address} ({username}): {reason}", is_told=True)
+        """A member was cut, and the others read that it `left`. Told with and without -log."""
+        self.counts["cut", "slow reader"] += 1
+        self._note(Entry("cut", "slow reader", 1, address, username, reason))
 
     def note_end(self, kind: str) -> None:
         """Somebody is gone for a reason of its own. Counted, not told."""
@@ -59,31 +118,42 @@ class Journal:
 
     def tell_totals(self) -> None:
         """What no line has told yet; and with `is_verbose` one line for each kind there was."""
-        for event, kind in list(self._more):
-            self._tell_more(event, kind)
+        for key in list(self._more):
+            self._tell_more(key)
         if self._is_verbose:
             for (event, kind), count in sorted(self.counts.items()):
-                self._write(f"total {event} {count}: {kind}")
+                self._tell(Entry(event, kind, count, is_total=True))
 
-    def _note(self, event: str, kind: str, line: str, is_told: bool = False) -> None:
-        self.counts[event, kind] += 1
-        if not (is_told or self._is_verbose):
-            return
-        if (event, kind) in self._more:
-            self._more[event, kind] += 1
-            return
-        self._write(line)
-        self._begin_second(event, kind)
+    def _note(self, entry: Entry, source: str = "") -> None:
+        key = (entry.event, entry.kind, source)
+        if key in self._more:
+            self._more[key] += 1
+        elif source and sum(bool(key[2]) for key in self._more) >= SOURCES_PER_SECOND:
+            self._note_without_source(entry)
+        else:
+            self._tell(entry)
+            self._begin_second(key)
 
-    def _begin_second(self, event: str, kind: str) -> None:
-        self._more[event, kind] = 0
-        self._reactor.call_later(SECONDS_PER_LINE, lambda: self._tell_more(event, kind))
+    def _note_without_source(self, entry: Entry) -> None:
+        """Counted, and told in a second."""
+        key = (entry.event, entry.kind, "")
+        if key not in self._more:
+            self._begin_second(key)
+        self._more[key] += 1
 
-    def _tell_more(self, event: str, kind: str) -> None:
-        more = self._more.pop((event, kind), 0)
+    def _begin_second(self, key: tuple[str, str, str]) -> None:
+        self._more[key] = 0
+        self._reactor.call_later(SECONDS_PER_LINE, lambda: self._tell_more(key))
+
+    def _tell_more(self, key: tuple[str, str, str]) -> None:
+        event, kind, source = key
+        more = self._more.pop(key, 0)
         if more:
-            self._write(f"{event} {more} more: {kind}")
-            self._begin_second(event, kind)
+            self._tell(Entry(event, kind, more, source))
+            self._begin_second(key)
+
+    def _tell(self, entry: Entry) -> None:
+        self._write(self._style.format(entry))
 
 
 def _begin_small(text: str) -> str:

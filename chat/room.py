@@ -13,8 +13,9 @@ the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 from chat import session
 from chat.bus import Bus
@@ -35,6 +36,9 @@ from codec import (
     format_refusal,
 )
 from reactor import Fanout, Reactor, SlowReaderError, Timer
+
+if TYPE_CHECKING:
+    from chat.bans import Bans
 
 
 class Room:
@@ -60,6 +64,10 @@ class Room:
         self._bus = bus
         self._journal = journal
         self._on_empty = on_empty
+        self.greet: Callable[[], Iterable[bytes]] = tuple
+        """What those who ENTER read in front of the list of members: lines, as few objects."""
+        self.bans: Bans | None = None
+        """Who may not join, if there is somebody to ban."""
         self._is_shutting_down = False
         self._sessions: dict[Guest | Member, None] = {}
         self._claims: dict[str, Guest] = {}  # username -> who has claimed it
@@ -73,6 +81,11 @@ class Room:
         bus.add_listener(self.apply)
 
     # For the server.
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """Username -> member, of those on this server."""
+        return self._members
 
     def make_guest(self, address: object) -> Guest:
         """A protocol for a new connection from `address`, as the socket's family spells it."""
@@ -149,7 +162,11 @@ class Room:
 
     def join(self, guest: Guest, request: Join) -> None:
         try:
+            if self.bans:
+                self.bans.check("", guest.source)
             self._dispatcher.check(request)
+            if self.bans:  # which names are, only one with the passcode learns
+                self.bans.check(request.username, "")
             self._roster.claim(request.username)
         except ProtocolError as error:
             if error.code == INCORRECT_PASSCODE:
@@ -244,10 +261,12 @@ class Room:
     def _let_in_entered(self) -> None:
         """From here on they read everything, and before it who is in the room."""
         entered, self._entered = self._entered, []
+        if entered:
+            first = [*filter(None, self.greet()), self._roster.users_line]
         for guest, event in entered:
-            guest.connection.call(partial(self._let_in, guest, event, self._roster.users_line))
+            guest.connection.call(partial(self._let_in, guest, event, first))
 
-    def _let_in(self, guest: Guest, event: Event, users_line: bytes = b"") -> None:
+    def _let_in(self, guest: Guest, event: Event, first: Sequence[bytes] = ()) -> None:
         """It reads what comes from here on; when it has gone meanwhile, its departure follows."""
         username = event.origin
         if guest.connection.is_closing:
@@ -259,10 +278,8 @@ class Room:
         member = guest.become_member(username, cursor, self._dispatcher.max_line_bytes)
         self._sessions[member] = None
         self._members[username] = member
-        for _, line in event.private:
+        for line in (*(line for _, line in event.private), *first):
             cursor.append(line)  # which the end of the turn sends
-        if users_line:
-            cursor.append(users_line)
         if guest is not self._joining:
             self._reactor.call_soon(member.begin)  # what came behind the request had to wait
 

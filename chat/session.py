@@ -300,6 +300,11 @@ class Member:
     # For the room.
 
     @property
+    def source(self) -> str:
+        """Its address without the port."""
+        return self._source
+
+    @property
     def address(self) -> str:
         """Where it comes from, for people."""
         return format_address(self._source, self._port)

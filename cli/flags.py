@@ -45,9 +45,13 @@ class ServerFlags(argparse.Namespace):
     passcode_file: str | None
     strict: bool
     trace: str
-    verbose: bool
     announce: bool
+    log: str | None
+    transcript: str | None
+    history: int
+    motd: str | None
     listen: list[Address]
+    admin: str | None
 
 
 class ClientFlags(argparse.Namespace):
@@ -213,7 +217,7 @@ class _FlagParser(argparse.ArgumentParser):
     def _check_words(self, words: Sequence[str]) -> None:
         """Tell what argparse is silent about, or tells in other words or too late: a flag that is
         unknown, given twice, or without its value."""
-        given: set[str] = set()
+        given: dict[str, argparse.Action] = {}
         rest = iter(words)
         for word in rest:
             flag, has_value, _ = word.partition("=")
@@ -221,10 +225,16 @@ class _FlagParser(argparse.ArgumentParser):
             if action is None:
                 self.error(f"{'unknown' if word.startswith('-') else 'not a'} flag: {word!r}")
             if action.dest in given and not isinstance(action.default, list):  # as -listen may be
-                self.error(f"{flag} is given twice")
+                other = given[action.dest].option_strings[0]
+                is_same = flag.lstrip("-") == other.lstrip("-")
+                self.error(
+                    f"{flag} is given twice"
+                    if is_same
+                    else f"{other} and {flag} exclude each other"
+                )
             if action.nargs == 0 and action.const is None:
                 return  # -help and its like, which end the program
-            given.add(action.dest)
+            given[action.dest] = action
             if action.nargs != 0 and not has_value:
                 self._check_given(flag, next(rest, None))
 

@@ -46,6 +46,11 @@ LIMITED: tuple[ModuleType | str, ...] = (
     "reactor.tls",
     "reactor.datagrams",
     "chat.presence",
+    "reactor.appender",
+    "chat.history",
+    "chat.motd",
+    "chat.admin",
+    "chat.bans",
 )
 """The modules that have limits, in the order in which a member meets them; by its name, one that is
 imported only when asked."""

@@ -12,6 +12,7 @@ from codec.errors import ProtocolError
 from codec.events import Event, Kind
 from codec.framing import MAX_LINE_BYTES, LineDecoder, LineTooLongError, encode_line
 from codec.handshake import (
+    BANNED,
     EXPECTED_JOIN,
     HANDSHAKE_TIMED_OUT,
     INCORRECT_PASSCODE,
@@ -32,6 +33,7 @@ from codec.roster import Roster
 from codec.text import decode_text, has_control_or_line_end
 
 __all__ = [
+    "BANNED",
     "EXPECTED_JOIN",
     "HANDSHAKE_TIMED_OUT",
     "INCORRECT_PASSCODE",

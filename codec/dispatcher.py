@@ -23,6 +23,10 @@ from codec.roster import Roster
 from codec.text import LocalTime, are_plain, decode_text, translate
 
 SHUTTING_DOWN = "Server is shutting down"
+NO_SUCH_USER = "No such user: "
+REPLY_STARTS = (NO_SUCH_USER, "Usage: ", framing.LINE_TOO_LONG)
+"""How the replies that are notices begin. What the operator says may not begin so: a client would
+take it for the answer to a line."""
 
 NOTICE_MARK = "* "
 """In front of each reply, but for the list of members, to one that has an echo: no other line of
@@ -73,6 +77,16 @@ class Dispatcher:
         left = encode_line(f"{username} left the chatroom")
         return Event(Kind.LEFT, username, left, left)
 
+    def announce(self, text: str) -> Event:
+        """The operator says `text`, as `decode_text` gives it, to all. Raises ProtocolError for one
+        that is too long or begins like a reply."""
+        if text.startswith(REPLY_STARTS):
+            raise ProtocolError("It would be taken for a reply")
+        line = encode_line(f"{NOTICE_MARK}{text}")
+        if self._is_too_long(line):
+            raise LineTooLongError(self.max_line_bytes - len(NOTICE_MARK))
+        return Event(Kind.ANNOUNCED, "", line, line)
+
     def dispatch(self, username: str, line: bytes, echo: bool = False) -> Event | None:
         """Obey a line that the member `username` typed, given without its line end. None if
         nothing comes of it."""
@@ -109,7 +123,7 @@ class Dispatcher:
     def message(self, username: str, command: Command, echo: bool) -> Event:
         to = self._roster.find(command.to)
         if to is None:
-            return self._reply(username, "No such user: ", command.to, echo)
+            return self._reply(username, NO_SUCH_USER, command.to, echo)
         text, _ = translate(command.text, self._local_time)
         prefix = f"[Message from {username}]: "
         line = encode_line(prefix + text)

@@ -18,6 +18,7 @@ class Kind(Enum):
     SAID = "said"
     PRIVATE = "private"
     NOTICE = "notice"
+    ANNOUNCED = "announced"
 
 
 class Event(NamedTuple):
@@ -29,7 +30,8 @@ class Event(NamedTuple):
     - `private`: (username, line) pairs, for one member each.
 
     JOINED and LEFT say so to the room. SAID is a line, or a block of lines, of chat. PRIVATE is a
-    line for one member. NOTICE is an answer of the server to the origin alone.
+    line for one member. NOTICE is an answer of the server to the origin alone. ANNOUNCED is a line
+    of the operator to all; it has no origin.
     """
 
     kind: Kind

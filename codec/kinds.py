@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from codec import framing
 from codec.commands import EXIT, NOTHING, parse_command
-from codec.dispatcher import NOTICE_MARK, SHUTTING_DOWN
+from codec.dispatcher import NOTICE_MARK, REPLY_STARTS, SHUTTING_DOWN
 from codec.text import decode_text
 
 
@@ -30,7 +30,7 @@ class LineKind(Enum):
     JOINED = "joined"
     LEFT = "left"
     USERS = "users"  # who is in the room
-    NOTICE = "notice"  # of the server, to the reader alone
+    NOTICE = "notice"  # of the server: a reply to the reader alone, or news of the operator
     SHUTDOWN = "shutdown"
 
 
@@ -51,6 +51,8 @@ class ShownLine(NamedTuple):
         """Whether this is the answer to a line of the reader, `username`, and not news: each line
         for which `has_answer` holds has one, in the order in which they were typed. The list of
         members that comes first of all, and notices before it, answer nothing."""
+        if self.kind is LineKind.NOTICE:
+            return self.text.startswith(REPLY_STARTS)  # others are news: the operator's words
         own_words = self.kind is LineKind.SAID and self.name == username
         return own_words or self.kind in _ANSWERS
 
@@ -72,7 +74,7 @@ def has_answer(line: bytes) -> bool:
     return parse_command(decode_text(line)).verb not in (NOTHING, EXIT)
 
 
-_ANSWERS = (LineKind.SENT, LineKind.USERS, LineKind.NOTICE)
+_ANSWERS = (LineKind.SENT, LineKind.USERS)
 
 _NAME = r"(?P<name>[A-Za-z0-9_.-]+)"
 _TEXT = r"(?P<text>.*)"

@@ -28,16 +28,16 @@ class LateBus(LocalBus):
 
 class LateHouse(House):
     def __init__(self) -> None:
-        self.bus = LateBus()
-        super().__init__(self.bus)
+        self.late = LateBus()
+        super().__init__(self.late)
 
     def apply(self) -> None:
         """Turn, and let happen what was submitted, until nothing more is."""
         self.loop.turn(2)
-        while self.bus.submitted:
-            events, self.bus.submitted = self.bus.submitted, []
+        while self.late.submitted:
+            events, self.late.submitted = self.late.submitted, []
             for event in events:
-                LocalBus.submit(self.bus, event)
+                LocalBus.submit(self.late, event)
             self.loop.turn(2)
 
 
@@ -50,7 +50,7 @@ def house() -> Iterator[LateHouse]:
 def test_join_is_answered_when_it_is_applied(house: LateHouse) -> None:
     bob = house.ask(b"JOIN Bob abc12\nhello\n:Users\n")
     bob.reads_nothing()
-    assert [event.kind for event in house.bus.submitted] == [Kind.JOINED]
+    assert [event.kind for event in house.late.submitted] == [Kind.JOINED]
     house.apply()
     bob.reads(b"OK\nActive Users: Bob\n")
     assert house.shown() == b"Bob joined the chatroom\nBob: hello\nBob: searched up active users\n"
@@ -70,7 +70,7 @@ def test_claimed_name_is_refused_to_the_next(house: LateHouse) -> None:
 def test_claim_that_is_not_granted_is_refused_and_free(house: LateHouse) -> None:
     bob, gone = house.ask(b"JOIN Bob abc12\n"), house.ask(b"JOIN Cid abc12\n")
     gone.spy.connection.abort()
-    house.bus.submitted.clear()
+    house.late.submitted.clear()
     for username in ("Bob", "Cid"):
         house.room.refuse_claim(username, ProtocolError(USERNAME_IN_USE, ": ", username))
     bob.reads_to_end(error_line(f"{NAME_IN_USE}Bob"))
@@ -113,7 +113,7 @@ def test_all_read_the_order_of_the_bus(house: LateHouse) -> None:
     ann.send(b"first\n")
     bob.send(b":Msg cid second\n")
     ann.send(b"third :mytime\n")
-    house.bus.submitted.reverse()
+    house.late.submitted.reverse()
     house.apply()
     said = f"Ann: third {NOW}\n".encode()
     cid.reads(said + b"[Message from Bob]: second\nAnn: first\n")
@@ -123,7 +123,7 @@ def test_all_read_the_order_of_the_bus(house: LateHouse) -> None:
 
 def test_list_is_exact_where_the_bus_puts_an_enter(house: LateHouse) -> None:
     bob, cid = house.ask(b"ENTER Bob abc12\nhello\n"), house.ask(b"ENTER Cid abc12\n")
-    joins, house.bus.submitted = house.bus.submitted, []
+    joins, house.late.submitted = house.late.submitted, []
     for event in (joins[0], house.dispatcher.join("Zed"), joins[1], house.dispatcher.leave("Zed")):
         house.bus.submit(event)
     house.apply()

@@ -86,9 +86,9 @@ def test_flags_may_be_spelled_four_ways_and_in_any_order(
 @pytest.mark.parametrize("dashes", ["-", "--"])
 def test_switches_are_off_unless_they_are_given(dashes: str) -> None:
     given = vars(SERVER.parse(SERVER.words()))
-    assert (given["strict"], given["verbose"]) == (False, False)
+    assert (given["strict"], given["log"]) == (False, None)
     given = vars(SERVER.parse([*SERVER.words(), f"{dashes}strict", f"{dashes}verbose"]))
-    assert (given["strict"], given["verbose"]) == (True, True)
+    assert (given["strict"], given["log"]) == (True, "plain")
 
 
 PORTS = {"1": 1, "65535": 65535, "00080": 80, "0000065535": 65535}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.journal import SECONDS_PER_LINE, Journal
+from chat.journal import SECONDS_PER_LINE, SOURCES_PER_SECOND, Journal
+from chat.json_log import JSON
 from codec import ProtocolError
 from codec.handshake import USERNAME_IN_USE
 from reactor.connection import LINGER_SECONDS
@@ -26,14 +29,15 @@ FIRST = f"refused {ADDRESS}: incorrect passcode"
 class Book:
     """A Journal, its clock, and what it wrote since it was looked at last."""
 
-    def __init__(self, loop: Loop, **options: bool) -> None:
+    def __init__(self, loop: Loop, **options: Any) -> None:
         self.loop = loop
         self.lines: list[str] = []
+        self.address = ADDRESS
         self.journal = Journal(loop.reactor, self.lines.append, **options)
 
     def refuse(self, *reason: str, count: int = 1) -> None:
         for _ in range(count):
-            self.journal.note_refusal(ADDRESS, ProtocolError(*reason or [INCORRECT_PASSCODE]))
+            self.journal.note_refusal(self.address, ProtocolError(*reason or [INCORRECT_PASSCODE]))
 
     def cut(self, *usernames: str) -> None:
         for username in usernames:
@@ -94,6 +98,63 @@ def test_each_kind_has_its_own_second(book: Book) -> None:
     book.loop.pass_seconds(SECONDS_PER_LINE)
     assert book.take_lines() == [f"refused 2 more: {kind}" for kind in (*kinds, in_use)]
     assert book.journal.counts == {("refused", kind): 3 for kind in (*kinds, in_use)}
+
+
+@fault(50)
+@pytest.mark.parametrize("book", [{"is_verbose": True, "style": JSON}], indirect=True, ids=["json"])
+def test_objects_tell_of_each_source_that_was_refused(book: Book) -> None:
+    """Of so many at once; the others of the same kind together."""
+    for host in range(SOURCES_PER_SECOND + 5):
+        book.address = f"10.0.0.{host}:4321"
+        book.refuse(count=2)
+    lines = [json.loads(line) for line in book.take_lines()]
+    assert [line["address"] for line in lines] == [f"10.0.0.{x}" for x in range(SOURCES_PER_SECOND)]
+    del lines[0]["time"]
+    assert lines[0] == {
+        "event": "refused",
+        "kind": "incorrect passcode",
+        "count": 1,
+        "address": "10.0.0.0",
+        "port": 4321,
+        "reason": "incorrect passcode",
+    }
+    book.loop.pass_seconds(SECONDS_PER_LINE)
+    more = [json.loads(line) for line in book.take_lines()]
+    assert [line["count"] for line in more] == [1] * SOURCES_PER_SECOND + [10]
+    assert [line.get("address") for line in more] == [
+        *(f"10.0.0.{x}" for x in range(SOURCES_PER_SECOND)),
+        None,
+    ]
+    book.address = "[2001:db8::1]:5"
+    book.loop.pass_seconds(SECONDS_PER_LINE)
+    book.refuse()
+    book.address = "unix"
+    book.refuse()
+    book.cut("Ann")
+    book.journal.tell_totals()
+    lines = [json.loads(line) for line in book.take_lines()]
+    assert [line.get("address") for line in lines] == [
+        "2001:db8::1",
+        "unix",
+        ADDRESS[:9],
+        None,
+        None,
+    ]
+    assert lines[2]["name"] == "Ann"
+    assert lines[3]["event"] == "total"
+
+
+def test_other_lines_are_objects_with_a_level() -> None:
+    for text, level, rest in [
+        ("warning: standard output: x", "warning", "standard output: x"),
+        ("error: x", "error", "x"),
+        ("room for 3 members", "info", "room for 3 members"),
+        ("Traceback (most recent call last):\nx", "bug", "Traceback (most recent call last):\nx"),
+    ]:
+        line = JSON.format_text(text)
+        assert line.isascii()
+        assert line.isprintable()
+        assert (json.loads(line)["level"], json.loads(line)["text"]) == (level, rest)
 
 
 # What is told to whom.

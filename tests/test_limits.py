@@ -31,6 +31,8 @@ NOT_IN_THE_TABLE = {
     "tracing.recorder": "FORMAT MAX_TRACE_BYTES MAX_TURN_EVENTS SHOWN_BYTES",
     "tracing.trace": "CLOSE_SECONDS",
     # Not limits.
+    "chat.bans": "FOR_EVER",
+    "chat.transcript": "MODE",
     "cli.flags": "HELP_COLUMNS",
     "cli.supervisor": "FIRST_DESCRIPTOR STATUS_SECONDS",
     "reactor.loop": "READ WRITE",

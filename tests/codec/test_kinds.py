@@ -32,7 +32,12 @@ def test_shutdown_is_no_words_of_a_member() -> None:
     ("text", "is_answer"),
     [
         *[("Alice: hi", True), ("alice: hi", False), ("[Message to Bob]: hi", True)],
-        *[("Active Users: Alice", True), ("* Usage: :Msg", True), ("Bob: Alice: hi", False)],
+        *[
+            ("Active Users: Alice", True),
+            ("* Usage: :Msg", True),
+            ("Bob: Alice: hi", False),
+        ],
+        *[("* No such user: Bob", True), ("* The exam begins", False)],
         *[("[Message from Alice]: hi", False), ("Alice joined the chatroom", False)],
     ],
 )

@@ -143,11 +143,11 @@ class House:
         self.spies: dict[str, Spy] = {}
         self.people: list[Person] = []
         self._console: list[bytes] = []
-        bus = bus or LocalBus()
-        bus.add_listener(lambda event: self._console.append(event.console))
+        self.bus = bus or LocalBus()
+        self.bus.add_listener(lambda event: self._console.append(event.console))
         self.journal = Journal(self.loop.reactor, self.log.append, is_verbose=True)
         self.room = Room(
-            *(self.loop.reactor, self.dispatcher, self.roster, bus, self.journal),
+            *(self.loop.reactor, self.dispatcher, self.roster, self.bus, self.journal),
             self._note_empty,
         )
         self.door = listen("127.0.0.1", 0)

@@ -37,6 +37,10 @@ def check(is_right: bool, finding: str) -> None:
         raise FindingError(finding)
 
 
+HISTORY_LINE = re.compile(r"\* \d\d:\d\d ")
+MAX_HISTORY_LINE_BYTES = protocol.DOCUMENTED_LIMITS.line_bytes + len("* 12:34 ")
+
+
 def readable(line: bytes) -> str:
     """The text of a line that is safe to read, or FindingError."""
     try:
@@ -45,6 +49,7 @@ def readable(line: bytes) -> str:
         raise FindingError(f"not UTF-8: {line[:200]!r}") from error
     check(not protocol.UNSAFE & set(text), f"unsafe: {line[:200]!r}")
     is_short = len(line) <= protocol.DOCUMENTED_LIMITS.line_bytes or text.startswith(USERS)
+    is_short |= len(line) <= MAX_HISTORY_LINE_BYTES and bool(HISTORY_LINE.match(text))
     check(is_short, f"a line of {len(line)} bytes: {line[:100]!r}...")
     return text
 
@@ -227,6 +232,8 @@ class Attacker:
             self._note_answer(text)
             return
         check(self._answer == "OK", f"after {self._answer!r} came {text[:200]!r}")
+        if self._session.enters and self._members is None and text.startswith(protocol.NOTICE):
+            return  # the message of the day and the history come before the members
         check(bool(form), f"no documented line: {text[:200]!r}")
         if self._session.enters:
             self._note_members(form, name, text)

@@ -1,0 +1,89 @@
+"""What was said last, for those who come late (`server.py -history LINES`).
+
+In: the room's events. Out: a page of the last lines that were said to all, each with the minute in
+which it was said; the same object until somebody says more, so that a thousand who come share it.
+
+    * History
+    * 12:31 Alice: text
+    * End of history
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Annotated, NamedTuple
+
+from codec import Event, Kind
+from codec.text import LocalTime
+
+HISTORY_BYTES: Annotated[
+    int,
+    "Bytes of lines that are shown to those who come late, whatever was asked for: what a send "
+    "buffer takes at once.",
+] = 64 * 1024
+
+_BEGIN, _END = b"* History\n", b"* End of history\n"
+
+
+class _Block(NamedTuple):
+    """Lines that were said at one time, as all read them."""
+
+    stamp: bytes
+    lines: bytes
+    number: int
+
+
+class History:
+    """The last `max_lines` that were said, or those of them that HISTORY_BYTES hold."""
+
+    def __init__(self, max_lines: int, local_time: LocalTime) -> None:
+        self._max_lines = max_lines
+        self._local_time = local_time
+        self._blocks: deque[_Block] = deque()  # so few that each has a line that may be shown
+        self._count = 0
+        self._bytes = 0
+        self._page = b""  # made when first asked for, until more is said
+
+    def apply(self, event: Event) -> None:
+        """Remember what is said. What came of other events is not: who joined and left, and what is
+        private."""
+        if event.kind is Kind.SAID:
+            hour, minute = self._local_time(0)[3:5]
+            count = event.room.count(b"\n")
+            self._blocks.append(_Block(b"* %02d:%02d " % (hour, minute), event.room, count))
+            self._count += count
+            self._bytes += len(event.room)
+            self._page = b""
+            self._forget_oldest()
+
+    @property
+    def page(self) -> bytes:
+        """The lines, or b"" as long as there are none."""
+        if self._blocks and not self._page:
+            self._page = self._make_page()
+        return self._page
+
+    def _forget_oldest(self) -> None:
+        while True:
+            oldest = self._blocks[0]
+            is_enough = self._count - oldest.number >= self._max_lines
+            if not is_enough and self._bytes - len(oldest.lines) < HISTORY_BYTES:
+                return
+            self._blocks.popleft()
+            self._count -= oldest.number
+            self._bytes -= len(oldest.lines)
+
+    def _make_page(self) -> bytes:
+        lines = [
+            block.stamp + line + b"\n"
+            for block in self._blocks
+            for line in block.lines[:-1].split(b"\n")
+        ]
+        kept: deque[bytes] = deque()
+        free_bytes = HISTORY_BYTES
+        for line in reversed(lines[-self._max_lines :]):
+            free_bytes -= len(line)
+            if free_bytes < 0:
+                break
+            kept.appendleft(line)
+        return b"".join([_BEGIN, *kept, _END])
