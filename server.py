@@ -96,9 +96,9 @@ class Server:
                 self._reactor, 1, on_dropped=self._tell_dropped, on_error=self._tell_failed
             )
         self._journal = Journal(self._reactor, self._write_log, bool(flags.log), self._style)
+        self._roster = Roster()
         self._bus = LocalBus()
         self._clock = LocalClock()
-        self._roster = Roster()
         self._dispatcher = Dispatcher(flags.passcode, self._clock, self._roster)
         self._room = self._make_room()
         self._listeners = [self._make_listener(doors, *door) for door in doors.sockets.items()]
@@ -111,11 +111,11 @@ class Server:
         self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
-        served = Parts(
+        upkeep_parts = Parts(
             *(self._reactor, self._dispatcher, self._roster, self._bus, self._room),
             *(self._journal, self._clock, lambda text: self._log(f"warning: {text}")),
         )
-        self._upkeep = Upkeep(flags, served)
+        self._upkeep = Upkeep(flags, upkeep_parts)
         if flags.log and server_tls:
             self._log(f"certificate {server_tls.fingerprint}")
         if flags.log and descriptors:
@@ -219,10 +219,10 @@ class Server:
         self._shut_down()
 
     def _log(self, text: str) -> None:
-        self._parts.note_log(text)
         self._write_log(self._style.format_text(text))
 
     def _write_log(self, line: str) -> None:
+        self._parts.note_log(line)
         self._stderr.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
     def _report(self) -> None:

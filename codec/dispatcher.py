@@ -25,8 +25,8 @@ from codec.text import LocalTime, are_plain, decode_text, translate
 SHUTTING_DOWN = "Server is shutting down"
 NO_SUCH_USER = "No such user: "
 REPLY_STARTS = (NO_SUCH_USER, "Usage: ", framing.LINE_TOO_LONG)
-"""How the replies that are notices begin: what the operator says may not begin so, or a client
-would take it for the answer to a line."""
+"""How the replies that are notices begin. What the operator says may not begin so: a client would
+take it for the answer to a line."""
 
 NOTICE_MARK = "* "
 """In front of each reply, but for the list of members, to one that has an echo: no other line of
