@@ -26,13 +26,14 @@ from typing import NamedTuple
 from grader import kernel, solution
 from grader.play import Outcome, play
 from grader.processes import Setting
+from grader.room import SLOWEST
 from grader.rubric import Case, Rubric
 
 PORTS = range(20_000, 32_768)
 """From where the kernel gives none away by itself."""
 
-CASE_SECONDS = 90.0
-"""Longest that one case may take, the end of its processes included."""
+CASE_SECONDS = 240.0
+"""Longest that one case may take, the end of its processes included. A slow one takes a minute."""
 
 PORT_ATTEMPTS = 5
 
@@ -56,6 +57,7 @@ class _Worker(NamedTuple):
     case: Case
     port: int
     attempt: int
+    uses_barriers: bool
     deadline: float
     received: bytearray
 
@@ -68,7 +70,8 @@ def grade(
     on_outcome: Callable[[Outcome], None],
 ) -> list[Outcome]:
     """Play `cases`, and those they need, and return the Outcomes of `cases` in their order; each
-    is told to `on_outcome` as soon as it is known. Raises solution.UnusableError."""
+    is told to `on_outcome` as soon as it is known. One that failed by a fault for which an earlier
+    case takes points is forgiven it. Raises solution.UnusableError."""
     source = solution.find(folder)
     kernel.adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="grade-") as scratch:
@@ -97,11 +100,13 @@ class _Run:
         self._prepared = prepared
         self._options = options
         self._wanted = {case.id for case in cases}
-        self._waiting = _with_needs(rubric, self._wanted)
+        self._cases = _with_needs(rubric, self._wanted)
+        self._waiting = list(self._cases)
+        self._told: set[str] = set()
         self._on_outcome = on_outcome
         self._workers: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
-        self._learned: dict[str, bool] = {}
+        self._learned: dict[str, float] = {}
         self._strangers = set(_children())  # who were there before us, and are not ours to end
         self._numbers = iter(range(sys.maxsize))
 
@@ -131,15 +136,15 @@ class _Run:
     def _start_some(self) -> None:
         for case in list(self._waiting):
             missing = [need for need in case.needs if need not in self.outcomes]
-            failed = [n for n in case.needs if n not in missing and not self.outcomes[n].has_passed]
+            failed = [n for n in case.needs if n not in missing and self.outcomes[n].is_hopeless]
             if failed:
                 self._waiting.remove(case)
                 self._tell(_not_played(case, self.outcomes[failed[0]]))
             elif not missing and len(self._workers) < self._options.jobs:
                 self._waiting.remove(case)
-                self._start(case, attempt=1)
+                self._start(case)
 
-    def _start(self, case: Case, attempt: int) -> None:
+    def _start(self, case: Case, attempt: int = 1, uses_barriers: bool = True) -> None:
         answers, theirs = os.pipe()
         port = _free_port({worker.port for worker in self._workers.values()})
         directory = self._prepared.parent / f"case-{next(self._numbers)}"
@@ -148,14 +153,18 @@ class _Run:
         pid = os.fork()
         if pid == 0:
             os.close(answers)
-            self._be_worker(case, port, directory, theirs)
+            self._be_worker(case, port, directory, theirs, uses_barriers)
         os.close(theirs)
         deadline = time.monotonic() + CASE_SECONDS
-        worker = _Worker(pid, answers, case, port, attempt, deadline, bytearray())
+        worker = _Worker(
+            pid, answers, case, port, attempt, uses_barriers, deadline, bytearray()
+        )
         self._workers[answers] = worker
         self._selector.register(answers, selectors.EVENT_READ)
 
-    def _be_worker(self, case: Case, port: int, directory: Path, answers: int) -> None:
+    def _be_worker(
+        self, case: Case, port: int, directory: Path, answers: int, uses_barriers: bool
+    ) -> None:
         """In the child: play the case, answer, and be gone."""
         try:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -167,7 +176,15 @@ class _Run:
                 setting = Setting(
                     directory, options.python, options.on_terminal, options.timeout, options.user
                 )
-                outcome = play(case, self._rubric, setting, port, options.is_strict, self._learned)
+                outcome = play(
+                    case,
+                    self._rubric,
+                    setting,
+                    port,
+                    options.is_strict,
+                    self._learned,
+                    uses_barriers,
+                )
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
             with open(answers, "wb") as stream:
@@ -199,9 +216,14 @@ class _Run:
             outcome = Outcome(worker.case.id, has_passed=False, summary=failure)
         self._end_orphans()
         if outcome.is_port_taken and worker.attempt < PORT_ATTEMPTS:
-            self._start(worker.case, worker.attempt + 1)
+            self._start(worker.case, worker.attempt + 1, worker.uses_barriers)
             return
-        self._learned = {**outcome.learned, **self._learned}
+        if outcome.has_barriers and not outcome.has_passed:
+            # Lines that are no part of the case are not to cost points.
+            self._start(worker.case, worker.attempt, uses_barriers=False)
+            return
+        slowest = max(r.get(SLOWEST, 0.0) for r in (outcome.learned, self._learned))
+        self._learned = {**outcome.learned, **self._learned, SLOWEST: slowest}
         self._tell(outcome)
 
     def _end_orphans(self) -> None:
@@ -214,8 +236,22 @@ class _Run:
 
     def _tell(self, outcome: Outcome) -> None:
         self.outcomes[outcome.case] = outcome
-        if outcome.case in self._wanted:
-            self._on_outcome(outcome)
+        charged: dict[str, str] = {}
+        is_known = True  # what all cases before this one have cost
+        for case in self._cases:
+            known = self.outcomes.get(case.id)
+            is_known &= known is not None
+            if known is None or (known.faults and not is_known):
+                continue
+            if known.faults and charged.keys() >= set(known.faults):
+                places = dict.fromkeys(charged[fault] for fault in known.faults)
+                known.has_passed = True
+                known.forgiven = f"forgiven: see {' and '.join(places)}"
+            elif case.points:
+                charged.update((f, case.id) for f in known.faults if f not in charged)
+            if case.id in self._wanted - self._told:
+                self._told.add(case.id)
+                self._on_outcome(known)
 
 
 def default_jobs() -> int:
