@@ -18,7 +18,7 @@ EMPTY_LINES = "empty lines"
 LINE_END = "no newline at the end"
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_PROMPT = re.compile(r"(?m)^[^\n\r]{0,40}?[>:?$#%\u00bb]+ ?")
+_PROMPT = re.compile(r"(?m)^[^\n\r]{0,40}?[>:?$#%\u00bb]+ ?(?!\r?\n)")
 _TAIL_CHARACTERS = 2000
 
 _Cure = Callable[[str], Iterator[str]]
@@ -44,11 +44,8 @@ def faults_of(expectation: Expectation, before: str, seen: str, clock: Clock) ->
 
 
 def _without_prompts(text: str, before: str) -> Iterator[str]:
-    """Without each text that may be the prompt: the beginning of an earlier line, or what stands
-    behind the last newline."""
-    candidates = {found[0] for found in _PROMPT.finditer(before)}
-    last = _PROMPT.match(text.rpartition("\n")[2])
-    for prompt in candidates | ({last[0]} if last else set()):
+    """Without each text that may be the prompt: what a line begins with, but no whole line."""
+    for prompt in {found[0] for found in _PROMPT.finditer(before + text)}:
         yield re.sub(rf"(?m)^\r?(?:{re.escape(prompt)})+\r?", "", text)
 
 

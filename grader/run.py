@@ -156,9 +156,7 @@ class _Run:
             self._be_worker(case, port, directory, theirs, uses_barriers)
         os.close(theirs)
         deadline = time.monotonic() + CASE_SECONDS
-        worker = _Worker(
-            pid, answers, case, port, attempt, uses_barriers, deadline, bytearray()
-        )
+        worker = _Worker(pid, answers, case, port, attempt, uses_barriers, deadline, bytearray())
         self._workers[answers] = worker
         self._selector.register(answers, selectors.EVENT_READ)
 

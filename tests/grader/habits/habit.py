@@ -69,5 +69,8 @@ def _parse(entry: str) -> Habit:
             changes[-1][2 if was_new else 1].append(code)
         elif line:
             raise ValueError(f"{found[1]}: not a line of a habit: {line}")
-    told = tuple((f, "\n".join(old), "\n".join([*new, ""][: len(new) + (not old)])) for f, old, new in changes)
+    told = tuple(
+        (f, "\n".join(old), "\n".join([*new, ""][: len(new) + (not old)]))
+        for f, old, new in changes
+    )
     return Habit(found[1], found[2], found[3], told, manner)
