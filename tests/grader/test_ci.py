@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from grader import rubric
-from tests.grader.grading import LIMIT_SECONDS, ROOT, SOLUTIONS, grade, graded_whole, run_grader
+from tests.grader.grading import (
+    LIMIT_SECONDS,
+    ROOT,
+    SOLUTIONS,
+    busy_loops,
+    grade,
+    graded_whole,
+    run_grader,
+)
 from tests.grader.mutants.mutant import all_mutants, copy_programs
 from tests.support.faults import fault
 from tests.support.size import IS_LONG
@@ -57,18 +61,6 @@ def test_mistake_is_found_and_no_other(name: str, tmp_path: Path) -> None:
     graded = grade(mutant.write(tmp_path / name), tmp_path, "--only", GRADED[name])
     assert mutant.meant in {*graded.stories, ""}
     assert graded.failed == mutant.failing(RUBRIC) & graded.stories.keys(), graded.output
-
-
-@contextlib.contextmanager
-def busy_loops(count: int) -> Iterator[None]:
-    """Processes that take all processor time that can be had."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
 
 
 STEADY = ["no_framing", "exit_traceback", "own"] if IS_LONG else ["echo"]
