@@ -3,7 +3,7 @@
 The pair is a black box: it is run as processes, typed to, and read, byte for byte. Nothing is known
 of its wire format, and nothing of the chat room beside this package is imported. From the bottom:
 
-    kernel.py      what /proc tells: is anybody of a tree of processes about to do something?
+    kernel.py      what /proc tells: may any of a tree of processes do something by itself?
     tcp.py         the sockets on a port, and what waits in them
     streams.py     what a program printed so far, and how much of it may be kept
     processes.py   a session: programs started, typed to, waited for, and ended without a rest
@@ -13,8 +13,11 @@ of its wire format, and nothing of the chat room beside this package is imported
     rubric.py      cases and points from a JSON file
     schema.py      as much of JSON Schema as rubrics need
     solution.py    where a solution's two files are, and a private copy of them
-    play.py        one case against one solution
     advice.py      what a student learns from a failure
+    judge.py       what a program did, compared with a sentence
+    forgive.py     faults that show everywhere, and are to cost points once
+    room.py        who is in the room, and when an act is over
+    play.py        one case against one solution
     run.py         all cases, several at once, each in a process of its own
     report.py      the terminal's table; gradescope.py and junit.py for machines
     folder.py      many solutions, one after another, into one table

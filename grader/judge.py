@@ -1,4 +1,4 @@
-"""Compares what a program did with what a sentence says. In: Programs and Steps. Out: Mismatches."""
+"""Compares what a program did with a sentence. In: Programs and Steps. Out: Mismatches."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _TRACEBACK = "Traceback (most recent call last)"
 
 @dataclass
 class Mismatch:
-    """What one program should have printed, and what it did. `faults`: if it is wrong by these alone
-    (forgive.py), their names."""
+    """What one program should have printed, and what it did. `faults`: if it is wrong by these
+    alone (forgive.py), their names."""
 
     who: str
     problem: str
