@@ -33,7 +33,7 @@ def faults_of(expectation: Expectation, before: str, seen: str, clock: Clock) ->
         EMPTY_LINES: lambda text: iter([re.sub(r"(?m)^\r?\n", "", text)]),
         LINE_END: lambda text: _with_line_ends(text, expectation),
     }
-    for count in range(1, len(cures) + 1):
+    for count in range(len(cures) + 1):
         for names in itertools.combinations(cures, count):
             texts = {seen}
             for name in names:

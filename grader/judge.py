@@ -1,4 +1,4 @@
-"""Compares what programs did with what sentences say. In: Programs, Steps. Out: Mismatches."""
+"""Compares what a program did with a sentence. In: Programs and Steps. Out: Mismatches."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _ASLEEP = b"SZTtXI"
 
 _TIMEOUTS = {
-    "never": "read readv recvfrom recvmsg accept accept4 wait4 waitid pause rt_sigsuspend flock",
+    "never": "read readv recvfrom recvmsg accept accept4 write writev sendto sendmsg connect"
+    " wait4 waitid pause rt_sigsuspend flock",
     "pointer": "futex/3 select/4 pselect6/4 ppoll/2 rt_sigtimedwait/2",
     "milliseconds": "poll/2 epoll_wait/3 epoll_pwait/3",
 }
@@ -41,11 +42,12 @@ _TIMEOUTS = {
 
 _NUMBERS = {
     "x86_64": "read=0 readv=19 recvfrom=45 recvmsg=47 accept=43 accept4=288 wait4=61 waitid=247"
-    " pause=34 rt_sigsuspend=130 flock=73 futex=202 select=23 pselect6=270 ppoll=271"
-    " rt_sigtimedwait=128 poll=7 epoll_wait=232 epoll_pwait=281",
+    " write=1 writev=20 sendto=44 sendmsg=46 connect=42 pause=34 rt_sigsuspend=130 flock=73"
+    " futex=202 select=23 pselect6=270 ppoll=271 rt_sigtimedwait=128 poll=7 epoll_wait=232"
+    " epoll_pwait=281",
     "aarch64": "read=63 readv=65 recvfrom=207 recvmsg=212 accept=202 accept4=242 wait4=260"
-    " waitid=95 rt_sigsuspend=133 flock=32 futex=98 pselect6=72 ppoll=73 rt_sigtimedwait=137"
-    " epoll_pwait=22",
+    " write=64 writev=66 sendto=206 sendmsg=211 connect=203 waitid=95 rt_sigsuspend=133 flock=32"
+    " futex=98 pselect6=72 ppoll=73 rt_sigtimedwait=137 epoll_pwait=22",
 }
 """asm/unistd.h."""
 

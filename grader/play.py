@@ -22,6 +22,8 @@ from grader.processes import Program, Session, Setting, TooManyProcessesError
 from grader.room import ANSWER_SECONDS, START_SECONDS, Room
 from grader.rubric import Case, Rubric
 
+__all__ = ["Failed", "Mismatch", "Outcome", "play"]
+
 LATE_SECONDS = 4.0
 """Rest after which an answer that is too late already is not waited for any longer."""
 
@@ -324,16 +326,18 @@ class _Player:
 
     def _is_decided(self, name: str, clock: Clock) -> bool:
         program = self._program(name)
-        return program.out.has_ended or self._expectation(name).is_decided(
-            program.out.unseen, clock
+        return (
+            program.out.has_ended
+            or program.is_flooded
+            or self._expectation(name).is_decided(program.out.unseen, clock)
         )
 
     def _missing(self, step: Step) -> list[str]:
         """Of whom it is about, those who have not done yet what it says."""
         programs = [self._program(name) for name in step.who]
         if step.kind == "end":
-            return [program.name for program in programs if not program.has_ended]
-        silent = [p.name for p in programs if not p.has_ended and not p.out.unseen]
+            return [program.name for program in programs if not program.is_out]
+        silent = [p.name for p in programs if not p.is_out and not p.out.unseen]
         if step.kind == "something":
             return silent
         if step.kind == "anything" and not any(program.out.unseen for program in programs):
@@ -431,7 +435,7 @@ class _Player:
         def has_started() -> bool:
             nonlocal was_ready
             was_ready = was_ready or bool(is_ready() if kernel.IS_HERE else program.out.everything)
-            return was_ready or program.has_ended
+            return was_ready or program.is_out
 
         self.session.wait(has_started, START_SECONDS)
         if program.has_ended:

@@ -105,6 +105,11 @@ class Program:
     def is_flooded(self) -> bool:
         return self.out.is_flooded or self.err.is_flooded
 
+    @property
+    def is_out(self) -> bool:
+        """Nothing more is to be expected of it."""
+        return self.has_ended or self.is_flooded
+
 
 class TooManyProcessesError(Exception):
     """A solution has started more than MAX_PROCESSES."""
@@ -255,14 +260,13 @@ class Session:
             else:
                 key.data()
                 self._note_event()
-        for program in self.programs:
-            if program.is_flooded:
-                self._kill_group(program)
         return bool(ready)
 
     def _read(self, stream: Stream) -> None:
         if stream.read():
             self._note_event()
+        # One that prints without end is not read any more, and so comes to rest by itself. If it
+        # were killed, others would be told that it has left.
         if stream.has_ended or stream.is_flooded:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(stream.descriptor)

@@ -70,9 +70,9 @@ class Room:
         """Until each has printed something. Which text that is, is another matter."""
         missing = {program: f"{what} heard by {_kind(program)}" for program in hearers}
         expected = [p for p, key in missing.items() if self._known.get(key, True)]
-        self.wait_for_answer(lambda: all(p.has_ended or p.out.unseen for p in expected))
+        self.wait_for_answer(lambda: all(p.is_out or p.out.unseen for p in expected))
         for program, key in missing.items():
-            if not program.has_ended:
+            if not program.is_out:
                 self.learned.setdefault(key, bool(program.out.unseen))
 
     def finish(self, actor: str) -> None:
@@ -87,7 +87,7 @@ class Room:
 
     def _pass_barriers(self, actor: str) -> bool:
         """True if nothing more can come to anybody."""
-        members = [name for name in self.members if not self._programs[name].has_ended]
+        members = [name for name in self.members if not self._programs[name].is_out]
         others = [name for name in members if name != actor]
         typists = [name for name in members if name == actor] + others[:1]
         return all(self._pass_barrier(name) for name in typists) and len(members) > 1
@@ -103,9 +103,7 @@ class Room:
         line = f"ping {len(self.barriers) + 1}."
         self.barriers.append(line)
         self._session.type(self._programs[typist], f"{line}\n".encode())
-        is_heard = self.wait_for_answer(
-            lambda: all(p.has_ended or p.out.has(line) for p in listeners)
-        )
+        is_heard = self.wait_for_answer(lambda: all(p.is_out or p.out.has(line) for p in listeners))
         for program in self._programs.values():
             program.out.cut(line)
         for program in listeners:

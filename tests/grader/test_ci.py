@@ -21,6 +21,7 @@ from tests.grader.grading import (
     graded_whole,
     run_grader,
 )
+from tests.grader.habits.habit import Habit, all_habits
 from tests.grader.mutants.mutant import all_mutants, copy_programs
 from tests.support.faults import fault
 from tests.support.size import IS_LONG
@@ -43,6 +44,17 @@ GRADED = {
 }
 """Mutant -> where to look for it. One of each group."""
 
+IN_SHORT = {
+    "client-sleeps-100": "to-others,feelings-not-to-sender",
+    "announces-after-1500": "others-told",
+    "client-starts-after-2000": "connected",
+    "exit-takes-1500": "exit-ends",
+    "outbox-polled": "message*,exit-and-after",
+    "says-goodbye": "exit-*",
+    "select-without-pause": "not-to-sender",
+}
+"""Habit -> where it is in the way."""
+
 ON_A_TERMINAL = "connection,passcode,conversation,exit-*,end-of-input,interrupt"
 
 
@@ -61,6 +73,20 @@ def test_mistake_is_found_and_no_other(name: str, tmp_path: Path) -> None:
     graded = grade(mutant.write(tmp_path / name), tmp_path, "--only", GRADED[name])
     assert mutant.meant in {*graded.stories, ""}
     assert graded.failed == mutant.failing(RUBRIC) & graded.stories.keys(), graded.output
+
+
+@pytest.mark.parametrize("habit", all_habits(), ids=lambda habit: habit.name)
+def test_habit_fits_its_solution(habit: Habit, tmp_path: Path) -> None:
+    for path in habit.write(tmp_path / "habit").rglob("*.py"):
+        compile(path.read_text("utf-8"), path, "exec")
+
+
+@pytest.mark.parametrize("name", IN_SHORT)
+def test_correct_solution_with_odd_manners_loses_nothing(name: str, tmp_path: Path) -> None:
+    """`make habits` grades all of them, with all cases."""
+    habit = next(habit for habit in all_habits() if habit.name == name)
+    graded = grade(habit.write(tmp_path / name), tmp_path, "--only", IN_SHORT[name])
+    assert graded.failed == set(), graded.output
 
 
 STEADY = ["no_framing", "exit_traceback", "own"] if IS_LONG else ["echo"]

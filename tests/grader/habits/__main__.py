@@ -1,5 +1,6 @@
-"""`python -m tests.grader.habits [NAME ...]`: grades habits, each with all cases that have points,
-once on a quiet machine and once beside busy loops; then the five that took longest three times more.
+"""`python -m tests.grader.habits [NAME ...]`: grades habits with all cases that have points, each
+once on a quiet machine and once beside busy loops; then the five that took longest three times
+more.
 
 Prints a line for each as it ends. Ends with status 1 if one has less than 100 points, 0 otherwise.
 With `--state FILE`, what is in that file was done before, and is not done again.

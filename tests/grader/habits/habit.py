@@ -53,24 +53,29 @@ def _parse(entry: str) -> Habit:
     found = re.fullmatch(r"(\S+) (\w+): (.+)", title)
     if not found:
         raise ValueError(f"no heading of a habit: {title}")
-    manner, file = "", ""
-    changes: list[tuple[str, list[str], list[str]]] = []
-    was_new = True
+    manner = file = sign = ""
+    changes: list[_Change] = []
     for line in lines:
-        sign, code = line[:1], line[2:]
         if line in ("crlf", "package"):
             manner = line
         elif f"{line}.py" in FILES:
-            file, was_new = f"{line}.py", True
-        elif sign and sign in "-+":
-            if was_new and (sign == "-" or not changes or changes[-1][0] != file):
-                changes.append((file, [], []))
-            was_new = sign == "+"
-            changes[-1][2 if was_new else 1].append(code)
+            file, sign = f"{line}.py", "+"
+        elif line[:1] in ("-", "+"):
+            if (line[0] == "-" and sign == "+") or not changes or changes[-1].file != file:
+                changes.append(_Change(file, [], []))
+            sign = line[0]
+            (changes[-1].old if sign == "-" else changes[-1].new).append(line[2:])
         elif line:
             raise ValueError(f"{found[1]}: not a line of a habit: {line}")
-    told = tuple(
-        (f, "\n".join(old), "\n".join([*new, ""][: len(new) + (not old)]))
-        for f, old, new in changes
-    )
-    return Habit(found[1], found[2], found[3], told, manner)
+    return Habit(found[1], found[2], found[3], tuple(change.told for change in changes), manner)
+
+
+class _Change(NamedTuple):
+    file: str
+    old: list[str]
+    new: list[str]
+
+    @property
+    def told(self) -> tuple[str, str, str]:
+        end = "" if self.old else "\n"
+        return self.file, "\n".join(self.old), "\n".join(self.new) + end
