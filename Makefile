@@ -113,10 +113,13 @@ test-grader: $(TOOLS)  ## run the grader's own tests (three minutes)
 	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader $(ARGS)
 
 test-grader-quick: $(TOOLS)  ## the smallest of them: our own programs, and one mistake of each group
-	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader/test_ci.py tests/grader/test_mutants.py $(ARGS)
+	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader/test_ci.py tests/grader/test_forgive.py tests/grader/test_mutants.py $(ARGS)
 
 mutants: $(TOOLS)  ## grade our own programs with each of many mistakes in them (half an hour)
 	@$(BIN)/python -m tests.grader.mutants $(ARGS)
+
+habits: $(TOOLS)  ## grade correct programs with odd manners, quiet and beside busy loops (half an hour); goes on where it ended
+	@$(BIN)/python -m tests.grader.habits --state .habits $(ARGS)
 
 grade-stability: $(TOOLS)  ## grade the same solutions twenty times, on a quiet and on a busy machine
 	@TEST_LONG=1 $(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader/test_ci.py -k busy_loops $(ARGS)
@@ -136,7 +139,7 @@ lessons: $(TOOLS)  ## draw docs/lessons/ for docs/LESSONS.md from runs of the re
 	@$(BIN)/python -m tools.lessons docs/lessons
 
 clean:  ## remove everything that was made
-	@rm -rf .venv .venv-* .coverage .hypothesis .mypy_cache .ruff_cache dist autograder.zip
+	@rm -rf .venv .venv-* .habits .coverage .hypothesis .mypy_cache .ruff_cache dist autograder.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(TOOLS): requirements-dev.txt
@@ -155,5 +158,5 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@touch $@
 
 .PHONY: man help run-server run-client certificate test test-long test-all lint types coverage bench bench-quick bench-long \
-	bench-flow simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability test-hand-in \
+	bench-flow simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants habits grade-stability test-hand-in \
 	autograder picture lessons clean

@@ -3,7 +3,7 @@
 The pair is a black box: it is run as processes, typed to, and read, byte for byte. Nothing is known
 of its wire format, and nothing of the chat room beside this package is imported. From the bottom:
 
-    kernel.py      what /proc tells: is anybody of a tree of processes about to do something?
+    kernel.py      what /proc tells: may any of a tree of processes do something by itself?
     tcp.py         the sockets on a port, and what waits in them
     streams.py     what a program printed so far, and how much of it may be kept
     processes.py   a session: programs started, typed to, waited for, and ended without a rest
@@ -18,6 +18,9 @@ of its wire format, and nothing of the chat room beside this package is imported
     words.py       what was expected and what was seen, in words
     advice.py      what a student learns from a failure
     instead.py     what a program does that does not listen
+    judge.py       what a program did, compared with a sentence
+    forgive.py     faults that show everywhere, and are to cost points once
+    room.py        who is in the room, and when an act is over
     play.py        one case against one solution
     surroundings.py  whether this machine can run any solution
     run.py         all cases, several at once, each in a process of its own

@@ -32,7 +32,7 @@ _NEARLY = 0.75
 class Evidence(NamedTuple):
     """Of the program `who`. `expected`: lines without their ends. `seen`: what it printed of this
     act; `late`: what came out only when it was ended. `errors`: its standard error. `others`: what
-    each of the others printed meanwhile. `delay`: seconds after which the line came, if too late.
+    each of the others printed meanwhile. `delay`: seconds after which all came that was missing.
     `version`: of Python."""
 
     who: str
@@ -262,7 +262,10 @@ def _elsewhere(e: Evidence) -> str:
 
 
 def _too_late(e: Evidence) -> str:
-    return f"The line came after {e.delay:.1f} s, which is too late." if e.delay else ""
+    """Nothing else was wrong with it."""
+    if not e.delay:
+        return ""
+    return "It is right, and too late: look for a sleep() or a timeout on the way of that line."
 
 
 _RULES: list[Callable[[Evidence], str]] = [

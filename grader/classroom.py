@@ -130,7 +130,8 @@ class _Classroom:
     def tell_table(self) -> None:
         """Totals and groups; all columns are in the CSV."""
         head, *rows = self._book.rows()
-        kept = [i for i, name in enumerate(head) if "/" not in name and name != "submitted"]
+        left_out = ("submitted", "forgiven")
+        kept = [i for i, name in enumerate(head) if "/" not in name and name not in left_out]
         shown = [[row[i] for i in kept] for row in (head, *rows)]
         has_names = any(row[0] != row[1] for row in shown[1:])
         shown = [row if has_names else [row[0], *row[2:]] for row in shown]

@@ -95,7 +95,7 @@ class Gradebook:
         groups = [group for group in self._rubric.groups if group.points]
         head = ["solution", "name", "late", "total", *(group.id for group in groups)]
         head += [f"{case.group}/{case.id}" for case in self._cases]
-        rows = [[*head, "submitted", "seconds", "remark"]]
+        rows = [[*head, "submitted", "seconds", "remark", "forgiven"]]
         for graded in self.graded:
             by_id = {outcome.case: outcome for outcome in graded.outcomes}
             row = [graded.key, graded.name, graded.late, report.number(graded.total)]
@@ -108,6 +108,7 @@ class Gradebook:
                 points = report.number(report.points_of(case, outcome))
                 row.append(points if case.points and mark != "----" else mark)
             row += [graded.submitted, f"{graded.seconds:g}", remark_of(self._cases, graded)]
+            row.append(_forgiven(graded))
             rows.append([_cell(text) for text in row])
         return rows
 
@@ -115,6 +116,12 @@ class Gradebook:
 def remark_of(cases: Sequence[Case], graded: Graded) -> str:
     """The first case that cost points, or why none was played."""
     return report.visible(graded.remark) or report.first_loss(cases, graded.outcomes)
+
+
+def _forgiven(graded: Graded) -> str:
+    """How many cases, and where points were taken instead."""
+    counts = report.forgiven_in(graded.outcomes)
+    return "; ".join(f"{count}, {told}" for told, count in counts.items())
 
 
 def format_text(rubric: Rubric, cases: Sequence[Case], graded: Graded) -> str:

@@ -37,11 +37,13 @@ def format_junit(
 def _format_case(case: Case, outcome: Outcome) -> list[str]:
     head = f"<testcase classname={quoteattr(case.group)} name={quoteattr(case.id)}"
     head += f" time='{outcome.seconds:.3f}'"
-    if outcome.has_passed:
+    if outcome.has_passed and not outcome.forgiven:
         return [f"{head}/>"]
     lines = [line.text.rstrip() for line in report.explain(outcome)]
     story = _NOT_XML.sub("\ufffd", "\n".join(lines))
     summary = _NOT_XML.sub("\ufffd", outcome.summary)
+    if outcome.has_passed:
+        return [f"{head}>", f"<system-out>{escape(story)}</system-out>", "</testcase>"]
     if outcome.ungraded:
         return [f"{head}>", f"<skipped message={quoteattr(summary)}/>", "</testcase>"]
     failure = f"<failure message={quoteattr(summary)}>{escape(story)}</failure>"

@@ -23,10 +23,12 @@ What comes of them, in any number after an act:
     Bob sees nothing
     Bob sees something                       whatever it is: another case looks at that
     Alice or server sees something           at least one of them
+    Alice does not see "Bob"                 anywhere in what she sees
     Alice ends                               + ` with status 0`
     Alice keeps running
     Alice shows no traceback                 on either stream, since it started
     Alice complains of nothing               nothing on standard error, likewise
+    server listens on 127.0.0.1 alone        as the kernel has it
 
 `strict: ` before a sentence: it counts only in strict grading; `lenient: `: only in the other.
 """
@@ -108,6 +110,10 @@ def _see(found: Mapping[str, str], sentence: str) -> Step:
     return Step("see", _names(found["who"]), sentence, expectation=expectation)
 
 
+def _see_without(found: Mapping[str, str], sentence: str) -> Step:
+    return Step("see without", _names(found["who"]), sentence, _texts(found["what"]))
+
+
 def _plain(kind: str) -> Callable[[Mapping[str, str], str], Step]:
     def build(found: Mapping[str, str], sentence: str) -> Step:
         who = _names(found.get("who", ""))
@@ -132,6 +138,8 @@ _SENTENCES: dict[str, Callable[[Mapping[str, str], str], Step]] = {
     rf"(?P<who>{_LIST}) sees? something": _plain("something"),
     rf"(?P<who>{_WHO}(?: or {_WHO})+) sees something": _plain("anything"),
     rf"(?P<who>{_LIST}) sees? (?P<any_order>in any order )?(?P<what>{_WHAT}(?: or {_WHAT})*)": _see,
+    rf"(?P<who>{_LIST}) do(?:es)? not see (?P<what>{_TEXTS})": _see_without,
+    r"(?P<who>server) listens on (?P<detail>\S+) alone": _plain("listen"),
     rf"(?P<who>{_LIST}) ends?(?: with status (?P<detail>\d+))?": _plain("end"),
     rf"(?P<who>{_LIST}) keeps? running": _plain("run on"),
     rf"(?P<who>{_LIST}) shows? no traceback": _plain("no traceback"),

@@ -15,6 +15,9 @@ from grader.rubric import Case, Rubric
 BINS = 10
 """Of the distribution: tenths of the full score."""
 
+_MARKS = {"ok": ("passed", "ok"), "FAIL": ("failed", "FAIL"), "forgiven": ("forgiven", "none")}
+"""By the mark of a case: the word and its look."""
+
 _BAR_WIDTH, _BAR_HEIGHT = 48, 120
 
 _STYLE = """
@@ -46,6 +49,8 @@ def format_student(rubric: Rubric, cases: Sequence[Case], graded: Graded) -> str
     parts += [f"<p class='none'>{_text(notice)}</p>\n" for notice in graded.notices]
     if graded.remark:
         parts.append(f"<p class='FAIL'>{_text(graded.remark)}</p>\n")
+    for told, count in report.forgiven_in(graded.outcomes).items():
+        parts.append(f"<p class='none'>{_text(told)} ({count} of {len(cases)} cases)</p>\n")
     if graded.outcomes:
         parts.append(_groups(rubric, cases, graded))
     for group in rubric.groups if graded.outcomes else ():
@@ -56,9 +61,10 @@ def format_student(rubric: Rubric, cases: Sequence[Case], graded: Graded) -> str
             outcome = by_id.get(case.id)
             mark = report.mark_of(outcome)
             worth = f" ({_points(report.points_of(case, outcome), case.points)})"
-            title = f"{_mark(mark)} {_text(case.title)}{worth if case.points else ''}"
+            shown = "forgiven" if outcome and outcome.forgiven else mark
+            title = f"{_mark(shown)} {_text(case.title)}{worth if case.points else ''}"
             story = ""
-            if outcome and mark != "ok":
+            if outcome and (mark != "ok" or outcome.forgiven):
                 lines = [_line(line.text, line.look) for line in report.explain(outcome)]
                 story = f"<pre>{chr(10).join(lines).rstrip()}</pre>"
             is_open = " open" if mark == "FAIL" else ""
@@ -183,8 +189,8 @@ def _steps(case: Case) -> str:
 
 
 def _mark(mark: str) -> str:
-    name = {"ok": "passed", "FAIL": "failed"}.get(mark, "not graded")
-    return f"<span class='{mark if name != 'not graded' else 'none'}'>{name}</span>"
+    name, look = _MARKS.get(mark, ("not graded", "none"))
+    return f"<span class='{look}'>{name}</span>"
 
 
 def _line(text: str, look: str) -> str:

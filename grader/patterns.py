@@ -93,6 +93,14 @@ class Expectation(NamedTuple):
         return wrong == len(self.alternatives)
 
 
+def split(patterns: Sequence[str], text: str) -> list[str]:
+    """Lines that look like `patterns`, where `text` holds them but lacks newlines between them or
+    at its end; none otherwise."""
+    parts = [f"(?P<line{n}>{_expression(pattern)})\n?" for n, pattern in enumerate(patterns)]
+    found = re.fullmatch("".join(parts), text)
+    return [found[f"line{n}"] for n in range(len(parts))] if found else []
+
+
 def _are_met(patterns: Sequence[str], lines: Sequence[str], clock: Clock) -> bool:
     return len(patterns) == len(lines) and all(
         matches(pattern, line, clock) for pattern, line in zip(patterns, lines, strict=True)

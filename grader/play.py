@@ -14,50 +14,37 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from grader import advice, instead, kernel, tcp, words
+from grader import advice, forgive, instead, kernel, tcp, words
+from grader.judge import JUDGES, Mismatch, describe, how_it_ended, problem_of
 from grader.language import Step
 from grader.patterns import Clock, Expectation
 from grader.processes import Program, Session, Setting, TooManyProcessesError
+from grader.room import ANSWER_SECONDS, START_SECONDS, Room
 from grader.rubric import Case, Rubric
 
-START_PATIENCE_SECONDS = 3.0
-"""Longest that a program at rest may neither listen nor connect."""
+__all__ = ["Failed", "Mismatch", "Outcome", "play"]
 
-GREETING_PATIENCE_SECONDS = 1.0
-"""Rest after which a program that has printed nothing is taken as it is."""
-
-SILENT_PATIENCE_SECONDS = 0.2
-"""The same for the rest of a solution whose programs were seen to print nothing at their start."""
-
-PATIENCE_SECONDS = 1.0
-"""Rest after which what is missing is not expected any more."""
+LATE_SECONDS = 4.0
+"""Rest after which an answer that is too late already is not waited for any longer."""
 
 LAST_WORDS_SECONDS = 0.5
 """Rest after which a program that was interrupted has said its last words."""
 
-_TRACEBACK = "Traceback (most recent call last)"
 _PORT_TAKEN = re.compile(r"address already in use|Errno (98|48)\b", re.IGNORECASE)
+_SERVING = frozenset({"127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"})  # noqa: S104  looked for
 _BYTE_PAUSE_SECONDS = 0.01
 _DAY_SECONDS = 86400
 _TELLING_SECONDS = 60  # between two clocks, so that a case cannot last as long
 
 
 @dataclass
-class Mismatch:
-    """What one program should have printed, and what it did."""
-
-    who: str
-    problem: str
-    expected: list[str] = field(default_factory=list)
-    seen: str = ""
-    advice: list[str] = field(default_factory=list)
-
-
-@dataclass
 class Outcome:
-    """How one case ended. `transcript`: the sentences that were played. `learned`: what later
-    cases need not find out again. `is_port_taken`: somebody else was on the port, and the case
-    says nothing about the solution. `ungraded`: why nothing is known of the case, if so."""
+    """How one case ended. `transcript`: the sentences that were played. `faults`: if it failed by
+    these alone, which show in every case, their names (forgive.py). `forgiven`: if they cost points
+    in another case already, what to say of that. `learned`: what later cases need not find out
+    again. `has_barriers`: lines that are no part of the case were typed. `is_port_taken`:
+    somebody else was on the port, and the case says nothing about the solution. `ungraded`: why
+    nothing is known of the case, if so."""
 
     case: str
     has_passed: bool
@@ -65,10 +52,18 @@ class Outcome:
     transcript: list[str] = field(default_factory=list)
     mismatches: list[Mismatch] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
-    learned: dict[str, bool] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    forgiven: str = ""
+    learned: dict[str, float] = field(default_factory=dict)
+    has_barriers: bool = False
     is_port_taken: bool = False
     ungraded: str = ""
     seconds: float = 0.0
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether cases that need this one are not worth playing."""
+        return not self.has_passed and not self.faults
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,16 +83,23 @@ class Failed(Exception):  # noqa: N818  it is how a case ends, and no error of o
 
 
 def play(
-    case: Case, rubric: Rubric, setting: Setting, port: int, is_strict: bool, known: dict[str, bool]
+    case: Case,
+    rubric: Rubric,
+    setting: Setting,
+    port: int,
+    is_strict: bool,
+    known: dict[str, float],
+    uses_barriers: bool = True,
 ) -> Outcome:
     """Play `case`. `known`: what earlier cases have learned."""
     began = time.monotonic()
-    player = _Player(rubric, setting, port, known, case)
+    player = _Player(rubric, setting, port, known, uses_barriers)
     outcome = Outcome(case.id, has_passed=True)
     try:
         with player.session:
             try:
                 player.play([step for step in case.steps if step.is_strict in (None, is_strict)])
+                outcome.mismatches = player.excusable
             except TooManyProcessesError as error:
                 outcome.has_passed = False
                 outcome.summary = f"it started {error} processes; all of them were ended"
@@ -110,8 +112,13 @@ def play(
         outcome.has_passed = False
         outcome.summary = f"a program could not be run: {error}"
         outcome.ungraded = outcome.summary
+    if outcome.has_passed and outcome.mismatches:
+        outcome.has_passed = False
+        outcome.summary = outcome.mismatches[0].problem
+        outcome.faults = sorted({fault for m in outcome.mismatches for fault in m.faults})
     outcome.transcript = player.transcript
-    outcome.learned = player.learned
+    outcome.learned = player.room.learned
+    outcome.has_barriers = bool(player.room.barriers)
     if not outcome.has_passed:
         told = [sentence for mismatch in outcome.mismatches for sentence in mismatch.advice]
         outcome.advice = list(dict.fromkeys(told)) or [case.advice][: bool(case.advice)]
@@ -121,15 +128,18 @@ def play(
 
 class _Player:
     def __init__(
-        self, rubric: Rubric, setting: Setting, port: int, known: dict[str, bool], case: Case
+        self,
+        rubric: Rubric,
+        setting: Setting,
+        port: int,
+        known: dict[str, float],
+        uses_barriers: bool,
     ) -> None:
         self.transcript: list[str] = []
-        self.learned: dict[str, bool] = {}
+        self.excusable: list[Mismatch] = []
         self._rubric = rubric
-        self._port = port
-        self._known = known
-        self._case = case
         self._setting = setting
+        self._port = port
         self._shift = time.localtime().tm_gmtoff
         self._env = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -142,11 +152,13 @@ class _Player:
         self._set_clock(self._shift)
         self.session = Session(setting, {port}, self._env)
         self._programs: dict[str, Program] = {}
+        self.room = Room(self.session, self._programs, known, uses_barriers)
         self._ports: dict[str, int] = {}
+        self._act: Step | None = None
         self._expectations: dict[str, list[Step]] = {}
         self._others: list[Step] = []
         self._acted = _coarse_time()
-        self._clients = 0  # that were given
+        self._asked = time.monotonic()
 
     def play(self, steps: list[Step]) -> None:
         """Raises Failed as soon as an act did not bring about what it should."""
@@ -158,8 +170,10 @@ class _Player:
                 self._note(step)
                 continue
             if step.kind not in ("given", "clock"):
+                self._act = step
                 self._acted = _coarse_time()
             _ACTS[step.kind](self, step)
+            self._asked = time.monotonic()
         self._look()
 
     def is_port_taken(self) -> bool:
@@ -176,8 +190,8 @@ class _Player:
         for name in step.who:
             if name != "server":
                 self._given_client(name, step.detail)
-        for program in self._programs.values():
-            program.out.forget()
+        self.room.finish(step.who[-1])
+        self._forget()
 
     def clock(self, step: Step) -> None:
         hour, minute = map(int, step.detail.split(":"))
@@ -185,12 +199,22 @@ class _Player:
         self.session.set_environment(self._env)
 
     def start(self, step: Step) -> None:
-        self._start(step.who[0], self._rubric.server)
+        program = self._start(step.who[0], self._rubric.server)
+        is_first = program.name == "server"
+        self._wait_until_ready(
+            program, lambda: program.out.everything or (is_first and self._is_listening())
+        )
 
     def join(self, step: Step) -> None:
         name = step.who[0]
         passcode = step.lines[0] if step.lines else self._rubric.passcode
-        self._start(name, self._rubric.client, username=step.detail or name, passcode=passcode)
+        before = self._connections(name)
+        program = self._start(
+            name, self._rubric.client, username=step.detail or name, passcode=passcode
+        )
+        self._wait_until_ready(
+            program, lambda: program.out.everything or self._connections(name) - before
+        )
 
     def type(self, step: Step) -> None:
         data = "".join(f"{self._fill(line)}\n" for line in step.lines).encode()
@@ -216,16 +240,11 @@ class _Player:
     def _look(self) -> None:
         """Wait for what was to come, and for what was not, and compare. Raises Failed."""
         names = list(self._expectations)
-
-        def is_there() -> bool:
-            clock = self._clock()
-            return all(self._is_decided(name, clock) for name in names) and all(
-                self._has_come(step) for step in self._others
-            )
-
-        if names or self._others:
-            self.session.wait(is_there, PATIENCE_SECONDS)
-        if self._programs:
+        late = self._wait_for_answers(names)
+        if self._act:
+            self._wait_for_hearers(self._act)
+            self.room.finish(self._act.who[0])
+        elif names or self._others:
             self.session.settle()
         clock = self._clock()
         mismatches = [self._mismatch(name, clock) for name in names]
@@ -233,11 +252,60 @@ class _Player:
         found += [mismatch for step in self._others for mismatch in self._judge(step)]
         if found:
             self._advise(found)
-            raise Failed(found[0].problem, found)
+        if unexcused := [mismatch for mismatch in found if not mismatch.faults]:
+            raise Failed(unexcused[0].problem, found)
+        if late:
+            raise Failed(late[0].problem, late)
+        self.excusable += found
+        self._act = None
         self._expectations.clear()
         self._others.clear()
+        self._forget()
+
+    def _forget(self) -> None:
         for program in self._programs.values():
             program.out.forget()
+
+    def _wait_for_answers(self, names: list[str]) -> list[Mismatch]:
+        """Until all is there or cannot come. Returns what did come, but too late."""
+
+        def missing() -> list[str]:
+            clock = self._clock()
+            absent = [name for step in self._others for name in self._missing(step)]
+            return [name for name in names if not self._is_decided(name, clock)] + absent
+
+        if not (names or self._others) or self.room.wait_for_answer(lambda: not missing()):
+            return []
+        late = missing()
+        if self.session.is_final or not self.session.wait(lambda: not missing(), LATE_SECONDS):
+            return []
+        seconds = time.monotonic() - self._asked
+        told = f"answered after {seconds:.1f} s; {ANSWER_SECONDS:g} s is the longest"
+        return [
+            Mismatch(
+                name,
+                f"{describe(self._program(name))} {told}",
+                advice=advice.advise(advice.Evidence(name, [], delay=seconds)),
+            )
+            for name in dict.fromkeys(late)
+        ]
+
+    def _wait_for_hearers(self, act: Step) -> None:
+        """Those who are told of an act by the rules of the room, whatever the case looks at."""
+        name = act.who[0]
+        if act.kind == "join" and not act.lines:
+            self.room.wait_until_heard("join", [self._program(name), *self.room.others(name)])
+            self.room.members.append(name)
+        elif act.kind == "join":
+            self.room.wait_until_heard("refusal", [self._program(name)])
+        elif name == "server" or name in self.room.members:
+            has_left = act.kind in ("end input", "interrupt", "kill") or act.lines[-1:] == (
+                self._rubric.exit,
+            )
+            if has_left:
+                self.room.leave(name)
+                hearers = self.room.others(name) if name != "server" else []
+                self.room.wait_until_heard("leave", hearers)
 
     def _note(self, step: Step) -> None:
         if step.kind == "see":
@@ -258,19 +326,23 @@ class _Player:
 
     def _is_decided(self, name: str, clock: Clock) -> bool:
         program = self._program(name)
-        return program.out.has_ended or self._expectation(name).is_decided(
-            program.out.unseen, clock
+        return (
+            program.out.has_ended
+            or program.is_flooded
+            or self._expectation(name).is_decided(program.out.unseen, clock)
         )
 
-    def _has_come(self, step: Step) -> bool:
+    def _missing(self, step: Step) -> list[str]:
+        """Of whom it is about, those who have not done yet what it says."""
         programs = [self._program(name) for name in step.who]
         if step.kind == "end":
-            return all(program.has_ended for program in programs)
+            return [program.name for program in programs if not program.is_out]
+        silent = [p.name for p in programs if not p.is_out and not p.out.unseen]
         if step.kind == "something":
-            return all(program.has_ended or program.out.unseen for program in programs)
-        if step.kind == "anything":
-            return any(program.out.unseen for program in programs)
-        return True
+            return silent
+        if step.kind == "anything" and not any(program.out.unseen for program in programs):
+            return silent
+        return []
 
     def _mismatch(self, name: str, clock: Clock) -> Mismatch | None:
         program = self._program(name)
@@ -279,17 +351,25 @@ class _Player:
         if expectation.is_met(seen, clock) and not program.is_flooded:
             return None
         expected = words.nearest(expectation, seen, clock)
-        ended = self._how_it_ended(program)
-        problem = _problem(program, expected, seen) + (f" ({ended})" if ended else "")
-        return Mismatch(name, problem, expected, seen)
+        ended = how_it_ended(program)
+        problem = problem_of(program, expected, seen) + (f" ({ended})" if ended else "")
+        mismatch = Mismatch(name, problem, expected, seen)
+        if not program.is_flooded:
+            kind = "server" if name.startswith("server") else "client"
+            before = program.out.everything.removesuffix(seen)
+            faults = forgive.faults_of(expectation, before, seen, clock)
+            mismatch.faults = [f"{fault} ({kind})" for fault in faults]
+        return mismatch
 
     def _judge(self, step: Step) -> list[Mismatch]:
+        lines = tuple(map(self._fill, step.lines))
+        step = step._replace(detail=self._fill(step.detail), lines=lines)
         programs = [self._program(name) for name in step.who]
         if step.kind != "anything":
-            return [m for program in programs for m in _JUDGES[step.kind](program, step)]
+            return [m for p in programs for m in JUDGES[step.kind](p, step, self._port)]
         if any(program.out.unseen for program in programs):
             return []
-        names = " nor ".join(map(_describe, programs))
+        names = " nor ".join(map(describe, programs))
         found = Mismatch(step.who[0], f"neither {names} printed anything")
         if any(self._late_words(program) for program in programs):
             found.advice = [advice.NO_FLUSH]
@@ -303,7 +383,7 @@ class _Player:
         for mismatch in found:
             if not mismatch.advice:
                 name = mismatch.who
-                is_silent = mismatch.expected and not mismatch.seen
+                is_silent = mismatch.expected and not (mismatch.seen or mismatch.faults)
                 evidence = advice.Evidence(
                     name,
                     mismatch.expected,
@@ -329,47 +409,49 @@ class _Player:
 
     def _given_server(self) -> None:
         program = self._start("server", self._rubric.server)
-        port = self._port
-        is_ready = self._wait_until_ready(program, lambda: tcp.is_listening(port))
-        self._require(program, is_ready, f"did not listen on port {port}")
+        is_ready = self._wait_until_ready(program, self._is_listening)
+        self._require(program, is_ready, f"did not listen on port {self._port}")
+        self.room.wait_until_heard("start", [program])
 
     def _given_client(self, name: str, network: str) -> None:
         if network:
             cuts = network == "cuts"
             self._ports[name] = self.session.add_proxy(self._rubric.host, self._port, cuts)
-        port = self._ports.get(name, self._port)
+        self._forget()
+        before = self._connections(name)
         values = {"username": name, "passcode": self._rubric.passcode}
-        self._clients += 1
         program = self._start(name, self._rubric.client, **values)
-        wanted = self._clients if port == self._port else 1
-        is_ready = self._wait_until_ready(program, lambda: tcp.connections_to(port) >= wanted)
+        is_ready = self._wait_until_ready(program, lambda: self._connections(name) - before)
+        port = self._ports.get(name, self._port)
         self._require(program, is_ready, f"did not connect to port {port}")
+        self.room.wait_until_heard("join", [program, *self.room.others(name)])
+        self.room.members.append(name)
 
-    def _wait_until_ready(self, program: Program, is_ready: Callable[[], bool]) -> bool:
-        """Until it has greeted and all is quiet; if its kind does not greet, until it is ready."""
-        kind = "server" if program.name == "server" else "client"
+    def _wait_until_ready(self, program: Program, is_ready: Callable[[], object]) -> bool:
+        """Until it is ready, has ended, or where that cannot be seen has said something. Returns
+        whether it was ready, as far as that can be seen."""
+        was_ready = False
 
-        def has_greeted() -> bool:
-            return program.has_ended or bool(program.out.everything)
+        def has_started() -> bool:
+            nonlocal was_ready
+            was_ready = was_ready or bool(is_ready() if kernel.IS_HERE else program.out.everything)
+            return was_ready or program.is_out
 
-        greets = self._known.get(f"{kind} greets", True)
-        patience = GREETING_PATIENCE_SECONDS if greets else SILENT_PATIENCE_SECONDS
-        began = time.monotonic()
-        self.session.wait(has_greeted, patience)
-        self.session.settle()
-        self.learned[f"{kind} greets"] = bool(program.out.everything)
-        if not kernel.IS_HERE:
-            return True
-        while not (ready := is_ready()) and not program.has_ended:
-            if time.monotonic() - began > START_PATIENCE_SECONDS:
-                break
-            self.session.wait(has_greeted, SILENT_PATIENCE_SECONDS)
-            self.session.settle()
-        return ready
+        self.session.wait(has_started, START_SECONDS)
+        if program.has_ended:
+            self.session.settle()  # its last words are read
+        return was_ready or not kernel.IS_HERE
+
+    def _is_listening(self) -> bool:
+        return not _SERVING.isdisjoint(tcp.listening_addresses(self._port))
+
+    def _connections(self, name: str) -> set[int]:
+        port = self._ports.get(name, self._port)
+        return tcp.connections_to(port) if kernel.IS_HERE else set()
 
     def _require(self, program: Program, holds: bool, complaint: str) -> None:
-        who = _describe(program)
-        ended = self._how_it_ended(program)
+        who = describe(program)
+        ended = how_it_ended(program)
         if program.is_flooded:
             complaint = "printed without end, and was stopped"
         elif ended:
@@ -399,17 +481,6 @@ class _Player:
         if name not in self._programs:
             raise Failed(f"the case is wrong: no one is called {name}")
         return self._programs[name]
-
-    def _how_it_ended(self, program: Program) -> str:
-        """How it came to its end, if it did."""
-        if program.is_flooded or not program.has_ended:
-            return ""
-        status = program.status or 0
-        how = f"status {status}" if status >= 0 else f"signal {-status}"
-        lines = program.err.everything.strip().splitlines()
-        if not status and not lines and not program.out.everything:
-            return "ended with status 0 and printed nothing: is main() ever called?"
-        return f"ended with {how}" + (f": {lines[-1][:200]}" if lines else "")
 
     def _clock(self) -> Clock:
         return Clock(self._acted, time.time(), self._shift, self._rubric.time_formats)
@@ -456,59 +527,6 @@ def _fill(text: str, **values: str) -> str:
     return text
 
 
-def _describe(program: Program) -> str:
-    return advice.describe(program.name)
-
-
-def _problem(program: Program, expected: list[str], seen: str) -> str:
-    if program.is_flooded:
-        return f"{_describe(program)} printed without end, and was stopped"
-    if not seen:
-        return f"{_describe(program)} printed nothing"
-    if not expected:
-        return f"{_describe(program)} should have printed nothing"
-    return f"{_describe(program)} printed something else"
-
-
-def _judge_end(program: Program, step: Step) -> list[Mismatch]:
-    if not program.has_ended:
-        return [Mismatch(program.name, f"{_describe(program)} did not end")]
-    if step.detail and program.status != int(step.detail):
-        return [
-            Mismatch(
-                program.name, f"{_describe(program)} ended with {program.status}, not {step.detail}"
-            )
-        ]
-    return []
-
-
-def _judge_running(program: Program, step: Step) -> list[Mismatch]:
-    return [Mismatch(program.name, f"{_describe(program)} has ended")] if program.has_ended else []
-
-
-def _judge_something(program: Program, step: Step) -> list[Mismatch]:
-    if program.out.unseen:
-        return []
-    return [Mismatch(program.name, f"{_describe(program)} printed nothing at all")]
-
-
-def _judge_traceback(program: Program, step: Step) -> list[Mismatch]:
-    for stream in (program.err, program.out):
-        if _TRACEBACK in stream.everything:
-            where = advice.where_it_failed(stream.everything)
-            problem = f"{_describe(program)} showed a traceback: {where}"
-            told = advice.advise(advice.Evidence(program.name, [], errors=stream.everything))
-            return [Mismatch(program.name, problem, advice=told)]
-    return []
-
-
-def _judge_complaint(program: Program, step: Step) -> list[Mismatch]:
-    if not program.err.everything:
-        return []
-    first = program.err.everything.splitlines()[0]
-    return [Mismatch(program.name, f"{_describe(program)} wrote on standard error: {first[:200]}")]
-
-
 _ACTS: dict[str, Callable[[_Player, Step], None]] = {
     "given": _Player.given,
     "clock": _Player.clock,
@@ -518,11 +536,4 @@ _ACTS: dict[str, Callable[[_Player, Step], None]] = {
     "end input": _Player.end_input,
     "interrupt": _Player.interrupt,
     "kill": _Player.kill,
-}
-_JUDGES: dict[str, Callable[[Program, Step], list[Mismatch]]] = {
-    "end": _judge_end,
-    "run on": _judge_running,
-    "something": _judge_something,
-    "no traceback": _judge_traceback,
-    "no complaint": _judge_complaint,
 }

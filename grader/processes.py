@@ -1,9 +1,10 @@
 """A session: the processes of one case, from their start to the end of everything they left behind.
 
 Programs are started on pipes or on a terminal, typed to, and read, all in one loop. Waiting is for
-something to be there, and it ends early when nothing can come any more: when every process is at
-rest (kernel.py) for a while. A wait for nothing to come lasts until then, too. The clock
-alone decides only where there is no /proc, or when a solution never rests.
+something to be there, and it ends early when nothing can come any more: when every thread sleeps in
+a system call that only we could end (kernel.py). Where one of them has a timer, all have to be
+at rest for as long as the caller has patience; time in which somebody computes, or waits for a
+processor, is not counted. The clock alone decides only where there is no /proc.
 
 Bounds: bytes kept of each stream (streams.py), processes, address space and files of each process,
 and the seconds of each wait. Only our own children are ever ended: who is left behind becomes one.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import pty
 import pwd
@@ -38,9 +40,10 @@ MAX_ADDRESS_BYTES = 8 * 1024 * 1024 * 1024
 """Of each process: more than any chat needs, less than hurts."""
 
 STILL_SECONDS = 0.03
-"""Rest after which nothing more is expected: some samples, for those who sleep between two acts."""
+"""Rest after which those who have a timer are taken to wait for it: some samples. What is on its
+way through a terminal takes a moment as well, and is seen nowhere."""
 
-STUCK_SECONDS = 0.6
+STUCK_SECONDS = 2.0
 """Rest with something still waiting to be read, after which it is believed that no one reads it."""
 
 BLIND_SECONDS = 0.4
@@ -58,10 +61,9 @@ END_SECONDS = 10.0
 COUNT_SECONDS = 0.5
 """Between two counts of the processes, while none of them rests."""
 
-# A solution that polls never sleeps for long. Each of its processes has looked around often enough
-# once it has been awake so often, or has computed for so long, since anything last happened.
-# One that is young may be starting still, which takes a while and shows nothing.
-_POLLER_SLEEPS = 20
+# A solution that polls without a pause never sleeps. Each of its processes has looked around often
+# enough once it has computed for so long since anything last happened. One that is young may be
+# starting still, which takes a while and shows nothing.
 _POLLER_TICKS = 3
 _YOUNG_POLLER_TICKS = 30
 _YOUNG_TICKS = 50
@@ -103,6 +105,11 @@ class Program:
     def is_flooded(self) -> bool:
         return self.out.is_flooded or self.err.is_flooded
 
+    @property
+    def is_out(self) -> bool:
+        """Nothing more is to be expected of it."""
+        return self.has_ended or self.is_flooded
+
 
 class TooManyProcessesError(Exception):
     """A solution has started more than MAX_PROCESSES."""
@@ -113,6 +120,7 @@ class Session:
 
     `ports` are the ones on which the case's programs talk. Our process must have called
     `kernel.adopt_orphans` and have no other children than those that are started here.
+    `is_final`: when the last wait ended, nothing could come any more but for what we do next.
     """
 
     def __init__(self, setting: Setting, ports: set[int], env: Mapping[str, str]) -> None:
@@ -122,6 +130,7 @@ class Session:
         self._env = dict(env)
         self._selector = selectors.DefaultSelector()
         self._proxies: list[Proxy] = []
+        self.is_final = False
         self._last_event = time.monotonic()
         self._rest = _Rest()
 
@@ -205,22 +214,23 @@ class Session:
     # What the case waits for.
 
     def wait(self, until: Callable[[], bool], patience: float) -> bool:
-        """Wait until `until` holds, or all have rested for `patience` seconds, or time is out.
-        Returns whether it holds. Raises TooManyProcessesError."""
-        deadline = time.monotonic() + self._setting.timeout
+        """Wait until `until` holds, or nothing can come any more, or all have rested for `patience`
+        seconds, or time is out. Returns whether it holds. Raises TooManyProcessesError."""
+        deadline = time.monotonic() + max(self._setting.timeout, 2 * patience)
+        self.is_final = False
         while not until():
             has_moved = self._turn()
-            if any(program.is_flooded for program in self.programs):
-                return until()
-            is_over = not has_moved and self._still_for() >= patience
-            if is_over or time.monotonic() > deadline:
+            rest = 0.0 if has_moved else self._still_for()
+            if rest >= patience or time.monotonic() > deadline:
                 self._read_all()
+                self.is_final = rest == math.inf
                 return until()
         return True
 
-    def settle(self) -> None:
-        """Wait until nothing more comes."""
+    def settle(self) -> bool:
+        """Wait until nothing can come any more, or nothing comes for a moment. Returns which."""
         self.wait(lambda: False, STILL_SECONDS)
+        return self.is_final
 
     def close(self) -> None:
         """End every program and all that they left behind."""
@@ -250,14 +260,13 @@ class Session:
             else:
                 key.data()
                 self._note_event()
-        for program in self.programs:
-            if program.is_flooded:
-                self._kill_group(program)
         return bool(ready)
 
     def _read(self, stream: Stream) -> None:
         if stream.read():
             self._note_event()
+        # One that prints without end is not read any more, and so comes to rest by itself. If it
+        # were killed, others would be told that it has left.
         if stream.has_ended or stream.is_flooded:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(stream.descriptor)
@@ -273,18 +282,17 @@ class Session:
         self._rest.begin_again()
 
     def _still_for(self) -> float:
-        """Seconds for which everybody has been at rest."""
-        now = time.monotonic()
+        """Seconds for which all have been at rest; infinity if nothing can end that but us."""
+        since_event = time.monotonic() - self._last_event
         if not kernel.IS_HERE:
-            seconds = now - self._last_event - BLIND_SECONDS
-            return 0.0 if seconds < 0 or self._release() else seconds
-        rest = self._rest.look(now, self._ports, self._unread_input)
+            seconds = max(since_event - BLIND_SECONDS, 0.0)
+        else:
+            seconds = self._rest.look(self._ports, self._unread_input)
+            if seconds == math.inf and self._setting.on_terminal and since_event < STILL_SECONDS:
+                seconds = 0.0
         if self._rest.processes > MAX_PROCESSES:
             raise TooManyProcessesError(self._rest.processes)
-        if rest is None:
-            return 0.0
-        seconds, is_delivered = rest
-        return 0.0 if not is_delivered or self._release() else seconds
+        return 0.0 if seconds and self._release() else seconds
 
     def _release(self) -> bool:
         """Let proxies pass on what they hold, now that everybody waits for it."""
@@ -312,7 +320,7 @@ _Place = tuple[int, int]
 
 
 class _Rest:
-    """Since when all descendants of this process have been at rest."""
+    """For how long all descendants of this process have been at rest."""
 
     def __init__(self) -> None:
         self.processes = 0
@@ -320,70 +328,73 @@ class _Rest:
         self._are_pids_known = False  # none has run since they were counted
         self._counted = 0.0
         self._threads: dict[tuple[int, int], kernel.Thread] = {}
-        self._since: float | None = None
+        self._have_timers: bool | None = None  # None: not asked since one of them ran
+        self._looked = 0.0
+        self._was_at_rest = False
+        self._seconds = 0.0
+        self._queues: list[tcp.Queue] = []
         self._waiting: dict[_Place, int] = {}
+        self._waited = 0.0
         self._stuck: dict[_Place, int] = {}
-        self._has_begun = False
-        self._first: dict[tuple[int, int], kernel.Thread] = {}
         self._first_ticks: dict[int, int] = {}
 
     def begin_again(self) -> None:
         """Something happened that anybody may be about to answer."""
-        self._since = None
+        self._seconds = self._waited = 0.0
+        self._was_at_rest = False
         self._are_pids_known = False
-        self._has_begun = False
+        self._have_timers = None
+        self._first_ticks = {}
 
-    def look(
-        self, now: float, ports: set[int], unread_input: Callable[[], dict[_Place, int]]
-    ) -> tuple[float, bool] | None:
-        """Seconds of rest, and whether nothing waits to be read meanwhile; None if somebody is
-        not at rest."""
-        if now - self._counted > COUNT_SECONDS:
-            self._count(now)
-        before = self._threads
-        self._threads = {
-            (pid, tid): thread for pid in self._pids for tid, thread in kernel.threads(pid).items()
-        }
-        if not self._has_begun:
-            self._has_begun = True
-            self._first = self._threads
-            self._first_ticks = {pid: kernel.processor_ticks(pid) for pid in self._pids}
-        have_run = self._threads != before
-        self._are_pids_known &= not have_run
+    def look(self, ports: set[int], unread_input: Callable[[], dict[_Place, int]]) -> float:
+        """Seconds of rest since `begin_again` in which nothing waited to be read; infinity if only
+        we can end it; 0 as well if somebody is not at rest."""
+        now = time.monotonic()
+        have_run = self._sample(now)
         is_asleep = all(thread.is_asleep for thread in self._threads.values())
-        if (have_run or not is_asleep) and not self._are_polling():
-            self._since = None
-            return None
-        if not self._are_pids_known:
-            # Who has run may have started others.
-            known = self._pids
-            self._count(now)
-            if known != self._pids:
-                self._since = None
-                return None
-        if self._since is None or self._waiting:
-            self._look_for_waiting(now, ports, unread_input())
-        if self._waiting and now - (self._since or now) >= STUCK_SECONDS:
-            # No one has touched it for so long. Others that wait are told apart from these.
-            self._stuck.update(self._waiting)
+        is_at_rest = is_asleep or self._are_spinning()
+        gap = now - self._looked if self._was_at_rest else 0.0
+        self._looked, self._was_at_rest = now, is_at_rest
+        if not is_at_rest:
+            return 0.0
+        if have_run or self._waiting or self._have_timers is None:
+            self._queues = tcp.queues(ports)
+        waiting = self._find_waiting(unread_input())
+        if is_asleep and self._is_final():
+            return math.inf
+        if not waiting:
             self._waiting = {}
-            self._since = now
-        return now - (self._since or now), not self._waiting
+            self._seconds += gap
+            return self._seconds
+        self._wait_for(waiting, gap)
+        return 0.0
 
     @property
     def is_long(self) -> bool:
-        """Everybody has been at rest for longer than it takes to notice."""
-        return self._since is not None and time.monotonic() - self._since > 2 * STILL_SECONDS
+        """They have been at rest for longer than it takes to notice."""
+        return self._seconds > 2 * STILL_SECONDS
 
-    def _look_for_waiting(self, now: float, ports: set[int], places: dict[_Place, int]) -> None:
-        for queue in tcp.queues(ports):
-            place = (queue.local_port, queue.remote_port)
-            places[place] = places.get(place, 0) + queue.waiting_bytes
-        self._stuck = {place: n for place, n in self._stuck.items() if places.get(place, 0) >= n}
-        waiting = {place: n for place, n in places.items() if n and place not in self._stuck}
-        if self._since is None or waiting != self._waiting:
-            self._since = now
-        self._waiting = waiting
+    def _sample(self, now: float) -> bool:
+        """Look at all threads. True if any has run since the last time, or somebody is new."""
+        if now - self._counted > COUNT_SECONDS:
+            self._count(now)
+        before = self._threads
+        self._threads = self._read_threads()
+        have_run = self._threads != before
+        self._are_pids_known &= not have_run
+        if not self._are_pids_known:  # who has run may have started others
+            known = self._pids
+            self._count(now)
+            if known != self._pids:
+                self._threads = self._read_threads()
+        if have_run:
+            self._have_timers = None
+        return have_run
+
+    def _read_threads(self) -> dict[tuple[int, int], kernel.Thread]:
+        return {
+            (pid, tid): thread for pid in self._pids for tid, thread in kernel.threads(pid).items()
+        }
 
     def _count(self, now: float) -> None:
         self._pids = kernel.descendants(os.getpid())
@@ -391,19 +402,43 @@ class _Rest:
         self._are_pids_known = True
         self._counted = now
 
-    def _are_polling(self) -> bool:
+    def _is_final(self) -> bool:
+        """Whether none has a timer, no byte is on its way, and none has run while we looked. What
+        has arrived and is not read by then is waited for by none of them."""
+        if self._have_timers is None:
+            self._have_timers = any(
+                kernel.has_timer(*place)
+                for place, thread in self._threads.items()
+                if not thread.has_ended
+            )
+        if self._have_timers or any(queue.unsent_bytes for queue in self._queues):
+            return False
+        return self._read_threads() == self._threads
+
+    def _find_waiting(self, places: dict[_Place, int]) -> dict[_Place, int]:
+        for queue in self._queues:
+            place = (queue.local_port, queue.remote_port)
+            places[place] = places.get(place, 0) + queue.unread_bytes + queue.unsent_bytes
+        self._stuck = {place: n for place, n in self._stuck.items() if places.get(place, 0) >= n}
+        return {place: n for place, n in places.items() if n and place not in self._stuck}
+
+    def _wait_for(self, waiting: dict[_Place, int], gap: float) -> None:
+        self._seconds = 0.0
+        self._waited = self._waited + gap if waiting == self._waiting else 0.0
+        self._waiting = waiting
+        if self._waited >= STUCK_SECONDS:
+            # No one has touched it for so long. Others that wait are told apart from these.
+            self._stuck.update(waiting)
+            self._waiting = {}
+
+    def _are_spinning(self) -> bool:
         """Whether all that are awake have looked around in vain since anything last happened."""
-        for place, thread in self._threads.items():
-            pid, _ = place
-            first = self._first.setdefault(place, thread)
-            self._first_ticks.setdefault(pid, kernel.processor_ticks(pid))
-            if thread.is_asleep and thread == first:
-                continue
-            if thread.sleeps - first.sleeps >= _POLLER_SLEEPS:
+        for (pid, _), thread in self._threads.items():
+            if thread.is_asleep:
                 continue
             ticks = kernel.processor_ticks(pid)
             enough = _YOUNG_POLLER_TICKS if ticks < _YOUNG_TICKS else _POLLER_TICKS
-            if ticks - self._first_ticks.get(pid, 0) < enough:
+            if ticks - self._first_ticks.setdefault(pid, ticks) < enough:
                 return False
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from grader.play import Outcome
@@ -15,6 +16,9 @@ NOT_PLAYED = "not played, because "
 
 _WIDTH = 76
 _COLORS = {"right": "32", "wrong": "31", "head": "1"}
+
+
+ONCE = "This fault costs points once, and is forgiven wherever else it shows"
 
 
 def points_of(case: Case, outcome: Outcome | None) -> float:
@@ -47,10 +51,16 @@ def in_colors(lines: Iterable[Line], is_colored: bool) -> list[str]:
     ]
 
 
+def tell_forgiven(outcome: Outcome) -> str:
+    """Where the points went that the case did not cost, and for what; empty if it is not so."""
+    return outcome.forgiven and f"{outcome.forgiven}, for {' and '.join(outcome.faults)}"
+
+
 def explain(outcome: Outcome) -> list[Line]:
-    """What was done, what came of it, and what is to be learned; nothing for one that passed."""
+    """What was done, what came of it, and what is to be learned; of one that passed, what it was
+    forgiven, if anything."""
     if outcome.has_passed:
-        return []
+        return [Line(told) for told in filter(None, [tell_forgiven(outcome)])]
     lines = [Line(visible(outcome.summary))]
     if outcome.transcript:
         lines += [Line(""), Line("What was done and expected:", "head")]
@@ -60,7 +70,8 @@ def explain(outcome: Outcome) -> list[Line]:
             lines += [Line(""), Line(visible(mismatch.problem))]
         if mismatch.expected or mismatch.seen:
             lines += [Line(""), *compare(mismatch.expected, mismatch.seen)]
-    for sentence in outcome.advice:
+    once = f"{ONCE}: {' and '.join(outcome.faults)}."
+    for sentence in [*outcome.advice, *[once][: len(outcome.faults)]]:
         lines += [Line(""), Line(visible(sentence))]
     return [*lines, Line("")]
 
@@ -81,9 +92,16 @@ def format_table(rubric: Rubric, cases: Sequence[Case], outcomes: Sequence[Outco
     total, of = total_of(cases, outcomes)
     score = f"{number(total)} of {number(of)}"
     lines += ["-" * _WIDTH, f"{'Total':<60}{score:>16}", ""]
+    for told, count in forgiven_in(outcomes).items():
+        lines.insert(-1, f"{told} ({count} of {len(cases)} cases)")
     if ungraded := sum(bool(outcome.ungraded) for outcome in outcomes):
         lines.insert(-1, f"not graded: {ungraded} of {len(cases)} cases")
     return "\n".join(lines)
+
+
+def forgiven_in(outcomes: Sequence[Outcome]) -> Counter[str]:
+    """How many cases were forgiven, by what is said of them."""
+    return Counter(told for outcome in outcomes if (told := tell_forgiven(outcome)))
 
 
 def number(points: float) -> str:

@@ -26,13 +26,14 @@ from typing import NamedTuple
 from grader import kernel, solution, surroundings
 from grader.play import Outcome, play
 from grader.processes import Setting
+from grader.room import SLOWEST
 from grader.rubric import Case, Rubric
 
 PORTS = range(20_000, 32_768)
 """From where the kernel gives none away by itself."""
 
-CASE_SECONDS = 90.0
-"""Longest that one case may take, the end of its processes included."""
+CASE_SECONDS = 240.0
+"""Longest that one case may take, the end of its processes included. A slow one takes a minute."""
 
 ATTEMPTS = 5
 """At a case that says nothing about the solution: its port was taken, or the machine failed."""
@@ -69,6 +70,7 @@ class _Worker(NamedTuple):
     case: Case
     port: int
     attempt: int
+    uses_barriers: bool
     deadline: float
     received: bytearray
 
@@ -82,7 +84,8 @@ def grade(
 ) -> list[Outcome]:
     """Play `cases`, and those they need, with the programs of the rubric's command lines, which are
     in `folder`, and return the Outcomes of `cases` in their order; each is told to `on_outcome` as
-    soon as it is known. Raises solution.UnusableError."""
+    soon as it is known. One that failed by a fault for which an earlier case takes points is
+    forgiven it. Raises solution.UnusableError."""
     kernel.adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="grade-") as scratch:
         os.chmod(scratch, 0o755)  # noqa: S103  the solution's user has to come through
@@ -110,11 +113,13 @@ class _Run:
         self._prepared = prepared
         self._options = options
         self._wanted = {case.id for case in cases}
-        self._waiting = _with_needs(rubric, self._wanted)
+        self._cases = _with_needs(rubric, self._wanted)
+        self._waiting = list(self._cases)
+        self._told: set[str] = set()
         self._on_outcome = on_outcome
         self._workers: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
-        self._learned: dict[str, bool] = {}
+        self._learned: dict[str, float] = {}
         self._strangers = set(_children())  # who were there before us, and are not ours to end
         self._numbers = iter(range(sys.maxsize))
         self._deadline = time.monotonic() + options.budget
@@ -167,7 +172,7 @@ class _Run:
     def _start_some(self) -> None:
         for case in list(self._waiting):
             missing = [need for need in case.needs if need not in self.outcomes]
-            failed = [n for n in case.needs if n not in missing and not self.outcomes[n].has_passed]
+            failed = [n for n in case.needs if n not in missing and self.outcomes[n].is_hopeless]
             if failed:
                 self._waiting.remove(case)
                 cause = self.outcomes[failed[0]]
@@ -177,19 +182,19 @@ class _Run:
                 )
             elif not missing and len(self._workers) < self._options.jobs:
                 self._waiting.remove(case)
-                self._start(case, attempt=1)
+                self._start(case)
 
-    def _start(self, case: Case, attempt: int) -> None:
+    def _start(self, case: Case, attempt: int = 1, uses_barriers: bool = True) -> None:
         try:
-            self._start_worker(case, attempt)
+            self._start_worker(case, attempt, uses_barriers)
         except OSError as error:
             if attempt < ATTEMPTS:
                 time.sleep(REPEAT_SECONDS)
-                self._start(case, attempt + 1)
+                self._start(case, attempt + 1, uses_barriers)
             else:
                 self._tell(_ungraded(case, str(error)))
 
-    def _start_worker(self, case: Case, attempt: int) -> None:
+    def _start_worker(self, case: Case, attempt: int, uses_barriers: bool) -> None:
         """Raises OSError where the machine has no room for it."""
         port = _free_port({worker.port for worker in self._workers.values()})
         answers, theirs = os.pipe()
@@ -204,14 +209,16 @@ class _Run:
             raise
         if pid == 0:
             os.close(answers)
-            self._be_worker(case, port, directory, theirs)
+            self._be_worker(case, port, directory, theirs, uses_barriers)
         os.close(theirs)
         deadline = time.monotonic() + CASE_SECONDS
-        worker = _Worker(pid, answers, case, port, attempt, deadline, bytearray())
+        worker = _Worker(pid, answers, case, port, attempt, uses_barriers, deadline, bytearray())
         self._workers[answers] = worker
         self._selector.register(answers, selectors.EVENT_READ)
 
-    def _be_worker(self, case: Case, port: int, directory: Path, answers: int) -> None:
+    def _be_worker(
+        self, case: Case, port: int, directory: Path, answers: int, uses_barriers: bool
+    ) -> None:
         """In the child: play the case, answer, and be gone."""
         try:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -228,7 +235,15 @@ class _Run:
                     options.user,
                     options.version,
                 )
-                outcome = play(case, self._rubric, setting, port, options.is_strict, self._learned)
+                outcome = play(
+                    case,
+                    self._rubric,
+                    setting,
+                    port,
+                    options.is_strict,
+                    self._learned,
+                    uses_barriers,
+                )
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
             with open(answers, "wb") as stream:
@@ -267,11 +282,16 @@ class _Run:
             outcome.ungraded = outcome.ungraded or (self._trouble if is_ours else "")
         if (outcome.is_port_taken or outcome.ungraded) and worker.attempt < ATTEMPTS:
             time.sleep(REPEAT_SECONDS if outcome.ungraded else 0)
-            self._start(worker.case, worker.attempt + 1)
+            self._start(worker.case, worker.attempt + 1, worker.uses_barriers)
             return
         if outcome.ungraded:
             outcome = _ungraded(worker.case, outcome.ungraded)
-        self._learned = {**outcome.learned, **self._learned}
+        elif outcome.has_barriers and not outcome.has_passed:
+            # Lines that are no part of the case are not to cost points.
+            self._start(worker.case, uses_barriers=False)
+            return
+        slowest = max(r.get(SLOWEST, 0.0) for r in (outcome.learned, self._learned))
+        self._learned = {**outcome.learned, **self._learned, SLOWEST: slowest}
         self._tell(outcome)
 
     def _end_orphans(self) -> None:
@@ -284,8 +304,22 @@ class _Run:
 
     def _tell(self, outcome: Outcome) -> None:
         self.outcomes[outcome.case] = outcome
-        if outcome.case in self._wanted:
-            self._on_outcome(outcome)
+        charged: dict[str, str] = {}
+        is_known = True  # what all cases before this one have cost
+        for case in self._cases:
+            known = self.outcomes.get(case.id)
+            is_known &= known is not None
+            if known is None or (known.faults and not is_known):
+                continue
+            if known.faults and charged.keys() >= set(known.faults):
+                places = dict.fromkeys(charged[fault] for fault in known.faults)
+                known.has_passed = True
+                known.forgiven = f"forgiven: see {' and '.join(places)}"
+            elif case.points:
+                charged.update((f, case.id) for f in known.faults if f not in charged)
+            if case.id in self._wanted - self._told:
+                self._told.add(case.id)
+                self._on_outcome(known)
 
 
 def default_jobs() -> int:

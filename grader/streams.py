@@ -26,6 +26,7 @@ class Stream:
         self._is_terminal = is_terminal
         self._data = bytearray()
         self._mark = 0
+        self._end: int | None = None
 
     def read(self) -> bool:
         """Take what there is. True if there was anything."""
@@ -55,17 +56,28 @@ class Stream:
 
     @property
     def unseen(self) -> str:
-        """What came since `forget`."""
-        return self._decode(self._mark)
+        """What came since `forget`, up to the line that `cut` has found."""
+        return self._decode(self._mark, self._end)
+
+    def has(self, text: str) -> bool:
+        """Whether `text` came since `forget`."""
+        return text.encode() in self._data[self._mark :]
+
+    def cut(self, text: str) -> None:
+        """A line with `text` in it is ours: what was before it is all that is to be looked at."""
+        found = self._data.find(text.encode(), self._mark)
+        if found >= 0 and self._end is None:
+            self._end = max(self._data.rfind(b"\n", 0, found) + 1, self._mark)
 
     def forget(self) -> None:
         """What came so far has been looked at."""
         self._mark = len(self._data)
+        self._end = None
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
             os.close(self.descriptor)
         self.has_ended = True
 
-    def _decode(self, start: int) -> str:
-        return self._data[start:].decode("utf-8", "backslashreplace")
+    def _decode(self, start: int, end: int | None = None) -> str:
+        return self._data[start:end].decode("utf-8", "backslashreplace")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ESTABLISHED, CLOSE_WAIT, LISTEN = 1, 8, 10
+ESTABLISHED, TIME_WAIT, CLOSE_WAIT, LISTEN = 1, 6, 8, 10
 
-_TABLE = Path("/proc/net/tcp")
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 _SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
@@ -23,49 +25,76 @@ _ERROR, _DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")
 # inet_diag_req_v2, and as much of inet_diag_msg as is of use.
 _REQUEST = struct.Struct("=BBBxI2s2s32xIQ")
-_MESSAGE = struct.Struct("=BBBB2s2s48xII")
-_ANY_STATE = 0xFFFFFFFF
+_MESSAGE = struct.Struct("=BBBB2s2s16s16x16xII")
+_ALIVE = 0xFFFFFFFF & ~(1 << TIME_WAIT | 1 << LISTEN)
 _NO_COOKIE = 0xFFFFFFFFFFFFFFFF
 
 
 class Queue(NamedTuple):
-    """A TCP socket: its two ports, its state, and the bytes that wait in it."""
+    """A TCP socket: its address and two ports, its state, the bytes in it that were not read, and
+    those that have not arrived at the other end."""
 
+    address: str
     local_port: int
     remote_port: int
     state: int
-    waiting_bytes: int
+    unread_bytes: int
+    unsent_bytes: int
 
 
 def queues(ports: set[int]) -> list[Queue]:
-    """All IPv4 sockets with one of these ports at either end."""
+    """All sockets with one of these ports at either end."""
     try:
-        return [queue for port in ports for queue in _ask(port)]
+        with _open() as netlink:
+            return [queue for port in ports for queue in _ask(netlink, port)]
     except OSError:
-        return _read_table(ports)
+        return _read_tables(ports)
 
 
-def is_listening(port: int) -> bool:
-    """Whether anybody listens on this port."""
-    return any(q.state == LISTEN and q.local_port == port for q in queues({port}))
+def listening_addresses(port: int) -> list[str]:
+    """The addresses on which anybody listens on this port."""
+    try:
+        with _open() as netlink:
+            found = _ask_listeners(netlink, port)
+    except OSError:
+        found = _read_tables({port})
+    return [q.address for q in found if q.state == LISTEN and q.local_port == port]
 
 
-def connections_to(port: int) -> int:
-    """How many clients are connected to this port."""
-    return sum(q.state == ESTABLISHED and q.remote_port == port for q in queues({port}))
+def connections_to(port: int) -> set[int]:
+    """The ports from which clients are connected to this port."""
+    try:
+        with _open() as netlink:
+            found = list(_dump(netlink, socket.AF_INET, 1 << ESTABLISHED, 0, port))
+    except OSError:
+        found = _read_tables({port})
+    return {q.local_port for q in found if q.state == ESTABLISHED and q.remote_port == port}
 
 
-def _ask(port: int) -> Iterator[Queue]:
-    wanted = port.to_bytes(2, "big")
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as netlink:
-        for ends in ((wanted, b"\0\0"), (b"\0\0", wanted)):
-            yield from _dump(netlink, *ends)
+def _open() -> socket.socket:
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG)
 
 
-def _dump(netlink: socket.socket, local: bytes, remote: bytes) -> Iterator[Queue]:
-    request = _REQUEST.pack(
-        socket.AF_INET, socket.IPPROTO_TCP, 0, _ANY_STATE, local, remote, 0, _NO_COOKIE
-    )
+def _ask(netlink: socket.socket, port: int) -> list[Queue]:
+    """The kernel walks through all of its sockets for each question, but for those that listen."""
+    found = _ask_listeners(netlink, port)
+    is_ipv6 = any(":" in queue.address for queue in found)
+    for family in _FAMILIES if is_ipv6 else _FAMILIES[:1]:
+        found += _dump(netlink, family, _ALIVE, port, 0)
+        found += _dump(netlink, family, _ALIVE, 0, port)
+    return found
+
+
+def _ask_listeners(netlink: socket.socket, port: int) -> list[Queue]:
+    return [q for family in _FAMILIES for q in _dump(netlink, family, 1 << LISTEN, port, 0)]
+
+
+def _dump(
+    netlink: socket.socket, family: int, states: int, local: int, remote: int
+) -> Iterator[Queue]:
+    """Sockets in one of `states`, bits by their number, with these ports; 0 is any."""
+    ends = local.to_bytes(2, "big"), remote.to_bytes(2, "big")
+    request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, states, *ends, 0, _NO_COOKIE)
     length = _HEADER.size + len(request)
     netlink.send(_HEADER.pack(length, _SOCK_DIAG_BY_FAMILY, _DUMP_REQUEST, 0, 0) + request)
     while True:
@@ -78,32 +107,40 @@ def _dump(netlink: socket.socket, local: bytes, remote: bytes) -> Iterator[Queue
             if kind == _ERROR:
                 raise OSError("the kernel has no sock_diag for TCP")
             fields = _MESSAGE.unpack_from(data, start + _HEADER.size)
-            _, state, _, _, source, target, unread, unsent = fields
-            yield _queue(
-                int.from_bytes(source, "big"), int.from_bytes(target, "big"), state, unread, unsent
-            )
+            _, state, _, _, source, target, address, unread, unsent = fields
+            host = socket.inet_ntop(family, address[: 4 if family == socket.AF_INET else 16])
+            ports = int.from_bytes(source, "big"), int.from_bytes(target, "big")
+            yield _queue(host, *ports, state, unread, unsent)
             start += (length + 3) & ~3
 
 
-def _read_table(ports: set[int]) -> list[Queue]:
+def _read_tables(ports: set[int]) -> list[Queue]:
     wanted = [b":%04X " % port for port in ports]
     found = []
-    for line in _TABLE.read_bytes().splitlines():
-        if not any(port in line for port in wanted):
-            continue
-        fields = line.split()
-        local, remote = (int(field.rpartition(b":")[2], 16) for field in fields[1:3])
-        if local in ports or remote in ports:
-            unsent, unread = (int(count, 16) for count in fields[4].split(b":"))
-            found.append(_queue(local, remote, int(fields[3], 16), unread, unsent))
+    for family, table in zip(_FAMILIES, _TABLES, strict=True):
+        for line in table.read_bytes().splitlines() if table.exists() else []:
+            if not any(port in line for port in wanted):
+                continue
+            fields = line.split()
+            local, remote = (int(field.rpartition(b":")[2], 16) for field in fields[1:3])
+            if local in ports or remote in ports:
+                unsent, unread = (int(count, 16) for count in fields[4].split(b":"))
+                host = _host(family, fields[1].partition(b":")[0].decode())
+                found.append(_queue(host, local, remote, int(fields[3], 16), unread, unsent))
     return found
 
 
-def _queue(local: int, remote: int, state: int, unread: int, unsent: int) -> Queue:
+def _host(family: int, digits: str) -> str:
+    """An address as /proc writes it: words of 32 bits in this machine's own order of bytes."""
+    words = [int(digits[i : i + 8], 16) for i in range(0, len(digits), 8)]
+    return socket.inet_ntop(family, b"".join(word.to_bytes(4, sys.byteorder) for word in words))
+
+
+def _queue(host: str, local: int, remote: int, state: int, unread: int, unsent: int) -> Queue:
     if state == LISTEN:
         unsent = 0  # netlink tells the length of the queue of connections there
     # A peer's goodbye counts as an unread byte, which a program that does not wait for it never
     # reads.
     if state == CLOSE_WAIT and unread == 1:
         unread = 0
-    return Queue(local, remote, state, unread + unsent)
+    return Queue(host, local, remote, state, unread, unsent)

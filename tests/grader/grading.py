@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +82,19 @@ def grade(directory: Path, scratch: Path, *flags: str) -> Grade:
         sum(test["score"] for test in tests),
         {names[test["name"]]: test["output"] for test in tests},
     )
+
+
+@contextlib.contextmanager
+def busy_loops(count: int) -> Iterator[None]:
+    """Processes that take all processor time that can be had, and end with this one."""
+    code = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
+    loops = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def write_solution(directory: Path, server: str, client: str) -> Path:

@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from grader import rubric
-from tests.grader.grading import LIMIT_SECONDS, ROOT, SOLUTIONS, grade, graded_whole, run_grader
+from tests.grader.grading import (
+    LIMIT_SECONDS,
+    ROOT,
+    SOLUTIONS,
+    busy_loops,
+    grade,
+    graded_whole,
+    run_grader,
+)
+from tests.grader.habits.habit import Habit, all_habits
 from tests.grader.mutants.mutant import all_mutants, copy_programs
 from tests.support.faults import fault
 from tests.support.size import IS_LONG
@@ -39,6 +44,17 @@ GRADED = {
 }
 """Mutant -> where to look for it. One of each group."""
 
+IN_SHORT = {
+    "client-sleeps-100": "to-others,feelings-not-to-sender",
+    "announces-after-1500": "others-told",
+    "client-starts-after-2000": "connected",
+    "exit-takes-1500": "exit-ends",
+    "outbox-polled": "message*,exit-and-after",
+    "says-goodbye": "exit-*",
+    "select-without-pause": "not-to-sender",
+}
+"""Habit -> where it is in the way."""
+
 ON_A_TERMINAL = "connection,passcode,conversation,exit-*,end-of-input,interrupt"
 
 
@@ -59,16 +75,18 @@ def test_mistake_is_found_and_no_other(name: str, tmp_path: Path) -> None:
     assert graded.failed == mutant.failing(RUBRIC) & graded.stories.keys(), graded.output
 
 
-@contextlib.contextmanager
-def busy_loops(count: int) -> Iterator[None]:
-    """Processes that take all processor time that can be had."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
+@pytest.mark.parametrize("habit", all_habits(), ids=lambda habit: habit.name)
+def test_habit_fits_its_solution(habit: Habit, tmp_path: Path) -> None:
+    for path in habit.write(tmp_path / "habit").rglob("*.py"):
+        compile(path.read_text("utf-8"), path, "exec")
+
+
+@pytest.mark.parametrize("name", IN_SHORT)
+def test_correct_solution_with_odd_manners_loses_nothing(name: str, tmp_path: Path) -> None:
+    """`make habits` grades all of them, with all cases."""
+    habit = next(habit for habit in all_habits() if habit.name == name)
+    graded = grade(habit.write(tmp_path / name), tmp_path, "--only", IN_SHORT[name])
+    assert graded.failed == set(), graded.output
 
 
 STEADY = ["no_framing", "exit_traceback", "own"] if IS_LONG else ["echo"]

@@ -90,6 +90,18 @@ def test_broken_part_costs_its_case_and_no_other(what: str, tmp_path: Path) -> N
     assert complaint in graded.stories[case]
 
 
+def test_client_that_prints_without_end_costs_others_nothing(tmp_path: Path) -> None:
+    flood = "\nwhile args.username == 'Carol':\n    show('')\nthreading.Thread("
+    announced = '        send_others(name, f"{name} joined'
+    solution = grading.write_solution(
+        tmp_path / "solution",
+        SERVER.replace(announced, f"        time.sleep(0.3)\n{announced}"),
+        CLIENT.replace("\nthreading.Thread(", flood),
+    )
+    graded = grade(solution, tmp_path, "--only", "others-told,newcomer-not-told")
+    assert graded.failed == {"newcomer-not-told"}, graded.output
+
+
 def test_all_processes_end_with_the_grader(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     server = f"import os\nopen({str(pids)!r}, 'w').write(str(os.getpid()))\n" + "while True: pass\n"
@@ -257,7 +269,7 @@ def check_row(row: dict[str, str], story: str, expected: dict[str, str]) -> None
     assert bool(row["remark"]) == bool(expected["remark"]), name
     played = re.findall(r"^(?:ok  |FAIL) \w+/(\S+):", story, re.MULTILINE)
     failed = re.findall(r"^FAIL \w+/(\S+):", story, re.MULTILINE)
-    assert len(played) == (0 if "missing" in expected["remark"] else 10), name
+    assert len(played) == (0 if "missing" in expected["remark"] else 12), name
     expected_failed = played if expected["failed"] == "all" else expected["failed"].split()
     assert set(failed) == set(expected_failed), name
     others = {e["remark"] for e in FOLDER.values()} - {expected["remark"], ""}

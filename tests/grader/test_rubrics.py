@@ -83,12 +83,12 @@ def test_rubric_that_extends_changes_one_thing_alone(tmp_path: Path) -> None:
         "prefixes": {"client": "> "},
         "visibility": "after_due_date",
         "groups": [{"id": "connection", "points": 20.3}],
-        "cases": [{"id": "banner", "points": 6.1}, {"id": "connected", "points": 6.2}],
+        "cases": [{"id": "banner", "points": 5.1}, {"id": "connected", "points": 5.2}],
     }
     path.write_text(json.dumps(own))
     changed, whole = rubric.load(path), rubric.load(rubric.find(rubric.DEFAULT))
     assert (changed.points, len(changed.cases)) == (100.3, len(whole.cases))
-    assert changed.cases[4]._replace(points=6, visibility="visible") == whole.cases[4]
+    assert changed.cases[4]._replace(points=5, visibility="visible") == whole.cases[4]
     client = (SOLUTIONS / "threads" / "client.py").read_text().replace("print(", "print('> ' + ")
     write_solution(tmp_path / "solution", SERVER, client)
     only = ("--only", "connected,to-others")
