@@ -31,7 +31,7 @@ from cli.start import has_started, load_for_later, put_right, reason_of
 if __name__ == "__main__":
     put_right()
 
-from cli.flags import complain, parse_client_flags, say
+from cli.flags import PLAIN, ClientFlags, complain, parse_client_flags, say
 from codec import Join, ProtocolError, format_join
 from reactor import LoopError, Reactor, end_by_signal, format_exception, naming
 from terminal.dial import connect
@@ -47,6 +47,8 @@ def main() -> int:
         say(1, str(refusal))
         return 1
     load_for_later("encodings.idna")  # for the host
+    if flags.ui != PLAIN:
+        return run_drawn(flags)
     try:
         sock = connect(flags.host, flags.port)
     except (OSError, UnicodeError) as error:
@@ -66,6 +68,29 @@ def main() -> int:
         return 1
     if client.signal_received:
         end_by_signal(client.signal_received)
+    return status
+
+
+def run_drawn(flags: ClientFlags) -> int:
+    """The same with -ui. What that needs is loaded here, so that nothing else pays for it."""
+    try:
+        from terminal.drawn import make_client
+
+        reactor = Reactor(report=lambda: client.complain(format_exception()))
+        client = make_client(reactor, flags.host, flags.port, Join(flags.username, flags.passcode))
+    except ImportError as error:
+        complain(f"error: -ui {flags.ui} cannot be had: {reason_of(error)}")
+        return 2
+    except (OSError, UnicodeError) as error:
+        complain(f"error: cannot connect to {flags.host} port {flags.port}: {reason_of(error)}")
+        return 1
+    has_started()
+    status = client.run()
+    if client.signal_received:
+        end_by_signal(client.signal_received)
+    if client.error:
+        is_for_the_user = client.error.is_for_the_user
+        say(1 if is_for_the_user else 2, f"{'' if is_for_the_user else 'error: '}{client.error}")
     return status
 
 

@@ -29,6 +29,11 @@ _HOST_AND_MORE = re.compile(
 _ASSIGNMENT_PASSCODE = re.compile(rb"[A-Za-z0-9]{1,5}")
 
 
+PLAIN, LINE = INTERFACES = ("plain", "line")
+"""What -ui takes: how a client is shown."""
+
+_DUMB = (None, "", "dumb", "unknown")
+
 AddFlags = Callable[[argparse.ArgumentParser], None]
 """A feature's own: adds its flags, each in both spellings."""
 
@@ -49,6 +54,7 @@ class ClientFlags(argparse.Namespace):
     port: int
     username: str
     passcode: bytes
+    ui: str
 
 
 def parse_server_flags(
@@ -85,7 +91,7 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
     parser = _FlagParser(
         usage=(
             f"{_command('client.py')} -join -host <host> -port <port> -username <username> "
-            "-passcode <passcode>"
+            "-passcode <passcode> [-ui line]"
         ),
         description="Join a chat room.",
         epilog=(
@@ -98,7 +104,25 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
     parser.add_flag("port", type=_client_port, required=True, help="1 to 65535")
     parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
     parser.add_flag("passcode", type=_client_passcode, required=True, help="the room's passcode")
-    return parser.parse_args(argv, ClientFlags())
+    parser.add_flag(
+        "ui",
+        choices=INTERFACES,
+        default=PLAIN,
+        metavar="UI",
+        help="plain (as it is without this), or line: what you type stays whole while others talk",
+    )
+    flags = parser.parse_args(argv, ClientFlags())
+    if flags.ui != PLAIN and (lack := _lack_of_terminal()):
+        parser.error(f"-ui {flags.ui} needs a terminal, and {lack}")
+    return flags
+
+
+def _lack_of_terminal() -> str:
+    """Why there is nothing to draw on, or ""."""
+    for descriptor, name in enumerate(("standard input", "standard output")):
+        if not os.isatty(descriptor):
+            return f"{name} is none"
+    return "TERM says that this one cannot draw" if os.environ.get("TERM") in _DUMB else ""
 
 
 def say(descriptor: int, line: str) -> None:

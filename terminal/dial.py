@@ -1,7 +1,8 @@
 """Connects to a host by name or address.
 
 In: a host and a port. Out: a connected, non-blocking socket. Raises OSError, and UnicodeError for a
-text that cannot be the name of a host. This blocks, for a bounded time: no loop runs yet.
+text that cannot be the name of a host. This blocks, for a bounded time: no loop runs yet. `dial`
+does not, and leaves the rest to a loop that runs.
 """
 
 from __future__ import annotations
@@ -33,6 +34,23 @@ def connect(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
         return sock
     raise failure or OSError("it has no address")
+
+
+def dial(address: str, port: int) -> socket.socket:
+    """A socket that is being connected to one of the addresses that `resolve` gives: once it is
+    writable, SO_ERROR tells what came of it (connect(2), EINPROGRESS). Raises OSError."""
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    found = socket.getaddrinfo(address, str(port), 0, socket.SOCK_STREAM, 0, flags)
+    family, kind, protocol, _, socket_address = found[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(socket_address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def resolve(host: str) -> list[str]:
