@@ -2,8 +2,8 @@
 
 In: bytes as a terminal sends them. Out: the calls of a LineOwner. Readline edits one line, and
 draws it with its prompt on standard output, as ~/.inputrc says; between two calls here nothing of
-it runs. It is the process's own, so there is one Readline at a time. Raises UnsupportedError where the
-`readline` module is missing, is libedit, or lacks a symbol.
+it runs. It is the process's own, so there is one Readline at a time. Raises UnsupportedError where
+the `readline` module is missing, is libedit, or lacks a symbol.
 
 Readline reads no descriptor: it is handed each byte, so that it never waits for one.
 """
