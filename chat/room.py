@@ -8,12 +8,13 @@ the other.
     lines      Member -> Room.take_plain, or take_line for one that needs a closer look
                -> Dispatcher -> Event -> Bus -> Room.apply -> Fanout
     a join     Guest -> Room.join -> check, claim -> Event -> Bus -> Room.apply -> Member
+    an ENTER   the same, but the event is submitted when the turn ends
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from chat import session
 from chat.bus import Bus
@@ -63,6 +64,9 @@ class Room:
         self._sessions: dict[Guest | Member, None] = {}
         self._claims: dict[str, Guest] = {}  # username -> who has claimed it
         self._joining: Guest | None = None  # whose event is being submitted
+        self._entering: dict[Guest, str] = {}  # whose event is submitted when the turn ends
+        self._is_submitting = False  # those events
+        self._entered: list[tuple[Guest, Event]] = []  # applied, and the guest is not let in yet
         self._members: dict[str, Member] = {}
         self._waiting: dict[Member, None] = {}  # in the order they are to go on
         bus.add_listener(roster.apply)
@@ -107,7 +111,8 @@ class Room:
             origin = None if event.to_origin else self._members.get(event.origin)
             self.fanout.broadcast(event.room, origin.cursor if origin else None)
         if event.kind is Kind.JOINED:
-            self._admit(event.origin)
+            self._admit(event)
+            return
         for username, line in event.private:
             if member := self._members.get(username):
                 member.cursor.append(line)  # which the end of the turn sends
@@ -152,13 +157,20 @@ class Room:
                 self.gate.note_wrong_passcode(guest.source)
             guest.turn_away(error)
             return
-        self._claims[request.username] = self._joining = guest
+        self._claims[request.username] = guest
+        if request.echo:
+            self._queue_entry(guest, request.username)
+            return
+        self._joining = guest
         try:
             self._bus.submit(self._dispatcher.join(request.username))
         finally:
             self._joining = None
         if member := self._members.get(request.username):
             member.begin()
+
+    def is_entering(self, guest: Guest) -> bool:
+        return guest in self._entering
 
     def note_refusal(self, guest: Guest, error: ProtocolError) -> None:
         self.gate.withdraw(guest)
@@ -172,19 +184,19 @@ class Room:
         self.fanout.queue_turn()
 
     def take_plain(self, member: Member, lines: bytes) -> bool:
-        event = self._dispatcher.dispatch_plain(member.username, lines)
+        event = self._dispatcher.dispatch_plain(member.username, lines, member.has_echo)
         if event:
             self._bus.submit(event)
         return event is not None
 
     def take_line(self, member: Member, line: bytes) -> bool:
-        event = self._dispatcher.dispatch(member.username, line)
+        event = self._dispatcher.dispatch(member.username, line, member.has_echo)
         if event:
             self._bus.submit(event)
         return event is not None and event.kind is Kind.LEFT
 
     def refuse_line(self, member: Member) -> None:
-        self._bus.submit(self._dispatcher.refuse_line(member.username))
+        self._bus.submit(self._dispatcher.refuse_line(member.username, member.has_echo))
 
     def leave(self, member: Member) -> None:
         self._bus.submit(self._dispatcher.leave(member.username))
@@ -194,12 +206,51 @@ class Room:
 
     # Details.
 
-    def _admit(self, username: str) -> None:
-        """The guest that claimed this name, if it is one of ours, becomes a member. It reads what
-        comes from here on; when it has gone meanwhile, its departure follows."""
-        guest = self._claims.pop(username, None)
+    def _queue_entry(self, guest: Guest, username: str) -> None:
+        """Those who ENTER in one turn come in together when it ends: no one else speaks, comes or
+        goes in between, so that one list of members is exact for all of them."""
+        self.gate.release(guest)  # as if it were a member
+        if not self._entering:
+            self._reactor.call_at_end(self._submit_entries)
+            self.fanout.queue_turn()  # behind that, unless it was queued before
+        self._entering[guest] = username
+
+    def _submit_entries(self) -> None:
+        entering, self._entering = self._entering, {}
+        self._is_submitting = True
+        try:
+            for guest, username in entering.items():
+                if guest.connection.is_closing:
+                    del self._claims[username]
+                    self._roster.free(username)
+                else:
+                    event = self._dispatcher.join(username)
+                    guest.connection.call(partial(self._bus.submit, event))
+        finally:
+            self._is_submitting = False
+        self._let_in_entered()
+
+    def _admit(self, event: Event) -> None:
+        """The guest that claimed this name, if it is one of ours, becomes a member."""
+        guest = self._claims.pop(event.origin, None)
         if guest is None:
             return
+        if not guest.has_echo:
+            self._let_in(guest, event)
+            return
+        self._entered.append((guest, event))
+        if not self._is_submitting:
+            self._let_in_entered()  # the bus has taken its time
+
+    def _let_in_entered(self) -> None:
+        """From here on they read everything, and before it who is in the room."""
+        entered, self._entered = self._entered, []
+        for guest, event in entered:
+            guest.connection.call(partial(self._let_in, guest, event, self._roster.users_line))
+
+    def _let_in(self, guest: Guest, event: Event, users_line: bytes = b"") -> None:
+        """It reads what comes from here on; when it has gone meanwhile, its departure follows."""
+        username = event.origin
         if guest.connection.is_closing:
             self._reactor.call_soon(lambda: self._bus.submit(self._dispatcher.leave(username)))
             return
@@ -209,8 +260,12 @@ class Room:
         member = guest.become_member(username, cursor, self._dispatcher.max_line_bytes)
         self._sessions[member] = None
         self._members[username] = member
+        for _, line in event.private:
+            cursor.append(line)  # which the end of the turn sends
+        if users_line:
+            cursor.append(users_line)
         if guest is not self._joining:
-            self._reactor.call_soon(member.begin)  # the bus has taken its time
+            self._reactor.call_soon(member.begin)  # what came behind the request had to wait
 
     def _remove(self, username: str) -> None:
         if member := self._members.pop(username, None):

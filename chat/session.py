@@ -77,6 +77,9 @@ class Host(Protocol):
     def join(self, guest: Guest, request: Join) -> None:
         """Judge a request. The answer, at once or later, is `become_member` or `turn_away`."""
 
+    def is_entering(self, guest: Guest) -> bool:
+        """Whether it was judged and is let in when this turn ends."""
+
     def note_refusal(self, guest: Guest, error: ProtocolError) -> None:
         """A guest was told why it is not let in."""
 
@@ -146,7 +149,7 @@ class Guest:
         self._is_queued = not self._host.ask(self)
         if not self._is_queued:
             self._host.join(self, self._request)
-        if self._request:
+        if self._request:  # the answer comes later, to an ENTER at the end of the turn
             self.connection.pause_reading()  # what comes behind the request waits with it
 
     def eof_received(self) -> None:
@@ -172,12 +175,18 @@ class Guest:
         """Its request may be judged now."""
         self.connection.call(self._go_on)
 
+    @property
+    def has_echo(self) -> bool:
+        """Whether its request, which has no answer yet, is an ENTER."""
+        return self._request is not None and self._request.echo
+
     def become_member(self, username: str, cursor: Cursor, max_line_bytes: int) -> Member:
         """It is let in: a Member takes over the connection, and what was received behind JOIN."""
+        has_echo = self.has_echo
         self._request = None
         self._deadline.cancel()
         self._decoder.max_line_bytes = max_line_bytes
-        member = Member(self._host, self, self._decoder, username, cursor)
+        member = Member(self._host, self, self._decoder, username, cursor, has_echo)
         self.connection.protocol = member
         return member
 
@@ -212,7 +221,9 @@ class Guest:
         self._host.join(self, self._request)
 
     def _time_out(self) -> None:
-        if not self.connection.is_closing:
+        if self._host.is_entering(self):
+            self._deadline = self._host.call_later(0, self._time_out)  # for a bus that takes longer
+        elif not self.connection.is_closing:
             reason = TOO_MANY_ATTEMPTS if self._is_queued else HANDSHAKE_TIMED_OUT
             self.turn_away(ProtocolError(reason))
 
@@ -228,15 +239,23 @@ class Member:
         "_source",
         "connection",
         "cursor",
+        "has_echo",
         "username",
     )
 
     def __init__(
-        self, host: Host, guest: Guest, decoder: LineDecoder, username: str, cursor: Cursor
+        self,
+        host: Host,
+        guest: Guest,
+        decoder: LineDecoder,
+        username: str,
+        cursor: Cursor,
+        has_echo: bool,
     ) -> None:
         self.connection = guest.connection
         self.username = username
         self.cursor = cursor
+        self.has_echo = has_echo
         self._host = host
         self._source = guest.source
         self._port = guest.port

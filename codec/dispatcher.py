@@ -24,13 +24,19 @@ from codec.text import LocalTime, are_plain, decode_text, translate
 
 SHUTTING_DOWN = "Server is shutting down"
 
+NOTICE_MARK = "* "
+"""In front of each reply, but for the list of members, to one that has an echo: no other line of
+the server begins like it, and so no username makes a reply look like something that was said."""
+
 
 class Dispatcher:
     """What comes of everything that members do.
 
-    A member is named by its username, as its owner spells it. `local_time` is asked once for each
-    time shortcut. `max_line_bytes`, by default framing.MAX_LINE_BYTES, bounds every line shown, but
-    for the list of members.
+    A member is named by its username, as its owner spells it. With `echo` it came by ENTER: each
+    line that it types, unless that is blank or `:Exit`, has just one answer, which is its own line
+    as the others read it, `[Message to ...]`, the list of members, or a notice. `local_time` is
+    asked once for each time shortcut. `max_line_bytes`, by default framing.MAX_LINE_BYTES, bounds
+    every line shown, but for the list of members.
     """
 
     def __init__(
@@ -67,14 +73,14 @@ class Dispatcher:
         left = encode_line(f"{username} left the chatroom")
         return Event(Kind.LEFT, username, left, left)
 
-    def dispatch(self, username: str, line: bytes) -> Event | None:
+    def dispatch(self, username: str, line: bytes, echo: bool = False) -> Event | None:
         """Obey a line that the member `username` typed, given without its line end. None if
         nothing comes of it."""
         command = parse_command(decode_text(line))
-        obey: Callable[[str, Command], Event | None] = getattr(self, command.verb)
-        return obey(username, command)
+        obey: Callable[[str, Command, bool], Event | None] = getattr(self, command.verb)
+        return obey(username, command, echo)
 
-    def dispatch_plain(self, username: str, lines: bytes) -> Event | None:
+    def dispatch_plain(self, username: str, lines: bytes, echo: bool = False) -> Event | None:
         """Obey many lines at once, each ended by LF, if none of them needs a closer look; what
         comes of it is what `dispatch` would bring about, one line after the other. None if one
         does, or may: then nothing has happened."""
@@ -84,58 +90,68 @@ class Dispatcher:
         if has_longer_line(lines, self.max_line_bytes - len(prefix)):
             return None
         shown = prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
-        return Event(Kind.SAID, username, shown, shown)
+        return Event(Kind.SAID, username, shown, shown, echo)
 
-    def refuse_line(self, username: str) -> Event:
+    def refuse_line(self, username: str, echo: bool = False) -> Event:
         """Tell the member `username`, and no other, that its line is longer than any that is
         said."""
-        return self._refuse_after(f"{username}: ", username)
+        return self._refuse_after(f"{username}: ", username, echo)
 
     # One method for each verb of codec.commands.
 
-    def say(self, username: str, command: Command) -> Event:
+    def say(self, username: str, command: Command, echo: bool) -> Event:
         text, tells_time = translate(command.text, self._local_time)
         line = encode_line(f"{username}: {text}")
         if self._is_too_long(line):
-            return self._refuse_after(f"{username}: ", username)
-        return Event(Kind.SAID, username, line, line, tells_time)
+            return self._refuse_after(f"{username}: ", username, echo)
+        return Event(Kind.SAID, username, line, line, tells_time or echo)
 
-    def message(self, username: str, command: Command) -> Event:
+    def message(self, username: str, command: Command, echo: bool) -> Event:
         to = self._roster.find(command.to)
         if to is None:
-            return self._reply(username, "No such user: ", command.to)
+            return self._reply(username, "No such user: ", command.to, echo)
         text, _ = translate(command.text, self._local_time)
-        line = encode_line(f"[Message from {username}]: {text}")
+        prefix = f"[Message from {username}]: "
+        line = encode_line(prefix + text)
+        private: tuple[tuple[str, bytes], ...] = ((to, line),)
+        if echo:
+            own_prefix = f"[Message to {to}]: "
+            own = encode_line(own_prefix + text)
+            # To oneself the answer is the message.
+            private = ((username, own),) if to == username else (*private, (username, own))
+            if to == username or len(own) > len(line):
+                prefix, line = own_prefix, own
         if self._is_too_long(line):
-            return self._refuse_after(f"[Message from {username}]: ", username)
+            return self._refuse_after(prefix, username, echo)
         console = encode_line(f"{username}: send message to {to}")
-        return Event(Kind.PRIVATE, username, console, private=((to, line),))
+        return Event(Kind.PRIVATE, username, console, private=private)
 
-    def list_users(self, username: str, command: Command) -> Event:
+    def list_users(self, username: str, command: Command, echo: bool) -> Event:
         console = encode_line(f"{username}: searched up active users")
         return _notice(username, self._roster.users_line, console)
 
-    def exit(self, username: str, command: Command) -> Event:
+    def exit(self, username: str, command: Command, echo: bool) -> Event:
         return self.leave(username)
 
-    def nothing(self, username: str, command: Command) -> None:
+    def nothing(self, username: str, command: Command, echo: bool) -> None:
         return None
 
-    def misuse(self, username: str, command: Command) -> Event:
-        return self._reply(username, command.text)
+    def misuse(self, username: str, command: Command, echo: bool) -> Event:
+        return self._reply(username, command.text, "", echo)
 
     # Details.
 
-    def _reply(self, username: str, prefix: str, text: str = "") -> Event:
+    def _reply(self, username: str, prefix: str, text: str, echo: bool) -> Event:
+        prefix = NOTICE_MARK + prefix if echo else prefix
         line = encode_line(prefix + text)
         if self._is_too_long(line):
-            return self._refuse_after(prefix, username)
+            return self._refuse_after(prefix, username, echo)
         return _notice(username, line)
 
-    def _refuse_after(self, prefix: str, username: str) -> Event:
+    def _refuse_after(self, prefix: str, username: str, echo: bool) -> Event:
         """Too much text stood behind `prefix`. Its sender is told of the text, which it knows."""
         error = LineTooLongError(self.max_line_bytes - len(prefix))
-        return _notice(username, encode_line(str(error)))
+        return _notice(username, encode_line(f"{NOTICE_MARK if echo else ''}{error}"))
 
     def _is_too_long(self, line: bytes) -> bool:
         return len(line) - len(b"\n") > self.max_line_bytes

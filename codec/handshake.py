@@ -1,7 +1,7 @@
-"""JOIN, OK and ERROR: the words spoken before the first line of chat.
+"""JOIN, ENTER, OK and ERROR: the words spoken before the first line of chat.
 
-    C: JOIN <username> <passcode>
-    S: OK                         or    ERROR <reason>, and the connection ends
+    C: JOIN <username> <passcode>     or    ENTER <username> <passcode>, to have its lines echoed
+    S: OK                             or    ERROR <reason>, and the connection ends
 
 Lines come and go here without their line ends; docs/PROTOCOL.md, section 4, is the full text.
 Parsing never judges a username or a passcode: a server looks at the passcode first, so that
@@ -23,12 +23,14 @@ MAX_USERNAME_CHARACTERS: Annotated[
 
 MAX_JOIN_BYTES: Annotated[
     int,
-    "Bytes of a JOIN line without its line end. What comes in one read with it is kept too.",
+    "Bytes of a JOIN or ENTER line without its line end. What comes in one read with it is kept "
+    "too.",
 ] = 256
 
 MAX_PASSCODE_BYTES: Annotated[
     int,
-    "Bytes of the longest passcode that every username can present. Set it with the two above.",
+    "Bytes of the longest passcode that every username can present with JOIN; with ENTER one less. "
+    "Set it with the two above.",
 ] = MAX_JOIN_BYTES - len("JOIN  ") - MAX_USERNAME_CHARACTERS
 
 OK = "OK"
@@ -42,6 +44,8 @@ INVALID_USERNAME = "Invalid username"
 USERNAME_IN_USE = "Username already in use"
 NO_ANSWER = "the answer to JOIN was neither OK nor ERROR"
 
+_VERBS = {b"JOIN": False, b"ENTER": True}  # and whether it asks for an echo
+_OK_WITH_MORE = "OK ([!-~]+)"
 _USERNAME = re.compile(r"[A-Za-z0-9_.-]+")
 _REASON_PREFIX = "ERROR "
 _FOR_THE_USER = {  # how a reason begins that another name or passcode can mend, and its code
@@ -52,10 +56,12 @@ _FOR_THE_USER = {  # how a reason begins that another name or passcode can mend,
 
 
 class Join(NamedTuple):
-    """A request to join. `username` is whatever was asked for, not yet checked."""
+    """A request to join. `username` is whatever was asked for, not yet checked. With `echo`, which
+    is ENTER, the member reads the list of members first, and its own lines in their place."""
 
     username: str
     passcode: bytes
+    echo: bool = False
 
 
 def parse_join(line: bytes) -> Join:
@@ -65,9 +71,10 @@ def parse_join(line: bytes) -> Join:
     """
     word, _, rest = line.partition(b" ")
     username, separator, passcode = rest.partition(b" ")
-    if word != b"JOIN" or not separator:
+    echo = _VERBS.get(word)
+    if echo is None or not separator:
         raise ProtocolError(EXPECTED_JOIN)
-    return Join(decode_text(username), passcode)
+    return Join(decode_text(username), passcode, echo)
 
 
 def format_join(join: Join) -> bytes:
@@ -75,9 +82,11 @@ def format_join(join: Join) -> bytes:
 
     Raises ProtocolError, with a reason that its user can mend, for a request that has no such line:
     one that is too long, or whose username holds a space. A shorter passcode or another username
-    is for the server to judge. The caller keeps control characters out of both.
+    is for the server to judge; so is an ENTER that a valid username makes one byte too long, which
+    it answers as one that does not know ENTER. The caller keeps control characters out of both.
     """
-    line = b"JOIN %s %s" % (join.username.encode("utf-8", "surrogateescape"), join.passcode)
+    verb = b"ENTER" if join.echo else b"JOIN"
+    line = b"%s %s %s" % (verb, join.username.encode("utf-8", "surrogateescape"), join.passcode)
     if len(join.passcode) > MAX_PASSCODE_BYTES:
         raise ProtocolError(INCORRECT_PASSCODE)
     if " " in join.username or len(line) > MAX_JOIN_BYTES:
@@ -103,14 +112,18 @@ def format_refusal(error: ProtocolError) -> str:
     return f"{_REASON_PREFIX}{error}"
 
 
-def parse_answer(line: bytes) -> None:
-    """Read the server's answer to JOIN: return for OK.
+def parse_answer(line: bytes, echo: bool = False) -> str:
+    """Read the server's answer to JOIN, or to ENTER with `echo`: return for OK. What is returned
+    is the token that may stand behind the OK to an ENTER, or "".
 
-    Raises RefusedError with the reason for ERROR, and ProtocolError for a line that is neither.
+    Raises RefusedError with the reason for ERROR, and ProtocolError for a line that is neither. A
+    server that does not know ENTER refuses it with EXPECTED_JOIN.
     """
     text = decode_text(line)
     if text == OK:
-        return
+        return ""
+    if echo and (ok := re.fullmatch(_OK_WITH_MORE, text)):
+        return ok[1]
     if text.startswith(_REASON_PREFIX):
         reason = text.removeprefix(_REASON_PREFIX)
         known = (code for start, code in _FOR_THE_USER.items() if reason.startswith(start))

@@ -19,7 +19,7 @@ def test_so_many_lines_of_one_and_then_the_others(
     count = 8 * LINES_PER_TURN
     taken = 0
 
-    def take(username: str, command: Command) -> None:
+    def take(username: str, command: Command, echo: bool) -> None:
         nonlocal taken
         taken += 1
 

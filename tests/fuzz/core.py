@@ -11,7 +11,9 @@ the codec raises that it should not.
 
 The script is played several times: as it stands, each line taken alone and in blocks; in one piece
 and in single bytes; with small limits, which a short script can reach, and with the real ones. What
-is on each screen must each time be what tests/support/protocol.py says.
+is on each screen must each time be what tests/support/protocol.py says. For one that came by ENTER,
+each line must tell by itself what it is, who comes or goes, and whether it is an answer; and each
+line that it typed must have one.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import NamedTuple
 
 import codec
 from codec import Event, Kind, LineDecoder, LineTooLongError, ProtocolError, decode_text
+from codec.kinds import LineKind, has_answer, parse_shown
 from tests.support import protocol
 from tests.support.protocol import PASSCODE, Limits, PlainServer
 
@@ -104,6 +107,23 @@ class Peer:
         self.decoder = LineDecoder(limits.join_bytes)
         self.username = ""
         self.is_closed = False
+        self.has_echo = False
+        self.usernames: list[str] = []  # who is in the room, by what it has read since its ENTER
+
+    def read(self, lines: bytes) -> int:
+        """Take in lines that follow the OK to its ENTER: how many of them are answers."""
+        answers = 0
+        for text in lines.decode().split("\n")[:-1]:
+            shown = parse_shown(text)
+            assert shown, f"of no kind: {text!r}"
+            if shown.kind is LineKind.JOINED:
+                self.usernames.append(shown.name)
+            elif shown.kind is LineKind.LEFT:
+                self.usernames.remove(shown.name)
+            elif shown.kind is LineKind.USERS:
+                assert shown.usernames == self.usernames
+            answers += shown.answers(self.username)
+        return answers
 
 
 class Core:
@@ -142,16 +162,18 @@ class Core:
         """Take the next line, or a block of them; False if none is complete."""
         if self._takes_blocks and peer.username:
             lines = peer.decoder.peek_lines(BLOCK_BYTES)
-            event = self._dispatcher.dispatch_plain(peer.username, lines) if lines else None
+            event = None
+            if lines:
+                event = self._dispatcher.dispatch_plain(peer.username, lines, peer.has_echo)
             if event is not None:
                 peer.decoder.drop(len(lines))
-                self._show(peer, event)
+                self._show(peer, event, lines.count(b"\n"))
                 return True
         try:
             line = peer.decoder.next_line()
         except LineTooLongError:
             if peer.username:
-                self._show(peer, self._dispatcher.refuse_line(peer.username))
+                self._show(peer, self._dispatcher.refuse_line(peer.username, peer.has_echo), 1)
             else:
                 self._turn_away(peer, protocol.EXPECTED_JOIN)
             return True
@@ -159,9 +181,13 @@ class Core:
             return False
         if not peer.username:
             self._join(peer, line)
-        elif (event := self._dispatcher.dispatch(peer.username, line)) is not None:
+            return True
+        event = self._dispatcher.dispatch(peer.username, line, peer.has_echo)
+        if event is None:
+            assert not has_answer(line)
+        else:
             assert codec.is_exit(line) == (event.kind is Kind.LEFT)
-            self._show(peer, event)
+            self._show(peer, event, has_answer(line))
         return True
 
     def _join(self, peer: Peer, line: bytes) -> None:
@@ -175,22 +201,33 @@ class Core:
         peer.username = join.username
         peer.decoder.max_line_bytes = self._limits.line_bytes
         self._show(peer, self._dispatcher.join(join.username))
+        if join.echo:
+            self.screens[peer.who] += self.roster.users_line
+            peer.usernames = self.roster.usernames
+            peer.has_echo = True
 
     def _turn_away(self, peer: Peer, reason: str) -> None:
         self.screens[peer.who] += codec.encode_line(codec.format_refusal(ProtocolError(reason)))
         peer.is_closed = True
 
-    def _show(self, origin: Peer, event: Event) -> None:
+    def _show(self, origin: Peer, event: Event, answers: int = 0) -> None:
+        """`answers`: how many lines of it answer the origin, if that has an echo."""
         assert event.origin == origin.username
         self.roster.apply(event)
         if event.kind is Kind.LEFT:
             origin.username, origin.is_closed = "", True
-        private = dict(event.private)
+        private: dict[str, bytes] = {}
+        for name, line in event.private:
+            private[name] = private.get(name, b"") + line
         self.screens[CONSOLE] += event.console
         for who, peer in self._peers.items():
+            shown = b""
             if peer.username and (peer is not origin or event.to_origin):
-                self.screens[who] += event.room
-            self.screens[who] += private.pop(peer.username, b"")
+                shown += event.room
+            shown += private.pop(peer.username, b"")
+            self.screens[who] += shown
+            if peer.has_echo:
+                assert peer.read(shown) == (answers if peer is origin else 0)
         assert not private, "a line for one that is not there"
 
 

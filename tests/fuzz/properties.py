@@ -22,9 +22,11 @@ from tests.support.protocol import PASSCODE
 from tests.support.size import examples
 
 MAKERS = st.builds(Maker, st.randoms(), name=st.just(b"Carol"), passcode=st.just(PASSCODE))
-LINES_OF_ONE = st.lists(
-    (COMMANDS | LINES).map(lambda line: line + b"\n"), min_size=1, max_size=3
-).map(lambda lines: b"JOIN Alice abc12\n<2>JOIN Bob abc12\n<1>" + b"".join(lines))
+LINES_OF_ONE = st.builds(
+    lambda verb, lines: verb + b" Alice abc12\n<2>JOIN Bob abc12\n<1>" + b"".join(lines),
+    st.sampled_from([b"JOIN", b"ENTER"]),
+    st.lists((COMMANDS | LINES).map(lambda line: line + b"\n"), min_size=1, max_size=3),
+)
 MUTATED = st.builds(mutated_script, st.randoms(), st.sampled_from(CORPUS_SCRIPTS))
 
 ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {

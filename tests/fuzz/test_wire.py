@@ -168,6 +168,9 @@ def sends(pattern: str, replacement: str, since: int = 0) -> type[Server]:
 Forges = sends("^[^:\n]*: (?=Alice: |hi)", "Alice: ")
 TellsAnOldList = sends("^(Active Users: .*,.*,.*),.*", r"\1")
 
+TellsTheListLate = sends("^OK\n(Active Users: .*\n)", r"OK\n0: hi\n\1", since=2)
+EchoesNothing = sends("^0.*: .*\n", "", since=2)
+
 # Each kind of wrong, and what is said of it; where more than one thing is wrong with a server, any
 # of them may be seen first.
 BROKEN: dict[str, tuple[type[Server], str]] = {
@@ -190,7 +193,10 @@ BROKEN: dict[str, tuple[type[Server], str]] = {
     "lets twins in": (LetsTwinsIn, "twice among the users|answer was 'OK'"),
     "ends the honest": (EndsTheHonest, "closed Alice"),
     "answers in its own way": (sends("No such user: ", "Who is "), "Who is"),
-    "tells an old list": (TellsAnOldList, "the members are|among the users"),
+    "tells an old list": (TellsAnOldList, "the members are|among the users|they are"),
+    "tells the list too late": (TellsTheListLate, "before the list"),
+    "echoes nothing": (EchoesNothing, "missing|owed"),
+    "marks no notice": (sends("^\\* ", "", since=2), "owed"),
     "falls silent": (FallsSilent, "lost, or late"),
 }
 

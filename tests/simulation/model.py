@@ -62,6 +62,7 @@ class Peer:
         self.address = address
         self.accepted_at = self.received_at = now
         self.username = ""  # of a member
+        self.has_echo = False  # it has asked by ENTER
         self.lines = LineReader(limits.max_join_bytes, limits.max_line_bytes)
         self.has_waited = False  # to be heard, when the last page was sent
         self.taken_lines = 0  # since then, or since it was read
@@ -197,6 +198,8 @@ class Model:
         self.now = 0.0
         self.peers: dict[Address, Peer] = {}
         self.members: dict[str, Peer] = {}  # username -> its connection, in the order they joined
+        self.entering: dict[str, Peer] = {}  # the same of those who join when the turn ends
+        self._entered: list[Peer] = []  # have joined, and are not let in
         self.console = bytearray()
         self.faults: list[str] = []
         self.log = Log()
@@ -208,7 +211,7 @@ class Model:
         self._limits = limits
         self._is_anyone_waiting = is_anyone_waiting
         self._is_lost = is_lost
-        self._judged: tuple[tuple[str, bytes], str] | None = None
+        self._judged: tuple[tuple[str, bytes, bool], str] | None = None
         self.is_late = False
         """Whether what is typed now had to wait."""
         self._waits = 0  # how often somebody had to wait
@@ -289,24 +292,49 @@ class Model:
 
     # What the server does with it, in this order.
 
-    def judged(self, username: str, passcode: bytes) -> str:
+    def judged(self, username: str, passcode: bytes, is_enter: bool) -> str:
         """A request to join is judged: the reason to refuse it, "" if there is none."""
         self._begin_event()
-        reason = protocol.fault_of_join(username, passcode, self.members)
-        self._judged = (username, passcode), reason
+        names = [*self.members, *self.entering]
+        reason = protocol.fault_of_join(username, passcode, names)
+        self._judged = (username, passcode, is_enter), reason
         return reason
 
+    def claimed(self, address: Address, username: str) -> None:
+        """Somebody is to be let in when the turn ends."""
+        peer = self.entering[username] = self._take_judgement(address, "")
+        self._check_waiting(peer)
+        peer.has_echo = peer.was_answered = True
+
     def joined(self, address: Address, username: str) -> None:
-        """Somebody is let in."""
-        peer = self._take_judgement(address, "")
-        if self.now > peer.received_at + TOLERANCE_SECONDS and self._is_lost(address):
-            self.blame(f"{address} had to wait, is gone, and is let in all the same")
-        peer.was_answered = True
+        """Somebody has joined, and is let in unless that comes later."""
+        peer = self.entering.pop(username, None)
+        if peer:
+            self._entered.append(peer)
+            if peer.address != address or peer.is_closed or peer.is_ending:
+                self.blame(f"{username} was to join, and now {address} does, or it is gone")
+        else:
+            peer = self._take_judgement(address, "")
+            self._check_waiting(peer)
+            peer.was_answered = True
         peer.username = username
         self._carry_out(peer, protocol.joined(username))
         self.members[username] = peer
-        peer.follow()  # from behind its own `joined`
-        peer.owe("OK")
+        if not peer.has_echo:
+            peer.follow()  # from behind its own `joined`
+            peer.owe("OK")
+
+    def let_in(self) -> None:
+        """All those who were to be let in when the turn ends are."""
+        for username, peer in self.entering.items():
+            if not (peer.is_closed or peer.is_ending):
+                self.blame(f"{username} was not let in")
+        self.entering.clear()
+        for peer in self._entered:
+            peer.follow()
+            peer.owe("OK")
+            peer.owe(protocol.users(self.members))
+        self._entered.clear()
 
     def turned_away(self, address: Address, reason: str) -> None:
         """Somebody is not."""
@@ -358,7 +386,8 @@ class Model:
         if peer.own_bytes - peer.first_own_bytes >= self._limits.page_bytes:
             self.blame(f"{username} is heard, and {peer.own_bytes} bytes of its own are unsent")
         limit = self._limits.max_line_bytes
-        self._carry_out(peer, protocol.meaning_of(line, username, self.members, limit))
+        said = protocol.meaning_of(line, username, self.members, limit, peer.has_echo)
+        self._carry_out(peer, said)
 
     def heard(self, page_bytes: int, filled_bytes: int) -> None:
         """What was typed last is carried out, in a turn in which `filled_bytes` were said before.
@@ -418,6 +447,8 @@ class Model:
 
     def end_turn(self) -> None:
         """Whatever ought to have happened by now has."""
+        if self.entering or self._entered:
+            self.blame(f"{[*self.entering]} are not in the room, and the turn has ended")
         for peer in list(self.peers.values()):
             peer.count()
             if peer.is_closed:
@@ -441,6 +472,10 @@ class Model:
         if self._judged:
             self.blame(f"nothing came of judging {self._judged}")
             self._judged = None
+
+    def _check_waiting(self, peer: Peer) -> None:
+        if self.now > peer.received_at + TOLERANCE_SECONDS and self._is_lost(peer.address):
+            self.blame(f"{peer.address} had to wait, is gone, and is let in all the same")
 
     def _take_judgement(self, address: Address, reason: str) -> Peer:
         peer = self.peers[address]
@@ -514,8 +549,9 @@ class Model:
             # All members follow the log.
             add = self.log.add if said.to_sender else sender.skip
             add(said.to_room)
-        if said.private[0] in self.members:  # one that joins is not, yet
-            self.members[said.private[0]].owe(said.private[1])
+        for name, line in said.private:
+            if name in self.members:  # one that joins is not, yet
+                self.members[name].owe(line)
 
     def _fault_of_reset(self, peer: Peer) -> str:
         if self.now >= _lingers_until(peer) - TOLERANCE_SECONDS:

@@ -36,24 +36,24 @@ class WatchedDispatcher(Dispatcher):
         self._model = model
         self._is_asking_itself = False
 
-    def dispatch(self, username: str, line: bytes) -> Event | None:
+    def dispatch(self, username: str, line: bytes, echo: bool = False) -> Event | None:
         self._model.typed(username, line)
         self._is_asking_itself = True
         try:
-            return super().dispatch(username, line)
+            return super().dispatch(username, line, echo)
         finally:
             self._is_asking_itself = False
 
-    def dispatch_plain(self, username: str, lines: bytes) -> Event | None:
-        event = super().dispatch_plain(username, lines)
+    def dispatch_plain(self, username: str, lines: bytes, echo: bool = False) -> Event | None:
+        event = super().dispatch_plain(username, lines, echo)
         if event is not None:
             for line in lines.removesuffix(b"\n").split(b"\n"):
                 self._model.typed(username, line)
         return event
 
-    def refuse_line(self, username: str) -> Event:
+    def refuse_line(self, username: str, echo: bool = False) -> Event:
         self._model.typed(username, TOO_LONG)
-        return super().refuse_line(username)
+        return super().refuse_line(username, echo)
 
     def leave(self, username: str) -> Event:
         if not self._is_asking_itself:
@@ -129,11 +129,17 @@ class WatchedRoom(Room):
         return words
 
     def join(self, guest: Guest, request: Join) -> None:
-        reason = self.model.judged(request.username, request.passcode)
+        reason = self.model.judged(*request)
         super().join(guest, request)
         refusal = cast(WatchedGuest, guest).refusal
         if refusal != reason:
             self.model.blame(f"{request} was answered {refusal!r}, not {reason!r}")
+        elif request.echo and not reason:
+            self.model.claimed(_as_address(guest.address), request.username)
+
+    def _submit_entries(self) -> None:
+        super()._submit_entries()
+        self.model.let_in()
 
     def apply(self, event: Event) -> None:
         if event.kind is Kind.JOINED:

@@ -145,7 +145,7 @@ def _crowd(chance: random.Random, setting: Setting) -> Iterator[Step]:
     """Hundreds, of whom a few talk, a few do not read, and many come and go."""
     for who in range(setting.people):
         yield Step("connect", who, number=who % SOURCES)
-        yield Step("send", who, data=b"JOIN %s %s\n" % (name_of(who), PASSCODE))
+        yield Step("send", who, data=_request(setting, who, who % SOURCES))
         if not who % 50:
             yield Step("rest")
     yield Step("rest")
@@ -233,10 +233,11 @@ def _steps_of(chance: random.Random, setting: Setting, verb: str) -> Iterator[St
 
 
 def _enter(chance: random.Random, setting: Setting, who: int) -> Iterator[Step]:
-    yield Step("connect", who, chance.randrange(SOURCES))
+    source = chance.randrange(SOURCES)
+    yield Step("connect", who, source)
     slow = 50 if setting.scale != "real" else 5000
     yield Step("appetite", who, chance.choice((-1, -1, -1, -1, slow, 0)))
-    data = b"JOIN %s %s\n" % (name_of(who), PASSCODE)
+    data = _request(setting, who, source)
     if chance.random() < 0.3:
         data += _some_lines(chance, setting)
     if chance.random() < 0.2:
@@ -245,6 +246,12 @@ def _enter(chance: random.Random, setting: Setting, who: int) -> Iterator[Step]:
         yield Step("turn", number=1)
         data = data[cut:]
     yield Step("send", who, data=data)
+
+
+def _request(setting: Setting, who: int, source: int) -> bytes:
+    """From one of the sources all come by ENTER."""
+    verb = b"ENTER" if source == setting.seed % SOURCES else b"JOIN"
+    return b"%s %s %s\n" % (verb, name_of(who), PASSCODE)
 
 
 def _guess(chance: random.Random, setting: Setting) -> Iterator[Step]:
@@ -278,10 +285,10 @@ def _some_request(chance: random.Random, setting: Setting) -> bytes:
     return chance.choice(
         (
             *(b"", b"JOIN Zed", b"JOIN %s abc" % taken, b"\n", b"GET / HTTP/1.1\r\n\r\n"),
-            *(b"JOIN Zed wrong\n", b"JOIN Zed wrong\nJOIN Zed abc12\n", b"JOIN Zed wrong\n"),
-            *(b"JOIN %s abc12\n" % taken, b"JOIN %s abc12\r\n" % taken.lower()),
+            *(b"JOIN Zed wrong\n", b"JOIN Zed wrong\nJOIN Zed abc12\n", b"ENTER Zed wrong\n"),
+            *(b"JOIN %s abc12\n" % taken, b"ENTER %s abc12\r\n" % taken.lower()),
             *(b"JOIN Too.long9 abc12\n", b"JOIN \xff abc12\n", b"JOIN  abc12\n"),
-            *(b"J" * 40, b"J" * 41, b"J" * 41 + b"\r\n", b"J" * 300, b"JOIN Zed abc12\nhi\n"),
+            *(b"J" * 40, b"J" * 41, b"J" * 41 + b"\r\n", b"J" * 300, b"ENTER Zed abc12\nhi\n"),
         )
     )
 

@@ -380,6 +380,7 @@ def tell_all(world: World, tell: Callable[[str], None]) -> None:
 
     for name in (
         *("accepted", "received", "ended", "failed", "taken", "closed", "judged", "joined"),
+        *("claimed", "let_in"),
         *("turned_away", "dropped", "cut", "refused_at_the_door", "typed", "left"),
     ):
         setattr(model, name, partial(hear_and_tell, name, getattr(model, name)))

@@ -37,6 +37,7 @@ TOO_MANY_ATTEMPTS = "Too many attempts, try again later"
 TOO_MANY_CONNECTIONS = "Too many connections"
 SERVER_FULL = "Server full"
 
+NOTICE = "* "  # and a reply, to one that came by ENTER
 USAGE = "Usage: :Msg <username> <message>"
 USERS = "Active Users: "  # and the names
 NO_SUCH_USER = "No such user: "  # and the name
@@ -66,8 +67,8 @@ UNSAFE = frozenset(
 NAME = "[A-Za-z0-9_.-]{1,8}"
 
 REPLY = re.compile(
-    rf"{USERS}{NAME}(, {NAME})*|{NO_SUCH_USER}[^ \t]+|{re.escape(USAGE)}"
-    r"|Message too long \(limit \d+ bytes\); not sent"
+    rf"{USERS}{NAME}(, {NAME})*|(\* )?({NO_SUCH_USER}[^ \t]+|{re.escape(USAGE)}"
+    r"|Message too long \(limit \d+ bytes\); not sent)"
 )
 """What the server says to one member alone."""
 
@@ -149,10 +150,12 @@ def tells_time(text: str) -> bool:
     return any(word.lower() in (":mytime", ":+1hr") for word in re.split("[ \t]", text))
 
 
-def split_join(line: Line) -> tuple[str, bytes] | None:
-    """(username, passcode) of a request to join, None if the line is none."""
+def split_join(line: Line) -> tuple[str, bytes, bool] | None:
+    """(username, passcode, whether by ENTER) of a request to join, None if the line is none."""
     word, *rest = (line or b"").split(b" ", 2)
-    return (safe_text(rest[0]), rest[1]) if word == b"JOIN" and len(rest) == 2 else None
+    if word not in (b"JOIN", b"ENTER") or len(rest) != 2:
+        return None
+    return safe_text(rest[0]), rest[1], word == b"ENTER"
 
 
 def fault_of_join(
@@ -178,26 +181,26 @@ def find(name: str, names: Iterable[str]) -> str:
 class Said(NamedTuple):
     """What one thing that happened makes the server say: lines of text, "" for none.
 
-    All members but the sender read `to_room`, and the sender too if `to_sender`. `private` is a
-    name, and the line that this member alone reads.
+    All members but the sender read `to_room`, and the sender too if `to_sender`. `private` are
+    names, each with the line that this member alone reads.
     """
 
     console: str = ""
     to_room: str = ""
     to_sender: bool = False
-    private: tuple[str, str] = ("", "")
+    private: tuple[tuple[str, str], ...] = ()
     leaves: bool = False
 
     def screens(self, sender: str, names: Iterable[str]) -> dict[str, bytes]:
         """The line for each member that reads one; `sender` may be about to join."""
         readers = [name for name in names if name != sender or self.to_sender]
-        shown = {**dict.fromkeys(readers, self.to_room), **dict([self.private])}
+        shown = {**dict.fromkeys(readers, self.to_room), **dict(self.private)}
         return {name: f"{text}\n".encode() for name, text in shown.items() if text}
 
 
 def joined(username: str) -> Said:
     news = f"{username} joined the chatroom"
-    return Said(news, news, private=(username, "OK"))
+    return Said(news, news, private=((username, "OK"),))
 
 
 def left(username: str) -> Said:
@@ -210,19 +213,44 @@ def too_long(max_bytes: int) -> str:
     return f"Message too long (limit {max_bytes} bytes); not sent"
 
 
-def meaning_of(line: Line, sender: str, names: Iterable[str], max_bytes: int) -> Said:
-    """What comes of a line of `sender`; `names` are the members in the order they joined."""
+def users(names: Iterable[str]) -> str:
+    """Who is in the room: the answer to `:Users`, and the first line behind the OK to ENTER."""
+    return USERS + ", ".join(names)
+
+
+def meaning_of(
+    line: Line, sender: str, names: Iterable[str], max_bytes: int, echo: bool = False
+) -> Said:
+    """What comes of a line of `sender`; `names` are the members in the order they joined. `echo`:
+    it came by ENTER."""
+    mark = NOTICE if echo else ""
     if line is TOO_LONG:
-        return _refusal(f"{sender}: ", sender, max_bytes)
+        return _refusal(mark, f"{sender}: ", sender, max_bytes)
     said = _meaning_of(safe_text(line), sender, names)
-    for shown in (said.to_room, said.private[1]):
-        if len(shown.encode()) > max_bytes and not shown.startswith(USERS):
-            return _refusal(shown[: shown.index(": ") + 2], sender, max_bytes)
+    if echo:
+        said = _echoed(said, sender)
+    shown = max((said.to_room, *(text for _, text in said.private)), key=len)
+    if len(shown.encode()) > max_bytes and not shown.startswith(USERS):
+        return _refusal(mark, shown[: shown.index(": ") + 2], sender, max_bytes)
     return said
 
 
-def _refusal(prefix: str, sender: str, max_bytes: int) -> Said:
-    return Said(private=(sender, too_long(max_bytes - len(prefix))))
+def _refusal(mark: str, prefix: str, sender: str, max_bytes: int) -> Said:
+    return Said(private=((sender, mark + too_long(max_bytes - len(prefix))),))
+
+
+def _echoed(said: Said, sender: str) -> Said:
+    """The same to a sender that came by ENTER."""
+    if said.to_room:
+        return said._replace(to_sender=not said.leaves)
+    for reader, text in said.private:
+        start, _, rest = text.partition("]: ")
+        if start == f"[Message from {sender}":
+            own = (sender, f"[Message to {reader}]: {rest}")
+            return said._replace(private=tuple(dict([(reader, text), own]).items()))
+        if not text.startswith(USERS):
+            return said._replace(private=((sender, NOTICE + text),))
+    return said
 
 
 @lru_cache
@@ -236,8 +264,7 @@ def _meaning_of(text: str, sender: str, names: Iterable[str]) -> Said:
         return Said()
     command = "" if text[0] in " \t" else words[0].lower()
     if command == ":users" and len(words) == 1:
-        list_of_names = USERS + ", ".join(names)
-        return Said(f"{sender}: searched up active users", private=(sender, list_of_names))
+        return Said(f"{sender}: searched up active users", private=((sender, users(names)),))
     if command == ":exit" and len(words) == 1:
         return left(sender)
     if command == ":msg":
@@ -248,13 +275,13 @@ def _meaning_of(text: str, sender: str, names: Iterable[str]) -> Said:
 
 def _message(text: str, words: list[str], sender: str, names: Iterable[str]) -> Said:
     if len(words) < 3:
-        return Said(private=(sender, USAGE))
+        return Said(private=((sender, USAGE),))
     reader = find(words[1], names)
     if not reader:
-        return Said(private=(sender, NO_SUCH_USER + words[1]))
+        return Said(private=((sender, NO_SUCH_USER + words[1]),))
     rest = translated(re.split("[ \t]+", text, maxsplit=2)[2])
     shown = f"[Message from {sender}]: {rest}"
-    return Said(f"{sender}: send message to {reader}", private=(reader, shown))
+    return Said(f"{sender}: send message to {reader}", private=((reader, shown),))
 
 
 @dataclass(eq=False)
@@ -264,6 +291,7 @@ class Peer:
     reader: LineReader
     screen: bytearray = field(default_factory=bytearray)
     username: str = ""
+    echo: bool = False
     is_closed: bool = False
 
 
@@ -299,20 +327,22 @@ class PlainServer:
     def _answer(self, peer: Peer, line: Line) -> None:
         """Let a guest in, or refuse it."""
         join = split_join(line)
-        fault = self._fault_of_join(*join) if join else EXPECTED_JOIN
+        fault = self._fault_of_join(*join[:2]) if join else EXPECTED_JOIN
         if fault:
             peer.screen += error_line(fault)
             peer.is_closed = True
         elif join:
-            peer.username = join[0]
+            peer.username, _, peer.echo = join
             self.members[peer.username] = peer
             self._show(peer, joined(peer.username))
+            if peer.echo:
+                peer.screen += f"{users(self.members)}\n".encode()
 
     def _fault_of_join(self, username: str, passcode: bytes) -> str:
         return fault_of_join(username, passcode, self.members, self._passcode)
 
     def _meaning_of(self, peer: Peer, line: Line) -> Said:
-        return meaning_of(line, peer.username, self.members, self._limits.line_bytes)
+        return meaning_of(line, peer.username, self.members, self._limits.line_bytes, peer.echo)
 
     def _show(self, peer: Peer, said: Said) -> None:
         if said.leaves:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 from tests.fuzz.wire.grammar import GRAMMAR
 from tests.fuzz.wire.steps import CLOSE, DEAF, ENDINGS, FIN, OPEN, RESET, SEND, WAIT, Step
-from tests.support.protocol import NO_SUCH_USER, PlainServer
+from tests.support.protocol import NO_SUCH_USER, NOTICE, PlainServer
 
 ALICE, BOB = 0, 1
 HONEST = ("Alice", "Bob")
 
 _SHARED_NAMES = {name.lower().decode() for name in GRAMMAR[b"shared_name"]}
-_UNSURE_REPLIES = {f"{NO_SUCH_USER}{name}".lower() for name in _SHARED_NAMES}
+_UNSURE_REPLIES = {
+    f"{mark}{NO_SUCH_USER}{name}".lower() for mark in ("", NOTICE) for name in _SHARED_NAMES
+}
 
 
 @dataclass
@@ -25,7 +27,7 @@ class Session:
 
     `answer` is the first line it is to read, "" for none; `replies` are those it reads alone;
     `heard` is what Alice and what Bob read of it. `is_ended` tells that the server ends it by
-    itself. All of it is certain only if `is_sure`.
+    itself, `enters` that it comes by ENTER. All of it is certain only if `is_sure`.
     """
 
     steps: list[Step]
@@ -34,6 +36,7 @@ class Session:
     replies: list[str]
     heard: list[list[str]]
     is_ended: bool
+    enters: bool
 
     @property
     def is_sure(self) -> bool:
@@ -58,7 +61,8 @@ def session_of(steps: Iterable[Step], passcode: bytes) -> Session:
     server.end(2)
     answer, *replies = [*_lines(attacker.screen), ""]
     heard = [_lines(server.peers[key].screen) for key in (ALICE, BOB)]
-    return Session(steps, attacker.username, answer, replies[:-1], heard, is_ended)
+    name, echo = attacker.username, attacker.echo
+    return Session(steps, name, answer, replies[:-1], heard, is_ended, echo)
 
 
 def honest_room(passcode: bytes) -> PlainServer:

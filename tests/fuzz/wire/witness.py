@@ -22,6 +22,7 @@ _FORMS = {
     "left": re.compile(f"({NAME}) left the chatroom"),
     "said": re.compile(f"({NAME}): .*"),
     "message": re.compile(rf"\[Message from ({NAME})\]: .*"),
+    "sent": re.compile(rf"\[Message to ({NAME})\]: .*"),
 }
 _NEWS = ("joined", "left")
 _ALWAYS_POSSIBLE = (f"ERROR {protocol.SERVER_FULL}", f"ERROR {protocol.HANDSHAKE_TIMED_OUT}")
@@ -150,7 +151,7 @@ class Witness:
         elif form == "reply":
             name = HONEST[key]
         else:
-            is_possible = bool(form) and name in (self._members[key] or ())
+            is_possible = form not in ("", "sent") and name in (self._members[key] or ())
             check(is_possible, f"{HONEST[key]} reads what none can have said: {text[:200]!r}")
         if name not in HONEST:
             self._note_attacker(key, name, form, text)
@@ -217,6 +218,7 @@ class Attacker:
         self._answer = ""
         self._replies = Debts(f"replies to {session.username}", session.replies)
         self._heard = [-1, -1]  # which of each honest member's lines was the last
+        self._members: list[str] | None = None  # who is in the room, as its ENTER has told it
 
     def hears(self, line: bytes) -> None:
         text = readable(line)
@@ -226,7 +228,10 @@ class Attacker:
             return
         check(self._answer == "OK", f"after {self._answer!r} came {text[:200]!r}")
         check(bool(form), f"no documented line: {text[:200]!r}")
-        if form == "reply" or (form in ("said", "message") and name == self._session.username):
+        if self._session.enters:
+            self._note_members(form, name, text)
+        is_own = form in ("said", "message") and name == self._session.username
+        if form in ("reply", "sent") or is_own:
             self._note_reply(text)
         elif form == "said" and name in HONEST:
             self._note_honest(HONEST.index(name), comparable(text))
@@ -264,6 +269,22 @@ class Attacker:
             check(not missing, f"not among the users: {missing}")
             different = {name.lower() for name in names}
             check(len(different) == len(names), f"twice among the users: {text[:300]!r}")
+
+    def _note_members(self, form: str, name: str, text: str) -> None:
+        """The list that comes first is exact, and stays so by what follows it."""
+        if text.startswith(USERS):
+            names = text.removeprefix(USERS).split(", ")
+            members = self._members = self._members or names
+            check(names == members, f"{names} where by what it has read they are {members}")
+            return
+        check(self._members is not None, f"{text[:200]!r} comes before the list of members")
+        members = self._members or []
+        if form in _NEWS:
+            is_new = (name in members) == (form == "left")
+            check(is_new, f"an attacker that knows of {members} reads that {name} {form}")
+            (members.append if form == "joined" else members.remove)(name)
+        elif form == "said":
+            check(name in members, f"{name} speaks, and is not among the users")
 
     def _note_honest(self, key: int, text: str) -> None:
         number = self._witness.said[key].get(text, -1)
