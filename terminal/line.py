@@ -24,6 +24,7 @@ from terminal.readline_binding import Readline
 DRAIN_SECONDS = 0.2
 """Longest that is waited at the end for what the terminal has still to report."""
 
+_BELL = b"\a"
 _MODES_OFF = PASTE_OFF + FOCUS_OFF
 _ASK_STATUS, _STATUS = b"\x1b[5n", b"\x1b[0n"  # DSR: it is answered behind all that was reported
 _FALLBACK_SIZE = os.terminal_size((80, 24))
@@ -83,7 +84,7 @@ class LineScreen:
             self._readline.clear_line()
 
     def ring(self) -> None:
-        self._readline.ring()
+        self._write_now(_BELL)
 
     def resize(self) -> None:
         self._last_height = 0
@@ -189,7 +190,7 @@ class LineScreen:
             texts.append(text)
         if texts:
             self._last_height = len(texts[-1])
-        bell = "\a" if any(row.rings for row in rows) else ""
+        bell = _BELL.decode() if any(row.rings for row in rows) else ""
         return bell + begins_with + "".join(f"{line}\n" for text in texts for line in text)
 
     def _prompt(self) -> str:

@@ -5,24 +5,21 @@ draws it with its prompt on standard output, as ~/.inputrc says; between two cal
 it runs. It is the process's own, so there is one Readline at a time. Raises UnsupportedError where
 the `readline` module is missing, is libedit, or lacks a symbol.
 
-Readline reads no descriptor: it is handed each byte, so that it never waits for one.
+Readline reads no descriptor: it is handed each byte, and told that there are no more than these, so
+that it does not wait for one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import select
+import os
 import termios
 from collections.abc import Callable
 from typing import Any, Protocol
 
 HISTORY_LINES = 1000
 """Most lines that are remembered, in memory alone: private ones are among them."""
-
-SEQUENCE_SECONDS = 0.1
-"""Longest that readline waits, where it does, to tell the key ESC from a sequence that begins with
-it. The reply of a terminal comes whole, or nearly so."""
 
 _EOF = -1
 _COMMAND = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_int)
@@ -32,7 +29,7 @@ _LINE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 _FUNCTIONS = (
     *("rl_bind_keyseq_in_map", "rl_callback_handler_install", "rl_callback_handler_remove"),
-    *("rl_callback_read_char", "rl_callback_sigcleanup", "rl_clear_visible_line", "rl_ding"),
+    *("rl_callback_read_char", "rl_callback_sigcleanup", "rl_clear_visible_line"),
     *("rl_forced_update_display", "rl_free_undo_list", "rl_get_keymap_by_name"),
     *("rl_invoking_keyseqs_in_map", "rl_named_function", "rl_on_new_line", "rl_prep_terminal"),
     *("rl_resize_terminal", "rl_set_prompt", "rl_variable_value", "stifle_history"),
@@ -110,6 +107,7 @@ class Readline:
             self._variable(name, ctypes.c_void_p).value = None
         self._raw = termios.tcgetattr(0)
         self._raw[0] &= ~(termios.IXON | termios.IXOFF)  # Ctrl-S searches, and nothing stands still
+        self._raw[3] |= termios.NOFLSH  # Ctrl-C drops neither rows on their way nor what is typed
         self._prompt = prompt.encode(errors="replace")
         self.take_again()
         self._install()
@@ -178,10 +176,6 @@ class Readline:
             self._library.rl_callback_handler_remove()
             self._install()
 
-    def ring(self) -> None:
-        """The line is not taken."""
-        self._library.rl_ding()
-
     def resize(self) -> None:
         """The terminal has another size."""
         if self._is_installed:
@@ -214,10 +208,13 @@ class Readline:
                 self._module.add_history(line)
 
     def _take_key(self, stream: int) -> int:
+        if not self._keys:  # within a key, where a command wants one more and has not been left
+            with contextlib.suppress(OSError):
+                self._keys += os.read(0, 1)
         return self._keys.pop(0) if self._keys else _EOF
 
     def _is_key_there(self) -> int:
-        return int(bool(self._keys or select.select([0], [], [], SEQUENCE_SECONDS)[0]))
+        return int(bool(self._keys))
 
     def _complete(self, word: str, state: int) -> str | None:
         """The interface of readline.set_completer."""
@@ -250,6 +247,8 @@ class Readline:
             module.parse_and_bind(setting)
         with contextlib.suppress(OSError):
             module.read_init_file()
+        if not os.isatty(2):  # where readline rings
+            module.parse_and_bind("set bell-style none")
         module.set_auto_history(False)
         self._library.stifle_history(HISTORY_LINES)
         for keymap in _KEYMAPS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ PLAIN_SETTING = {"TERM": "xterm-256color", "INPUTRC": os.devnull, "LC_ALL": "C.U
 NOON = "import time; time.strftime = lambda form: open({path!r}).read()"
 """A patch that takes the time of day from a file."""
 
+_SAID = re.compile("^$|(.{14}|.{8}) [│┆»]( |$)|── new ")
 _NOT_DRAWN = str.maketrans("", "", "\u200d\u2068\u2069")  # after which pyte drops what follows
 
 
@@ -63,7 +65,8 @@ class Window(Program):
         """Its rows from the first one that scrolled away on, without what is blank at the end."""
         self._draw()
         gone = [self._text(row) for row in self.screen.history.top]
-        return "\n".join([*gone, *map(str.rstrip, self.screen.display)]).rstrip("\n").split("\n")
+        shown = [self._text(self.screen.buffer[line]) for line in range(self.screen.lines)]
+        return "\n".join([*gone, *shown]).rstrip("\n").split("\n")
 
     def style_of(self, text: str) -> Any:
         """How the last place on the screen is drawn where `text` stands."""
@@ -130,8 +133,6 @@ class Window(Program):
 class LineWindow(Window):
     """-ui line: rows that scroll, and the typed line below them."""
 
-    prompt = "❯"
-
     def said(self) -> list[str]:
         rows = self.rows()
         return rows[: self._typed_at(rows)]
@@ -141,8 +142,7 @@ class LineWindow(Window):
         return "\n".join(rows[self._typed_at(rows) :])
 
     def _typed_at(self, rows: list[str]) -> int:
-        found = [place for place, row in enumerate(rows) if self.prompt in row and "│" not in row]
-        return found[-1] if found else len(rows)
+        return max(place + 1 for place, row in enumerate(["", *rows]) if _SAID.match(row)) - 1
 
 
 def clock_patch(path: Path, time: str = "12:13") -> str:
