@@ -39,6 +39,13 @@ run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
 	@trap : INT; $(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" \
 		-passcode "$(PASSCODE)"; status=$$?; [ $$status -eq 130 ] || exit $$status
 
+# Status 2 is a usage error: this terminal or this Python cannot draw.
+chat:  ## join the room at a terminal, with what you type kept whole; plain where that cannot be had
+	@trap : INT; set -- -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -passcode "$(PASSCODE)"; \
+		$(PYTHON) client.py "$$@" -ui line; status=$$?; \
+		if [ $$status -eq 2 ]; then $(PYTHON) client.py "$$@"; status=$$?; fi; \
+		[ $$status -eq 130 ] || exit $$status
+
 test: $(TOOLS)  ## run the tests, at a small size; ARGS is passed on to pytest
 	@$(BIN)/python -m pytest -q -n auto $(ARGS)
 
@@ -143,6 +150,6 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
-.PHONY: help run-server run-client test test-long test-all lint types coverage bench bench-quick bench-long \
+.PHONY: help run-server run-client chat test test-long test-all lint types coverage bench bench-quick bench-long \
 	bench-flow simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability test-hand-in \
 	autograder picture clean

@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(os.environ.get("TEST_PROGRAMS", ROOT)).resolve()
 """The folder with the two programs that are run."""
 
-DEADLINE_SECONDS = float(os.environ.get("B16", "20.0"))
+DEADLINE_SECONDS = 20.0
 """Longest that anything is waited for: a hundred times what it takes on a busy machine."""
 
 READ_BYTES = 64 * 1024

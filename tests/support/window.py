@@ -1,8 +1,8 @@
 """A client that draws, in a window: what is on the screen is compared, not what was printed.
 
 A Window is a Program on a pseudo-terminal whose output goes through a terminal emulator (pyte). Its
-subclasses know where an interface puts its rows and its typed line, so that one script can be played
-through each. Times of day are those of the file `clock`.
+subclasses know where an interface puts its rows and its typed line, so that one script can be
+played through each. Times of day are those of the file `clock`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from tests.support.programs import Options, Program, Pump, set_size
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-PLAIN_SETTING = {"TERM": "xterm-256color", "INPUTRC": os.devnull, "LC_ALL": "C.UTF-8", "NO_COLOR": ""}
+PLAIN_SETTING = {
+    "TERM": "xterm-256color",
+    "INPUTRC": os.devnull,
+    "LC_ALL": "C.UTF-8",
+    "NO_COLOR": "",
+}
 
 NOON = "import time; time.strftime = lambda form: open({path!r}).read()"
 """A patch that takes the time of day from a file."""
@@ -100,7 +105,9 @@ class Window(Program):
 
     def keys(self, text: str) -> None:
         """These keys, in Python's notation for what is no letter."""
-        self.feed(codecs.decode(text.encode("latin-1", "backslashreplace"), "unicode_escape").encode())
+        self.feed(
+            codecs.decode(text.encode("latin-1", "backslashreplace"), "unicode_escape").encode()
+        )
 
     def resize(self, lines: int, columns: int) -> None:
         self._draw()
@@ -109,8 +116,12 @@ class Window(Program):
 
     def closes(self, status: int) -> None:
         """It ends so, and has switched off what it switched on."""
-        self._pump.wait(lambda: self._draw() or bool(self.stdout.end))
-        self._draw()
+
+        def has_ended() -> bool:
+            self._draw()  # which answers what it asks the terminal
+            return bool(self.stdout.end)
+
+        self._pump.wait(has_ended)
         private_modes = {mode >> 5 for mode in self.screen.mode} & {1004, 2004}
         assert not private_modes
         assert pyte.modes.DECTCEM in self.screen.mode, "the cursor is hidden"

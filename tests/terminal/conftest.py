@@ -29,12 +29,14 @@ class Chat(Room):
         if not self.server.has_ended:
             self.server.terminate()
 
-    def sit_down(self, *flags: str, port: int = 0, size: tuple[int, int] = (24, 80)) -> Window:
-        """Alice's client starts."""
-        patch = clock_patch(self.clock)
+    def sit_down(
+        self, *, port: int = 0, size: tuple[int, int] = (24, 80), patch: str = "pass"
+    ) -> Window:
+        """Alice's client starts, after `patch`."""
+        patch = f"{clock_patch(self.clock)}; {patch}"
         program = f"import sys, client; {patch}; sys.exit(client.main())"
         words = ["-join", "-host=127.0.0.1", f"-port={port or self.port}", "-username=Alice"]
-        words += [f"-passcode={PASSCODE}", f"-ui={self._ui}", *flags]
+        words += [f"-passcode={PASSCODE}", f"-ui={self._ui}"]
         command = [sys.executable, "-c", program, *words]
         return self.run(INTERFACES[self._ui], "Alice", command, size=size)
 

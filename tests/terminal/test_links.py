@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
@@ -58,13 +57,15 @@ def test_lost_room_is_joined_again_with_the_line_kept(stub: Stub) -> None:
         window.sees(f"             · │ waiting for 127.0.0.1 port {stub.stub_port} …")
         server.close()
         window.sees(
-            "             · │ connection closed by the server; trying again in 1 s",
+            "               │ connection closed by the server; trying again in 1 s",
             "             ? │ not confirmed: two",
             "               │ not confirmed: :users",
             typed="Alice·offline❯ half",
         )
         window.keys("\\r")
-        window.sees("             · │ not connected: the line stays here until you press Enter again")
+        window.sees(
+            "             · │ not connected: the line stays here until you press Enter again"
+        )
         server = stub.accept(ENTER)
         server.types("ERROR Username already in use: Alice")
         server = stub.accept(ENTER)
@@ -75,7 +76,6 @@ def test_lost_room_is_joined_again_with_the_line_kept(stub: Stub) -> None:
         server.close()
         server = stub.accept(ENTER)
         server.types("ERROR Incorrect passcode")
-        window.stdout.expect_end() if False else None
         window.closes(1)
         assert "Incorrect passcode" in window.rows()
 
@@ -107,7 +107,11 @@ def test_server_without_enter_is_joined_and_own_lines_are_drawn(stub: Stub) -> N
     [
         ("ERROR Incorrect passcode", "Incorrect passcode", ""),
         ("ERROR Server full", "", "error: Server full\n"),
-        ("HTTP/1.1 400", "", "error: 127.0.0.1 port {port} is not a chat server (is the port right?)\n"),
+        (
+            "HTTP/1.1 400",
+            "",
+            "error: 127.0.0.1 port {port} is not a chat server (is the port right?)\n",
+        ),
         ("", "", "error: connection closed by the server\n"),
     ],
 )
@@ -128,7 +132,8 @@ def test_no_server_ends_with_status_1(chat: Chat) -> None:
     port = free_port()
     window = chat.sit_down(port=port)
     window.complains(
-        f"error: cannot connect to 127.0.0.1 port {port}: Connection refused (is the server running?)"
+        f"error: cannot connect to 127.0.0.1 port {port}: "
+        "Connection refused (is the server running?)"
     )
     window.closes(1)
 
@@ -156,11 +161,11 @@ def test_signal_leaves_the_terminal_as_it_was(chat: Chat, number: int) -> None:
 
 
 def test_crash_leaves_the_terminal_as_it_was(chat: Chat) -> None:
-    window = chat.sit_down()
+    crash = "from terminal.conversation import Conversation; Conversation.take_first_list = crash"
+    window = chat.sit_down(patch=f"crash = lambda *_: sys.exit(7); {crash}")
     before = settings(window)
-    window.sees(typed="Alice·1❯")
-    window.close()
-    assert before
+    window.closes(7)
+    assert settings(window) == before
 
 
 def test_vanished_terminal_ends_the_client(chat: Chat) -> None:
@@ -176,13 +181,21 @@ def test_vanished_terminal_ends_the_client(chat: Chat) -> None:
 # Where it cannot be had.
 
 WITHOUT = {
-    "libedit": "import readline; readline.__doc__ = 'uses libedit'",
-    "an old readline": (
-        "import ctypes; C = ctypes.CDLL; "
-        "ctypes.CDLL = type('Old', (C,), {'rl_clear_visible_line': property(lambda _: {}['x'])})"
+    "sys.modules['readline'] = None": "this Python has no readline module ",
+    "import readline, types; sys.modules['readline'] = types.ModuleType('readline', 'libedit')": (
+        "this Python has libedit in place of GNU readline"
     ),
-    "no readline": "sys.modules['readline'] = None",
+    "from terminal import readline_binding as b; b._FUNCTIONS += ('rl_of_tomorrow',)": (
+        "this Python's readline is too old "
+    ),
 }
+
+
+@pytest.mark.parametrize("patch", WITHOUT)
+def test_missing_readline_is_told_in_one_line(chat: Chat, patch: str) -> None:
+    window = chat.sit_down(patch=patch)
+    assert window.stderr.take_line().startswith(f"error: -ui line cannot be had: {WITHOUT[patch]}")
+    window.closes(2)
 
 
 def test_dumb_or_missing_terminal_is_a_usage_error() -> None:
@@ -190,7 +203,9 @@ def test_dumb_or_missing_terminal_is_a_usage_error() -> None:
         flags = ["-join", "-host=x", "-port=1", "-username=A", "-passcode=p", "-ui=line"]
         command = [sys.executable, "client.py", *flags]
         piped = stage.run(Program, "piped", command)
-        piped.exits(2, "error: -ui line needs a terminal, and standard input is none (-help shows how)")
+        piped.exits(
+            2, "error: -ui line needs a terminal, and standard input is none (-help shows how)"
+        )
         dumb = stage.run(Program, "dumb", command, on_terminal=True, env={"TERM": "dumb"})
         dumb.exits(
             2,
@@ -200,7 +215,7 @@ def test_dumb_or_missing_terminal_is_a_usage_error() -> None:
 
 
 def test_plain_client_loads_nothing_of_it() -> None:
-    drawing = "{'ctypes', 'readline', 'terminal.line', 'terminal.conversation', 'unicodedata'}"
+    drawing = "{'ctypes', 'readline', 'terminal.line', 'terminal.conversation'}"
     with Room() as room:
         patch = "import atexit; atexit.register(lambda: print(" + drawing + " & {*sys.modules}))"
         alice = room.start_member("Alice", patch=patch)
@@ -210,6 +225,3 @@ def test_plain_client_loads_nothing_of_it() -> None:
         room.server.shows("Alice left the chatroom")
         alice.shows("set()")
         alice.exits(0)
-
-
-_ = os
