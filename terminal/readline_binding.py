@@ -37,8 +37,9 @@ _FUNCTIONS = (
 _VARIABLES = (
     *("rl_catch_signals", "rl_catch_sigwinch", "rl_change_environment", "rl_deprep_term_function"),
     *("rl_done", "rl_end", "rl_getc_function", "rl_input_available_hook", "rl_line_buffer"),
-    "rl_prep_term_function",
+    *("rl_prep_term_function", "rl_readline_state"),
 )
+_MESSAGE_STATES = 0x80 | 0x100 | 0x400  # RL_STATE_ISEARCH, _NSEARCH, _NUMERICARG
 
 _SETTINGS = (
     "set enable-bracketed-paste on",
@@ -162,9 +163,13 @@ class Readline:
             self._library.rl_forced_update_display()
 
     def set_prompt(self, prompt: str) -> None:
-        """Another one from the next `show` on. Texts between \\x01 and \\x02 take no columns."""
-        self._prompt = prompt.encode(errors="replace")
-        self._library.rl_set_prompt(self._prompt)
+        """Another one from the next `show` on, unless a search has its own in that place. Texts
+        between \\x01 and \\x02 take no columns."""
+        encoded = prompt.encode(errors="replace")
+        has_message = self._variable("rl_readline_state").value & _MESSAGE_STATES
+        if encoded != self._prompt and not has_message:
+            self._prompt = encoded
+            self._library.rl_set_prompt(encoded)
 
     def clear_line(self) -> None:
         """Forget what is typed, as Ctrl-C does."""
