@@ -128,8 +128,8 @@ test-hand-in: hand-in $(TOOLS)  ## grade what is handed in, on pipes and on term
 autograder:  ## build autograder.zip for Gradescope (docs/GRADING.md)
 	@$(PYTHON) -m tools.autograder.build autograder.zip
 
-picture: $(TOOLS)  ## draw docs/session.svg and docs/report.svg from runs of the real programs
-	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg
+picture: $(TOOLS)  ## draw docs/session.svg, docs/report.svg and docs/client.svg from runs of the real programs
+	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg docs/client.svg
 
 clean:  ## remove everything that was made
 	@rm -rf .venv .venv-* .coverage .hypothesis .mypy_cache .ruff_cache dist autograder.zip

@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +100,11 @@ class Window(Program):
         self._pump.wait(lambda: is_seen() or bool(self.stdout.end))
         expected = "\n".join([*rows, "" if typed is None else typed])
         assert is_seen(), f"expected:\n{expected}\nseen:\n" + "\n".join(self.rows())
+
+    def waits_for(self, is_done: Callable[[], bool]) -> None:
+        """Until it is, or the deadline has passed."""
+        self._pump.wait(is_done)
+        assert is_done(), "\n".join(self.rows())
 
     # What the person does.
 
