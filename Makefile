@@ -21,9 +21,9 @@ TOOLS = $(VENV)/.tools
 MAKE_VENV = $(PYTHON) -m venv
 NO_VENV = { echo "error: $(PYTHON) makes no virtual environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
 
-# Tests that put a fault into the import of our modules, which dist/ does not import; and Python 3.6,
-# which does not know `from __future__ import annotations`.
-NOT_JOINED = server_that_never_answers or signal_while_a_program_starts or parses_whole_on_python_3_6 or unread_warning_does_not_keep
+# Tests that put a fault into the import of our modules, which dist/ does not import; Python 3.6,
+# which does not know `from __future__ import annotations`; and TLS, which dist/ does not have.
+NOT_JOINED = server_that_never_answers or signal_while_a_program_starts or parses_whole_on_python_3_6 or test_tls or unread_warning_does_not_keep
 
 .DEFAULT_GOAL := help
 
@@ -74,6 +74,9 @@ bench-quick: $(BENCH_TOOLS)  ## a taste of it (30 seconds), on the screen alone
 
 bench-long: $(BENCH_TOOLS)  ## the works that take longer than 20 seconds, on the screen alone
 	@$(BENCH_VENV)/bin/python -m bench --size long
+
+man: $(TOOLS)  ## write the manual pages from the parsers (service/man)
+	@$(BIN)/python -m tools.man
 
 bench-flow: $(BENCH_TOOLS)  ## lines without end, the deaf, the stopped: nothing lost, memory bounded (1 minute)
 	@$(BENCH_VENV)/bin/python -m bench.flow $(ARGS)
@@ -131,6 +134,9 @@ autograder:  ## build autograder.zip for Gradescope (docs/GRADING.md)
 picture: $(TOOLS)  ## draw docs/session.svg, docs/report.svg and docs/client.svg from runs of the real programs
 	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg docs/client.svg
 
+lessons: $(TOOLS)  ## draw docs/lessons/ for docs/LESSONS.md from runs of the real programs
+	@$(BIN)/python -m tools.lessons docs/lessons
+
 clean:  ## remove everything that was made
 	@rm -rf .venv .venv-* .coverage .hypothesis .mypy_cache .ruff_cache dist autograder.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -150,6 +156,6 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
-.PHONY: help run-server run-client chat test test-long test-all lint types coverage bench bench-quick bench-long \
+.PHONY: man help run-server run-client chat test test-long test-all lint types coverage bench bench-quick bench-long \
 	bench-flow simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants grade-stability test-hand-in \
-	autograder picture clean
+	autograder picture lessons clean

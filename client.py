@@ -31,61 +31,109 @@ from cli.start import has_started, load_for_later, put_right, reason_of
 if __name__ == "__main__":
     put_right()
 
-from cli.flags import PLAIN, ClientFlags, complain, parse_client_flags, say
+import argparse
+import functools
+
+from cli import trace
+from cli.addresses import is_path
+from cli.flags import PLAIN, ClientFlags, Run, complain, parse_client_flags, say
+from cli.tls import TlsSetupError, add_client_flags, make_client_transport
 from codec import Join, ProtocolError, format_join
-from reactor import LoopError, Reactor, end_by_signal, format_exception, naming
-from terminal.dial import connect
+from reactor import LoopError, end_by_signal, format_exception, naming
+from terminal.dial import connect, connect_unix, resolve
 from terminal.plain import PlainScreen
 from terminal.session import Client
 
 
+def _add_find(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        *("-find", "--find"),
+        action=Run,
+        call=_find,
+        help="list the rooms that answer on the network, and exit",
+    )
+
+
+def _find() -> int:
+    from terminal.find import find_rooms  # which a join does not need
+
+    return find_rooms(functools.partial(say, 1), complain)
+
+
+FEATURES = (add_client_flags, trace.add_flags, _add_find)
+"""What has flags of its own."""
+
+
 def main() -> int:
-    flags = parse_client_flags()
+    flags = parse_client_flags(None, FEATURES)
     try:
         join_line = format_join(Join(flags.username, flags.passcode))
     except ProtocolError as refusal:
         say(1, str(refusal))
         return 1
+    parts = trace.open_parts(flags.trace, "client.py", flags.username)
     load_for_later("encodings.idna")  # for the host
+    host, port = flags.host, flags.port
     if flags.ui != PLAIN:
-        return run_drawn(flags)
+        return run_drawn(flags, parts)
     try:
-        sock = connect(flags.host, flags.port)
+        sock = connect_unix(host) if is_path(host) else connect(host, port or 0)
     except (OSError, UnicodeError) as error:
         question = " (is the server running?)" if isinstance(error, ConnectionRefusedError) else ""
         reason = f"{reason_of(error)}{question}"
-        complain(f"error: cannot connect to {flags.host} port {flags.port}: {reason}")
+        place = host if port is None else f"{host} port {port}"
+        complain(f"error: cannot connect to {place}: {reason}")
         return 1
-    reactor = Reactor(report=lambda: screen.complain(format_exception()))
+    try:
+        make_transport = parts.wrap(
+            functools.partial(make_client_transport, flags), "server", is_to_server=True
+        )
+        transport = make_transport(sock)
+    except TlsSetupError as error:
+        complain(f"error: {error}")
+        return 1
+    reactor = parts.make_reactor(lambda: screen.complain(format_exception()))
     with naming("fstat"):
         screen = PlainScreen(reactor)
-    client = Client(reactor, screen, sock, join_line, flags.host, flags.port)
+    client = Client(reactor, screen, transport, join_line, host, port)
     has_started()
     try:
         status = client.run()
     except LoopError as error:
         complain(f"error: {error.strerror}")
         return 1
+    parts.close()
     if client.signal_received:
         end_by_signal(client.signal_received)
     return status
 
 
-def run_drawn(flags: ClientFlags) -> int:
+def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
     """The same with -ui. What that needs is loaded here, so that nothing else pays for it."""
+    place = flags.host if flags.port is None else f"{flags.host} port {flags.port}"
+    make_transport = parts.wrap(
+        functools.partial(make_client_transport, flags), "server", is_to_server=True
+    )
     try:
-        from terminal.drawn import make_client
+        from terminal.drawn import Room, make_client
 
-        reactor = Reactor(report=lambda: client.complain(format_exception()))
-        client = make_client(reactor, flags.host, flags.port, Join(flags.username, flags.passcode))
+        addresses = [flags.host] if is_path(flags.host) else resolve(flags.host)
+        room = Room(addresses, flags.host, flags.port, make_transport)
+        reactor = parts.make_reactor(lambda: client.complain(format_exception()))
+        client = make_client(reactor, room, Join(flags.username, flags.passcode))
     except ImportError as error:
         complain(f"error: -ui {flags.ui} cannot be had: {reason_of(error)}")
         return 2
     except (OSError, UnicodeError) as error:
-        complain(f"error: cannot connect to {flags.host} port {flags.port}: {reason_of(error)}")
+        complain(f"error: cannot connect to {place}: {reason_of(error)}")
         return 1
     has_started()
-    status = client.run()
+    try:
+        status = client.run()
+    except (LoopError, TlsSetupError) as error:
+        complain(f"error: {reason_of(error)}")
+        return 1
+    parts.close()
     if client.signal_received:
         end_by_signal(client.signal_received)
     if client.error:

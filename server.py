@@ -27,45 +27,49 @@ if MISSING:
 if sys.path[:1] != [HERE]:
     sys.path.insert(0, HERE)  # -I, -P and PYTHONSAFEPATH leave it out
 
-from cli.start import has_started, load_for_later, put_right, reason_of
+from cli.start import has_started, load_for_later, put_right
 
 CLOSED = put_right() if __name__ == "__main__" else frozenset()
 
-import contextlib
-import errno
+import signal
 import socket
+from collections.abc import Callable
 
 from chat import journal
 from chat.bus import LocalBus
 from chat.clock import LocalClock
 from chat.journal import Journal
 from chat.room import Room
-from cli import limits
+from cli import addresses, limits, tls, trace
+from cli.addresses import Address, Doors, warn_of_network
 from cli.flags import ServerFlags, complain, parse_server_flags
+from cli.tls import ServerTls, TlsSetupError, make_server_tls
 from codec import Dispatcher, Roster
 from reactor import (
     Listener,
     LoopError,
-    Reactor,
     Signals,
     Sink,
+    SocketTransport,
     discard_typed,
     drain,
     ending_signals,
     format_exception,
-    listen,
     naming,
     raise_descriptor_limit,
 )
 
-HOST = "127.0.0.1"
-"""The assignment: "Your server should bind to 127.0.0.1 as the host"."""
-
-FEATURES = (journal.add_flags, limits.add_flags)
+FEATURES = (
+    addresses.add_flags,
+    tls.add_flags,
+    journal.add_flags,
+    limits.add_flags,
+    trace.add_flags,
+)
 """What has flags of its own."""
 
 OWN_DESCRIPTORS = 16
-"""Standard streams, selector, signals, listener, and a few to spare: the rest is for members."""
+"""Standard streams, selector, signals, listeners, and a few to spare: the rest is for members."""
 
 SHUTDOWN_SECONDS = 2.0
 """Longest that the last words to members and console may take."""
@@ -74,42 +78,54 @@ SHUTDOWN_SECONDS = 2.0
 class Server:
     """All the parts of a running server."""
 
-    def __init__(self, flags: ServerFlags, sock: socket.socket, descriptors: int) -> None:
-        """Take over `sock`, which listens; there are so many `descriptors`, or 0 if that is not
-        known. Raises OSError with the name of what failed."""
-        with naming("getsockname"):
-            self.port: int = sock.getsockname()[1]
-        self._reactor = Reactor(report=self._report)
+    def __init__(
+        self,
+        flags: ServerFlags,
+        doors: Doors,
+        descriptors: int,
+        server_tls: ServerTls | None,
+        parts: trace.Parts,
+    ) -> None:
+        """Take over `doors`; there are so many `descriptors`, or 0 if that is not known. Raises
+        OSError with the name of what failed."""
+        self.port = doors.port
+        self._tls = server_tls
+        self._parts = parts
+        self._reactor = parts.make_reactor(self._report)
         with naming("fstat"):
             self._stderr = Sink(self._reactor, 2)
             self._console = Sink(
                 self._reactor, 1, on_dropped=self._tell_dropped, on_error=self._tell_failed
             )
         self._journal = Journal(self._reactor, self._log, flags.verbose)
+        self._roster = Roster()
+        self._bus = LocalBus()
         self._room = self._make_room(flags.passcode)
-        self._listener = Listener(
-            self._reactor,
-            sock,
-            self._room.make_guest,
-            self._room.gate.make_room,
-            self._room.refuse_at_the_door,
-            open_anew=lambda: listen(HOST, self.port),
-            on_broken=self._tell_broken,
-            on_given_up=self._give_up,
-        )
+        self._listeners = [self._make_listener(doors, *door) for door in doors.sockets.items()]
+        self._on_start: list[Callable[[], None]] = []
+        self._on_end = [listener.close for listener in self._listeners]
+        if flags.announce:
+            self._announce(doors)
+        if "NOTIFY_SOCKET" in os.environ:
+            self._supervise()
         self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
+        if flags.verbose and server_tls:
+            self._log(f"certificate {server_tls.fingerprint}")
         if flags.verbose and descriptors:
             self._log(f"room for {max(0, descriptors - OWN_DESCRIPTORS)} members")
 
     def run(self) -> int:
         """Serve until a signal asks to end, and then until everyone has been told. Returns the exit
         status of the process. Raises LoopError."""
-        signals = Signals(self._reactor, ending_signals(), self._shut_down)
+        reloading = [signal.SIGUSR1] if self._tls else []
+        signals = Signals(self._reactor, [*ending_signals(), *reloading], self._obey_signal)
         self._console.write(b"Server started on port %d. Accepting connections\n" % self.port)
         self._console.flush()
         has_started()
+        for tell in self._on_start:
+            tell()
         self._reactor.run()
         self._journal.tell_totals()
         drain(self._reactor, [self._console, self._stderr], self._deadline)
@@ -119,36 +135,88 @@ class Server:
         self._room.close()
         discard_typed(0)
         signals.close()
+        self._parts.close()
         return self._exit_status
 
-    def _make_room(self, passcode: bytes) -> Room:
-        roster = Roster()
-        dispatcher = Dispatcher(passcode, LocalClock(), roster)
-        bus = LocalBus()
-        # The console comes first: what a member has read stands there already.
-        bus.add_listener(lambda event: self._console.write(event.console))
-        return Room(self._reactor, dispatcher, roster, bus, self._journal, self._reactor.stop)
+    def _make_listener(self, doors: Doors, address: Address, sock: socket.socket) -> Listener:
+        return Listener(
+            self._reactor,
+            sock,
+            self._room.make_guest,
+            self._room.gate.make_room,
+            self._room.refuse_at_the_door,
+            # What goes through a file stays on this machine.
+            self._parts.wrap(
+                self._tls.make_transport if self._tls and not address.is_path else SocketTransport
+            ),
+            open_anew=lambda: address.listen(self.port),
+            on_broken=lambda error: self._tell_broken(doors.place(address), error),
+            on_given_up=lambda error: self._give_up(doors.place(address), error),
+        )
 
-    def _shut_down(self, number: int) -> None:
+    def _make_room(self, passcode: bytes) -> Room:
+        dispatcher = Dispatcher(passcode, LocalClock(), self._roster)
+        # The console comes first: what a member has read stands there already.
+        self._bus.add_listener(lambda event: self._console.write(event.console))
+        room = Room(
+            self._reactor, dispatcher, self._roster, self._bus, self._journal, self._reactor.stop
+        )
+        self._parts.watch_room(self._bus, room.fanout)
+        return room
+
+    def _announce(self, doors: Doors) -> None:
+        from chat.presence import announce  # which takes time, and is seldom asked for
+
+        def tell(error: OSError) -> None:
+            self._log(f"warning: -announce: {error.strerror}; it is off")
+
+        addresses = [address.text for address in doors.sockets if address.is_ipv4]
+        self._on_end.append(announce(self._reactor, self._roster, addresses, self.port, tell).close)
+
+    def _supervise(self) -> None:
+        from cli.supervisor import Supervisor  # which systemd alone asks for
+
+        supervisor = Supervisor(self._reactor, self.port, self._roster)
+        self._bus.add_listener(supervisor.note_event)
+        self._on_start.append(supervisor.tell_ready)
+        self._on_end.append(supervisor.tell_stopping)
+
+    def _obey_signal(self, number: int) -> None:
+        if number == signal.SIGUSR1 and self._tls:
+            self._reload(self._tls)
+        else:
+            self._shut_down()
+
+    def _reload(self, server_tls: ServerTls) -> None:
+        try:
+            server_tls.reload()
+        except TlsSetupError as error:
+            self._log(f"warning: the certificate stays: {error}")
+        else:
+            self._log(f"certificate {server_tls.fingerprint}")
+
+    def _shut_down(self) -> None:
         if self._is_shutting_down:
             self._deadline = self._reactor.now
             self._reactor.stop()
             return
         self._is_shutting_down = True
-        self._listener.close()
+        for end in self._on_end:
+            end()
         self._deadline = self._reactor.now + SHUTDOWN_SECONDS
         self._reactor.call_at(self._deadline, self._reactor.stop)
         self._room.shut_down()
 
-    def _tell_broken(self, error: OSError) -> None:
-        self._log(f"warning: accept: {error.strerror}; opening port {self.port} anew")
+    def _tell_broken(self, place: str, error: OSError) -> None:
+        self._log(f"warning: accept: {error.strerror}; opening {place} anew")
 
-    def _give_up(self, error: OSError) -> None:
-        self._log(f"error: cannot listen on port {self.port} any more: {error.strerror}")
+    def _give_up(self, place: str, error: OSError) -> None:
+        self._log(f"error: cannot listen on {place} any more: {error.strerror}")
         self._exit_status = 1
-        self._shut_down(0)
+        self._shut_down()
 
     def _log(self, line: str) -> None:
+        self._parts.note_log(line)
         self._stderr.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
     def _report(self) -> None:
@@ -161,29 +229,33 @@ class Server:
         self._log(f"warning: standard output: {error.strerror}")
 
 
-def _another_than(port: int) -> str:
-    """A suggestion, where there is one."""
-    for other in range(port + 1, min(port + 100, 65536)):
-        with contextlib.suppress(OSError):
-            listen(HOST, other).close()
-            return f"; {other} is free"
-    return ""
+def _inherited_sockets() -> list[socket.socket]:
+    if "LISTEN_FDS" not in os.environ:
+        return []
+    from cli.supervisor import inherited_sockets
+
+    return inherited_sockets()
 
 
 def main() -> int:
     flags = parse_server_flags(None, FEATURES)
+    parts = trace.open_parts(flags.trace, "server.py", "server")
     descriptors = raise_descriptor_limit()  # first of all: a start needs some too
     try:
-        sock = listen(HOST, flags.port)
+        server_tls = make_server_tls(flags)
+    except TlsSetupError as error:
+        complain(f"error: {error}")
+        return 2
+    doors = Doors(flags.listen, flags.port, _inherited_sockets())
+    try:
+        doors.open()
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and flags.port:
-            reason = f"port {flags.port} is already in use{_another_than(flags.port)}"
-        else:
-            reason = f"cannot listen on port {flags.port}: {reason_of(error)}"
-        complain(f"error: {reason}")
+        complain(f"error: {doors.explain(error)}")
         return 1
+    for warning in server_tls.warnings() if server_tls else warn_of_network(flags.listen):
+        complain(f"warning: {warning}")
     load_for_later()
-    server = Server(flags, sock, descriptors)
+    server = Server(flags, doors, descriptors, server_tls, parts)
     if 1 in CLOSED:
         complain("warning: standard output is closed")
     try:
@@ -191,6 +263,8 @@ def main() -> int:
     except LoopError as error:
         complain(f"error: {error.strerror}")
         return 1
+    finally:
+        doors.remove()
 
 
 if __name__ == "__main__":

@@ -11,12 +11,15 @@ again: whatever guests do, it costs other guests and never a member.
 - At most MAX_WAITING_REQUESTS of one source wait. Those beyond, and those whose time to join is up
   before their turn, are sent away without being judged.
 
-A source is an address without its port. The budget is that of GCRA (ITU-T I.371, generic cell rate
-algorithm): one time for each source, when its budget will be whole again.
+A source is an address without its port; of IPv6 addresses, the network of 64 bits that one host has
+to itself (RFC 7421), since it may pick a new address for each guess. The budget is that of GCRA
+(ITU-T I.371, generic cell rate algorithm): one time for each source, when its budget will be whole
+again.
 """
 
 from __future__ import annotations
 
+import socket
 from typing import Annotated, Protocol
 
 from codec import SERVER_FULL, TOO_MANY_ATTEMPTS, TOO_MANY_CONNECTIONS, ProtocolError
@@ -62,6 +65,15 @@ class Applicant(Protocol):
         """The same, at once: its descriptor is needed."""
 
 
+def network_of(address: str) -> str:
+    """What one peer may have all of: of a global IPv6 address its first 64 bits."""
+    if ":" not in address:
+        return address
+    packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    is_link_local = packed[0] == 0xFE and packed[1] & 0xC0 == 0x80  # all of a link have these bits
+    return address if is_link_local else socket.inet_ntop(socket.AF_INET6, packed[:8] + bytes(8))
+
+
 class Gate:
     """All guests of one server."""
 
@@ -93,12 +105,13 @@ class Gate:
     def ask(self, guest: Applicant) -> bool:
         """A request to join is complete: whether it may be judged now. If not, `go_on` is called
         when its turn has come, unless it was turned away."""
-        queue = self._queues.get(guest.source)
-        if queue is None and self._is_due(guest.source):
+        source = network_of(guest.source)
+        queue = self._queues.get(source)
+        if queue is None and self._is_due(source):
             return True
         if queue is None:
-            queue = self._queues[guest.source] = {}
-            self._call_when_due(guest.source)
+            queue = self._queues[source] = {}
+            self._call_when_due(source)
         if len(queue) < MAX_WAITING_REQUESTS:
             queue[guest] = None
         else:
@@ -107,12 +120,13 @@ class Gate:
 
     def withdraw(self, guest: Applicant) -> None:
         """Its request need not be judged any more."""
-        queue = self._queues.get(guest.source)
+        queue = self._queues.get(network_of(guest.source))
         if queue is not None:
             queue.pop(guest, None)
 
     def note_wrong_passcode(self, source: str) -> None:
         """A request from `source` was judged, and its passcode was wrong."""
+        source = network_of(source)
         whole_at = max(self._whole_at.pop(source, 0.0), self._reactor.now)
         self._whole_at[source] = whole_at + ATTEMPT_SECONDS
         if len(self._whole_at) > MAX_SOURCES:

@@ -20,7 +20,7 @@ from chat import session
 from chat.bus import Bus
 from chat.gate import Gate
 from chat.journal import Journal
-from chat.session import Guest, Member
+from chat.session import Guest, Member, format_address
 from codec import (
     INCORRECT_PASSCODE,
     SERVER_FULL,
@@ -80,9 +80,8 @@ class Room:
 
     def refuse_at_the_door(self, address: object) -> bytes:
         """The last words to a newcomer for which there is not even a descriptor."""
-        host, port = _split_address(address)
         error = ProtocolError(SERVER_FULL)
-        self._journal.note_refusal(f"{host}:{port}", error)
+        self._journal.note_refusal(format_address(*_split_address(address)), error)
         return encode_line(format_refusal(error))
 
     def shut_down(self) -> None:
@@ -285,8 +284,8 @@ class Room:
 
 
 def _split_address(address: object) -> tuple[str, int]:
-    """(host, port) of an IPv4 or IPv6 address, and of another family whatever it has."""
-    host, port = address[:2] if isinstance(address, tuple) else (address, 0)
+    """(host, port) of an IPv4 or IPv6 address; one that comes through a UNIX socket has none."""
+    host, port = address[:2] if isinstance(address, tuple) else ("unix", 0)
     return _shared(str(host)), int(port)
 
 

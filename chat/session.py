@@ -22,7 +22,7 @@ from codec import (
     handshake,
     parse_join,
 )
-from reactor import Connection, Cursor, SlowReaderError, Timer
+from reactor import Connection, Cursor, SlowReaderError, Timer, TransportError
 
 HANDSHAKE_SECONDS: Annotated[
     float,
@@ -53,6 +53,13 @@ LINES_PER_TURN: Annotated[
     "Lines that fill no page, blank ones and private ones, would otherwise keep them waiting "
     "for a whole read.",
 ] = 256
+
+
+def format_address(source: str, port: int) -> str:
+    """For people: `127.0.0.1:50000`, `[::1]:50000` (RFC 3986), or `unix`, which has no port."""
+    if not port:
+        return source
+    return f"[{source}]:{port}" if ":" in source else f"{source}:{port}"
 
 
 class Host(Protocol):
@@ -161,7 +168,10 @@ class Guest:
     def connection_lost(self, error: Exception | None) -> None:
         if self._deadline.is_pending:
             self._deadline.cancel()
-            self._host.note_end("never joined")
+            if isinstance(error, TransportError):
+                self._host.note_refusal(self, ProtocolError("No TLS", f": {error}"))
+            else:
+                self._host.note_end("never joined")
         self._host.forget(self)
 
     # For the room.
@@ -169,7 +179,7 @@ class Guest:
     @property
     def address(self) -> str:
         """Where it comes from, for people."""
-        return f"{self.source}:{self.port}"
+        return format_address(self.source, self.port)
 
     def go_on(self) -> None:
         """Its request may be judged now."""
@@ -292,7 +302,7 @@ class Member:
     @property
     def address(self) -> str:
         """Where it comes from, for people."""
-        return f"{self._source}:{self._port}"
+        return format_address(self._source, self._port)
 
     def begin(self) -> None:
         """Take what came in one piece with the request to join."""

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
+from cli.addresses import MAX_SHORT_PASSCODE_CHARACTERS, Address, is_path
+from cli.passcode import read_first_line
 from codec import decode_text, handshake, has_control_or_line_end
 from reactor.descriptors import open_writer
 
@@ -27,6 +29,8 @@ _HOST_AND_MORE = re.compile(
     r"(?:[a-z]+://)?(\[.+\]|[^:/\[\]]+)(?::([0-9]+))?(?:/.*)?", re.IGNORECASE
 )
 _ASSIGNMENT_PASSCODE = re.compile(rb"[A-Za-z0-9]{1,5}")
+
+_PASSCODE_FILE_HELP = "a file with the passcode in its first line, which does not show in ps"
 
 
 PLAIN, LINE = INTERFACES = ("plain", "line")
@@ -43,51 +47,96 @@ class ServerFlags(argparse.Namespace):
 
     port: int
     passcode: bytes
+    passcode_file: str | None
     strict: bool
+    trace: str
     verbose: bool
+    announce: bool
+    listen: list[Address]
 
 
 class ClientFlags(argparse.Namespace):
-    """What the client was asked to do. `host` is as typed."""
+    """What the client was asked to do. `host` is as typed: a name, an address, or the path of a
+    UNIX socket, which needs no `port`."""
 
     host: str
-    port: int
+    port: int | None
     username: str
     passcode: bytes
+    passcode_file: str | None
+    trace: str
     ui: str
 
 
 def parse_server_flags(
     argv: Sequence[str] | None = None, features: Iterable[AddFlags] = ()
 ) -> ServerFlags:
-    """Read the server's command line, by default the process's own, with the flags of `features`
-    behind those that it always has."""
+    """Read the server's command line, by default the process's own."""
+    parser = server_parser(features)
+    flags = parser.parse_args(argv, ServerFlags())
+    flags.passcode = _passcode(parser, flags, _server_passcode)
+    _judge_passcode(parser, flags)
+    return flags
+
+
+def server_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
+    """The server's flags, those that it always has and behind them those of `features`."""
     parser = _FlagParser(
         usage=f"{_command('server.py')} -start -port <port> -passcode <passcode> [-strict]",
-        description="A chat room on 127.0.0.1.",
+        description="A chat room, on 127.0.0.1 unless -listen says otherwise.",
         epilog="example:\n  python3 server.py -start -port 65432 -passcode abc12",
     )
     parser.add_flag("start", action="store_true", required=True, help="start the server")
-    parser.add_flag("port", type=_port, required=True, help="0 to 65535; 0 takes a free one")
     parser.add_flag(
-        "passcode", type=_server_passcode, required=True, help="what a client must present"
+        "port",
+        type=_port,
+        required="LISTEN_FDS" not in os.environ,  # where systemd listens for it
+        default=0,
+        help="0 to 65535; 0 takes a free one",
     )
+    parser.add_flag("passcode", type=_server_passcode, help="what a client must present")
+    parser.add_flag("passcode-file", type=_word, help=_PASSCODE_FILE_HELP)
     parser.add_flag(
         "strict", action="store_true", help="refuse a passcode that is not 1 to 5 letters or digits"
     )
+    parser.add_flag(
+        "announce", action="store_true", help="answer client.py -find: which port, how many members"
+    )
     for add_flags in features:
         add_flags(parser)
-    flags = parser.parse_args(argv, ServerFlags())
+    return parser
+
+
+def _judge_passcode(parser: _FlagParser, flags: ServerFlags) -> None:
+    """For a network the assignment's is too short, and a longer one is right."""
+    is_public = any(address.is_public for address in vars(flags).get("listen", ()))
     if not _ASSIGNMENT_PASSCODE.fullmatch(flags.passcode):
         complaint = "the passcode is not 1 to 5 letters or digits, as the assignment asks"
         if flags.strict:
             parser.error(complaint)
-        complain(f"warning: {complaint}")
+        if not is_public:
+            complain(f"warning: {complaint}")
+    if is_public and len(os.fsdecode(flags.passcode)) <= MAX_SHORT_PASSCODE_CHARACTERS:
+        short = f"a passcode of {MAX_SHORT_PASSCODE_CHARACTERS} characters or fewer"
+        complain(f"warning: {short} is soon guessed on a network")
+
+
+def parse_client_flags(
+    argv: Sequence[str] | None = None, features: Iterable[AddFlags] = ()
+) -> ClientFlags:
+    """Read the client's command line, by default the process's own."""
+    parser = client_parser(features)
+    flags = parser.parse_args(argv, ClientFlags())
+    if flags.port is None and not is_path(flags.host):
+        parser.error("the following arguments are required: -port/--port")
+    flags.passcode = _passcode(parser, flags, _client_passcode)
+    if flags.ui != PLAIN and (lack := _lack_of_terminal()):
+        parser.error(f"-ui {flags.ui} needs a terminal, and {lack}")
     return flags
 
 
-def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
-    """Read the client's command line, by default the process's own."""
+def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
+    """The client's flags, those that it always has and behind them those of `features`."""
     parser = _FlagParser(
         usage=(
             f"{_command('client.py')} -join -host <host> -port <port> -username <username> "
@@ -100,10 +149,13 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
         ),
     )
     parser.add_flag("join", action="store_true", required=True, help="join the room")
-    parser.add_flag("host", type=_host, required=True, help="a name or an address")
-    parser.add_flag("port", type=_client_port, required=True, help="1 to 65535")
+    parser.add_flag(
+        "host", type=_host, required=True, help="a name, an address, or the path of a UNIX socket"
+    )
+    parser.add_flag("port", type=_client_port, help="1 to 65535; a path needs none")
     parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
-    parser.add_flag("passcode", type=_client_passcode, required=True, help="the room's passcode")
+    parser.add_flag("passcode", type=_client_passcode, help="the room's passcode")
+    parser.add_flag("passcode-file", type=_word, help=_PASSCODE_FILE_HELP)
     parser.add_flag(
         "ui",
         choices=INTERFACES,
@@ -111,10 +163,9 @@ def parse_client_flags(argv: Sequence[str] | None = None) -> ClientFlags:
         metavar="UI",
         help="plain (as it is without this), or line: what you type stays whole while others talk",
     )
-    flags = parser.parse_args(argv, ClientFlags())
-    if flags.ui != PLAIN and (lack := _lack_of_terminal()):
-        parser.error(f"-ui {flags.ui} needs a terminal, and {lack}")
-    return flags
+    for add_flags in features:
+        add_flags(parser)
+    return parser
 
 
 def _lack_of_terminal() -> str:
@@ -192,7 +243,7 @@ class _FlagParser(argparse.ArgumentParser):
             action = self._option_string_actions.get(flag)
             if action is None:
                 self.error(f"{'unknown' if word.startswith('-') else 'not a'} flag: {word!r}")
-            if action.dest in given:
+            if action.dest in given and not isinstance(action.default, list):  # as -listen may be
                 self.error(f"{flag} is given twice")
             if action.nargs == 0 and action.const is None:
                 return  # -help and its like, which end the program
@@ -207,7 +258,7 @@ class _FlagParser(argparse.ArgumentParser):
             self.error(f"{flag} needs a value; one that begins with - is written {flag}={value}")
 
     def error(self, message: str) -> NoReturn:
-        message = re.sub("argument (-[a-z]+)/--[a-z]+", r"\1", message)
+        message = re.sub("argument (-[a-z-]+)/--[a-z-]+", r"\1", message)
         complain(f"error: {decode_text(os.fsencode(message))} (-help shows how)")
         sys.exit(2)
 
@@ -221,16 +272,27 @@ class _FlagParser(argparse.ArgumentParser):
         return []
 
 
-class Show(argparse.Action):
-    """A flag that shows a text and ends the program, whatever else is missing."""
+class Run(argparse.Action):
+    """A flag that does something else and ends the program with the status of that, whatever else
+    is missing."""
 
-    def __init__(self, option_strings: Sequence[str], text: Callable[[], str], **rest: Any) -> None:
+    def __init__(self, option_strings: Sequence[str], call: Callable[[], int], **rest: Any) -> None:
         super().__init__(option_strings, nargs=0, **rest)
-        self._text = text
+        self._call = call
 
     def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
-        say(1, self._text())
-        parser.exit()
+        parser.exit(self._call())
+
+
+class Show(Run):
+    """A flag that shows a text."""
+
+    def __init__(self, option_strings: Sequence[str], text: Callable[[], str], **rest: Any) -> None:
+        def show() -> int:
+            say(1, text())
+            return 0
+
+        super().__init__(option_strings, show, **rest)
 
 
 def _command(program: str) -> str:
@@ -251,7 +313,9 @@ def _client_port(text: str) -> int:
 
 def _host(text: str) -> str:
     """A name or an address. What is more than that, as in a browser, is told how to be written."""
-    parts = _HOST_AND_MORE.fullmatch(_word(text))
+    if is_path(_word(text)):
+        return text
+    parts = _HOST_AND_MORE.fullmatch(text)
     host = parts[1].strip("[]") if parts else text
     if parts and host != text:
         flags = f"-host {host} -port {parts[2]}" if parts[2] else f"-host {host}"
@@ -278,4 +342,26 @@ def _server_passcode(text: str) -> bytes:
     max_bytes = handshake.MAX_PASSCODE_BYTES
     if len(passcode) > max_bytes:
         raise argparse.ArgumentTypeError(f"must not be longer than {max_bytes} bytes")
+    return passcode
+
+
+def _passcode(
+    parser: _FlagParser, flags: ServerFlags | ClientFlags, check: Callable[[str], bytes]
+) -> bytes:
+    """The one that is given, on the command line or in a file."""
+    given, path = vars(flags)["passcode"], flags.passcode_file
+    if path is None:
+        if given is None:
+            parser.error("-passcode or -passcode-file is required")
+        return bytes(given)
+    if given is not None:
+        parser.error("-passcode and -passcode-file exclude each other")
+    try:
+        line, is_readable_by_others = read_first_line(path)
+        passcode = check(line)
+    except (OSError, ValueError, argparse.ArgumentTypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        parser.error(f"-passcode-file: {path}: {reason}")
+    if is_readable_by_others:
+        complain(f"warning: others may read {path}, and the passcode in it (chmod 600)")
     return passcode

@@ -3,7 +3,7 @@
 In: the text of one line behind OK (codec.text.decode_text), and lines that a member types. Out: the
 kind of a line, and which typed lines have an answer. Nothing is raised.
 
-The forms exclude each other by how they begin (docs/PROTOCOL.md, section 8). Somebody's words stand
+The forms exclude each other by how they begin (docs/PROTOCOL.md, section 9). Somebody's words stand
 behind a username and a colon; no username holds a blank, `*` or `[`, and each other line has one of
 these in its beginning. So neither a name nor a text makes a line look like one of another kind. For
 JOIN that does not hold: `Usage` is a username, and the usage of a command is a line.

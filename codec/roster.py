@@ -25,6 +25,10 @@ class Roster:
         self._members: dict[str, str] = {}  # folded -> as its owner spells it, in join order
         self._users_line = b""  # made when first asked for, until membership changes
 
+    def __len__(self) -> int:
+        """How many members there are."""
+        return len(self._members)
+
     @property
     def usernames(self) -> list[str]:
         """The members in the order they joined."""

@@ -14,8 +14,10 @@ from typing import Any
 from grader import report
 from grader.play import Outcome
 from grader.rubric import Case, Rubric
+from grader.words import Line
 
 _STOPPED = "The grading was stopped before its end. What was not played has no points."
+_NOT_PLAYED = [Line("not graded: the grading was stopped before.")]
 
 
 class Results:
@@ -44,7 +46,7 @@ class Results:
         results = {
             **self._summary(),
             "output_format": "text",
-            "visibility": "visible",
+            "visibility": self._rubric.visibility,
             "stdout_visibility": "hidden",
             "tests": [self._test(case) for case in self._cases],
         }
@@ -66,16 +68,15 @@ class Results:
 
     def _test(self, case: Case) -> dict[str, Any]:
         outcome = self._outcomes.get(case.id)
-        has_passed = outcome is not None and outcome.has_passed
-        explanation = (
-            report.explain(outcome) if outcome else ["Not played: the grading was stopped before."]
-        )
-        return {
+        explanation = report.explain(outcome) if outcome else _NOT_PLAYED
+        test = {
             "name": f"{case.group}/{case.id}: {case.title}",
             "score": report.points_of(case, outcome),
             "max_score": case.points,
-            "status": "passed" if has_passed else "failed",
-            "output": "\n".join(explanation),
-            "output_format": "text",
-            "visibility": "visible",
+            "output": "\n".join(report.in_colors(explanation, is_colored=True)),
+            "output_format": "ansi",
+            "visibility": case.visibility,
         }
+        if report.mark_of(outcome) != "----":
+            test["status"] = "passed" if outcome and outcome.has_passed else "failed"
+        return test

@@ -3,50 +3,39 @@
 In: a line as a rubric writes it, with placeholders in braces. Out: a pattern that tells whether a
 printed line is that one. The placeholders that are left once a rubric has filled in its own:
 
-    {time}         the local time when it was typed or seen, as `Wed Sep 24 12:31:44 2025`
+    {time}         the local time when it was typed or seen, in the rubric's format
     {time+3600}    so many seconds later
     {names:A,B}    these names joined by ", " in any order
-
-A day of one digit may be written `04`, ` 4` or `4`: the assignment shows none.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from grader import times
+
 _PLACEHOLDER = re.compile(r"\{(time(?:\+(?P<offset>\d+))?|names:(?P<names>[^}]*))\}")
-_WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-_TIME = re.compile(
-    rf"(?:{'|'.join(_WEEKDAYS)}) (?:{'|'.join(_MONTHS)}) (?:[ 0]?[1-9]|[12]\d|3[01])"
-    r" \d\d:\d\d:\d\d \d{4}"
-)
 
 
 class Clock(NamedTuple):
     """When something was typed and when its effects were looked at, in seconds since 1970; the
-    solution's clock is `shift` seconds ahead of universal time."""
+    solution's clock is `shift` seconds ahead of universal time, and is told in one of `formats`."""
 
     typed: float
     seen: float
     shift: int
+    formats: tuple[str, ...] = (times.DEFAULT,)
 
     def times(self, offset: int) -> list[str]:
-        """Every second that a solution may have told, `offset` seconds later."""
+        """Every text that a solution may have told, `offset` seconds later."""
         return [
-            format_time(second + offset, self.shift)
+            text
+            for form in self.formats
             for second in range(int(self.typed), int(self.seen) + 1)
+            for text in times.spellings(second + offset, self.shift, form)
         ]
-
-
-def format_time(second: int, shift: int) -> str:
-    """In English, whatever the locale, and with a day of two digits."""
-    t = time.gmtime(second + shift)
-    date = f"{_WEEKDAYS[t.tm_wday]} {_MONTHS[t.tm_mon - 1]} {t.tm_mday:02}"
-    return f"{date} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} {t.tm_year}"
 
 
 def matches(pattern: str, line: str, clock: Clock) -> bool:
@@ -59,7 +48,7 @@ def matches(pattern: str, line: str, clock: Clock) -> bool:
         if placeholder["names"] is not None:
             if sorted(text.split(", ")) != sorted(placeholder["names"].split(",")):
                 return False
-        elif _two_digit_day(text) not in clock.times(int(placeholder["offset"] or 0)):
+        elif text not in clock.times(int(placeholder["offset"] or 0)):
             return False
     return True
 
@@ -125,11 +114,6 @@ def _expression(pattern: str) -> str:
     end = 0
     for placeholder in _PLACEHOLDER.finditer(pattern):
         parts.append(re.escape(pattern[end : placeholder.start()]))
-        parts.append("(.*)" if placeholder["names"] is not None else f"({_TIME.pattern})")
+        parts.append("(.*)")
         end = placeholder.end()
     return "".join([*parts, re.escape(pattern[end:])])
-
-
-def _two_digit_day(text: str) -> str:
-    weekday, month, day, clock, year = text.split()
-    return f"{weekday} {month} {int(day):02} {clock} {year}"

@@ -14,10 +14,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from grader import advice, kernel, tcp
+from grader import advice, instead, kernel, tcp, words
 from grader.language import Step
 from grader.patterns import Clock, Expectation
-from grader.patterns import show as show_pattern
 from grader.processes import Program, Session, Setting, TooManyProcessesError
 from grader.rubric import Case, Rubric
 
@@ -58,7 +57,7 @@ class Mismatch:
 class Outcome:
     """How one case ended. `transcript`: the sentences that were played. `learned`: what later
     cases need not find out again. `is_port_taken`: somebody else was on the port, and the case
-    says nothing about the solution."""
+    says nothing about the solution. `ungraded`: why nothing is known of the case, if so."""
 
     case: str
     has_passed: bool
@@ -68,6 +67,7 @@ class Outcome:
     advice: list[str] = field(default_factory=list)
     learned: dict[str, bool] = field(default_factory=dict)
     is_port_taken: bool = False
+    ungraded: str = ""
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -109,6 +109,7 @@ def play(
     except OSError as error:
         outcome.has_passed = False
         outcome.summary = f"a program could not be run: {error}"
+        outcome.ungraded = outcome.summary
     outcome.transcript = player.transcript
     outcome.learned = player.learned
     if not outcome.has_passed:
@@ -152,7 +153,7 @@ class _Player:
         for step in steps:
             if step.is_act:
                 self._look()
-            self.transcript.append(self._fill(step.sentence))
+            self.transcript.append(words.tell(self._fill(step.sentence), self._clock()))
             if not step.is_act:
                 self._note(step)
                 continue
@@ -231,6 +232,7 @@ class _Player:
         found = [mismatch for mismatch in mismatches if mismatch]
         found += [mismatch for step in self._others for mismatch in self._judge(step)]
         if found:
+            self._advise(found)
             raise Failed(found[0].problem, found)
         self._expectations.clear()
         self._others.clear()
@@ -276,15 +278,10 @@ class _Player:
         expectation = self._expectation(name)
         if expectation.is_met(seen, clock) and not program.is_flooded:
             return None
-        expected = [
-            " or ".join(show_pattern(line, clock) for line in lines)
-            for lines in _transpose(expectation)
-        ]
+        expected = words.nearest(expectation, seen, clock)
         ended = self._how_it_ended(program)
-        late = self._late_words(program) if expected and not program.out.everything else ""
-        problem = _problem(name, program, expected, seen) + (f" ({ended})" if ended else "")
-        told = advice.advise(expected, seen, late, program.err.everything, name)
-        return Mismatch(name, problem, expected, seen, told)
+        problem = _problem(program, expected, seen) + (f" ({ended})" if ended else "")
+        return Mismatch(name, problem, expected, seen)
 
     def _judge(self, step: Step) -> list[Mismatch]:
         programs = [self._program(name) for name in step.who]
@@ -292,21 +289,41 @@ class _Player:
             return [m for program in programs for m in _JUDGES[step.kind](program, step)]
         if any(program.out.unseen for program in programs):
             return []
-        found = Mismatch(step.who[0], f"neither {' nor '.join(step.who)} saw anything")
-        silent = [program for program in programs if not program.out.everything]
-        if any(self._late_words(program) for program in silent):
+        names = " nor ".join(map(_describe, programs))
+        found = Mismatch(step.who[0], f"neither {names} printed anything")
+        if any(self._late_words(program) for program in programs):
             found.advice = [advice.NO_FLUSH]
         return [found]
 
+    def _advise(self, found: list[Mismatch]) -> None:
+        """Say what was seen of what is missing. Programs may be ended by that."""
+        programs = self._programs
+        printed = {name: program.out.unseen for name, program in programs.items()}
+        errors = {name: program.err.everything for name, program in programs.items()}
+        for mismatch in found:
+            if not mismatch.advice:
+                name = mismatch.who
+                is_silent = mismatch.expected and not mismatch.seen
+                evidence = advice.Evidence(
+                    name,
+                    mismatch.expected,
+                    mismatch.seen,
+                    self._late_words(programs[name]) if is_silent else "",
+                    errors[name],
+                    {other: text for other, text in printed.items() if other != name},
+                    version=self._setting.version,
+                )
+                mismatch.advice = advice.advise(evidence)
+
     def _late_words(self, program: Program) -> str:
-        """What a program that has printed nothing at all prints when it is interrupted."""
-        if program.has_ended:
+        """What a program that is silent prints when it is interrupted."""
+        if program.has_ended or program.out.unseen:
             return ""
         for _ in range(2):
             self.session.signal(program, signal.SIGINT)
             self.session.wait(lambda: program.has_ended, LAST_WORDS_SECONDS)
         self.session.settle()
-        return program.out.everything
+        return program.out.unseen
 
     # Details.
 
@@ -359,8 +376,10 @@ class _Player:
             complaint = ended
         elif holds:
             return
+        elif found := instead.describe(program.process.pid, program.out.everything):
+            complaint = f"{complaint}: {found}"
         mismatch = Mismatch(program.name, f"{who} {complaint}")
-        mismatch.advice = advice.advise([], "", "", program.err.everything, program.name)
+        self._advise([mismatch])
         raise Failed(f"{who} {complaint}", [mismatch])
 
     def _start(self, name: str, arguments: tuple[str, ...], **values: str) -> Program:
@@ -388,10 +407,12 @@ class _Player:
         status = program.status or 0
         how = f"status {status}" if status >= 0 else f"signal {-status}"
         lines = program.err.everything.strip().splitlines()
+        if not status and not lines and not program.out.everything:
+            return "ended with status 0 and printed nothing: is main() ever called?"
         return f"ended with {how}" + (f": {lines[-1][:200]}" if lines else "")
 
     def _clock(self) -> Clock:
-        return Clock(self._acted, time.time(), self._shift)
+        return Clock(self._acted, time.time(), self._shift, self._rubric.time_formats)
 
     def _set_clock(self, shift: int) -> None:
         """A time zone of our own, as POSIX writes it: west is positive."""
@@ -401,7 +422,9 @@ class _Player:
         self._env["TZ"] = f"LMT{sign}{hours:02}:{rest // 60:02}:{rest % 60:02}"
 
     def _fill_all(self, lines: Any, name: str) -> list[str]:
-        return [self._fill(line, name) for line in lines]
+        is_server = name.startswith("server")
+        prefix = self._rubric.server_prefix if is_server else self._rubric.client_prefix
+        return [prefix + self._fill(line, name) for line in lines]
 
     def _fill(self, text: str, name: str = "") -> str:
         port = self._ports.get(name, self._port)
@@ -434,25 +457,17 @@ def _fill(text: str, **values: str) -> str:
 
 
 def _describe(program: Program) -> str:
-    return "server.py" if program.name.startswith("server") else f"{program.name}'s client.py"
+    return advice.describe(program.name)
 
 
-def _transpose(expectation: Expectation) -> list[list[str]]:
-    """The alternatives, line by line; if they differ in length, the first of them alone."""
-    first = expectation.alternatives[0]
-    if any(len(lines) != len(first) for lines in expectation.alternatives):
-        return [[line] for line in first]
-    return [list(dict.fromkeys(lines)) for lines in zip(*expectation.alternatives, strict=True)]
-
-
-def _problem(name: str, program: Program, expected: list[str], seen: str) -> str:
+def _problem(program: Program, expected: list[str], seen: str) -> str:
     if program.is_flooded:
-        return f"{name} printed without end, and was stopped"
+        return f"{_describe(program)} printed without end, and was stopped"
     if not seen:
-        return f"{name} saw nothing"
+        return f"{_describe(program)} printed nothing"
     if not expected:
-        return f"{name} should have seen nothing"
-    return f"{name} saw something else"
+        return f"{_describe(program)} should have printed nothing"
+    return f"{_describe(program)} printed something else"
 
 
 def _judge_end(program: Program, step: Step) -> list[Mismatch]:
@@ -472,17 +487,17 @@ def _judge_running(program: Program, step: Step) -> list[Mismatch]:
 
 
 def _judge_something(program: Program, step: Step) -> list[Mismatch]:
-    return (
-        [] if program.out.unseen else [Mismatch(program.name, f"{program.name} saw nothing at all")]
-    )
+    if program.out.unseen:
+        return []
+    return [Mismatch(program.name, f"{_describe(program)} printed nothing at all")]
 
 
 def _judge_traceback(program: Program, step: Step) -> list[Mismatch]:
     for stream in (program.err, program.out):
         if _TRACEBACK in stream.everything:
-            last = stream.everything.strip().splitlines()[-1]
-            problem = f"{_describe(program)} showed a traceback: {last[:200]}"
-            told = advice.advise([], "", "", stream.everything, program.name)
+            where = advice.where_it_failed(stream.everything)
+            problem = f"{_describe(program)} showed a traceback: {where}"
+            told = advice.advise(advice.Evidence(program.name, [], errors=stream.everything))
             return [Mismatch(program.name, problem, advice=told)]
     return []
 

@@ -68,13 +68,14 @@ _YOUNG_TICKS = 50
 
 
 class Setting(NamedTuple):
-    """Where and how solutions run. `user` is a name, or empty for our own."""
+    """Where and how solutions run. `user` is a name, or empty for our own. `version`: of Python."""
 
     directory: Path
     python: str
     on_terminal: bool = False
     timeout: float = 20.0
     user: str = ""
+    version: str = ""
 
 
 class Program:
@@ -134,7 +135,7 @@ class Session:
 
     def start(self, name: str, arguments: Sequence[str]) -> Program:
         """Run `python <arguments>` in the solution's directory. Raises OSError."""
-        on_terminal = self._setting.on_terminal and arguments[0].startswith("client")
+        on_terminal = self._setting.on_terminal and not name.startswith("server")
         if on_terminal:
             ours, theirs = pty.openpty()
             _make_plain(theirs)

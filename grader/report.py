@@ -2,70 +2,67 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from grader.play import Mismatch, Outcome
+from grader.play import Outcome
 from grader.rubric import Case, Rubric
+from grader.words import Line, compare, visible
 
-MAX_DIFF_LINES = 40
-MAX_SEEN_CHARACTERS = 20_000
+__all__ = ["explain", "format_outcome", "format_table", "total_of", "visible"]
+
+NOT_PLAYED = "not played, because "
+"""How the summary begins of a case whose needs have failed."""
 
 _WIDTH = 76
+_COLORS = {"right": "32", "wrong": "31", "head": "1"}
 
 
 def points_of(case: Case, outcome: Outcome | None) -> float:
     return case.points if outcome and outcome.has_passed else 0
 
 
-def format_outcome(case: Case, outcome: Outcome) -> str:
+def mark_of(outcome: Outcome | None) -> str:
+    """`ok`, `FAIL`, or `----` where nothing is known."""
+    if outcome is None or outcome.ungraded:
+        return "----"
+    return "ok" if outcome.has_passed else "FAIL"
+
+
+def format_outcome(case: Case, outcome: Outcome, is_colored: bool = False) -> str:
     """A line for a case that passed, and the whole story of one that did not."""
-    mark = "ok  " if outcome.has_passed else "FAIL"
-    lines = [f"{mark} {case.group}/{case.id}: {case.title}{_points(case, outcome)}"]
-    if not outcome.has_passed:
-        lines += [f"     {line}" if line else "" for line in explain(outcome)]
-    return "\n".join(lines) + "\n"
+    mark = mark_of(outcome)
+    look = {"FAIL": "wrong", "ok": "right"}.get(mark, "")
+    lines = [Line(f"{mark:<4} {case.group}/{case.id}: {case.title}{_points(case, outcome)}", look)]
+    lines += [line._replace(text=f"     {line.text}") for line in explain(outcome)]
+    return "".join(f"{text}\n" for text in in_colors(lines, is_colored))
 
 
-def explain(outcome: Outcome) -> list[str]:
+def in_colors(lines: Iterable[Line], is_colored: bool) -> list[str]:
+    """Lines as a terminal takes them."""
+    return [
+        f"\x1b[{_COLORS[line.look]}m{line.text.rstrip()}\x1b[0m"
+        if is_colored and line.look
+        else line.text.rstrip()
+        for line in lines
+    ]
+
+
+def explain(outcome: Outcome) -> list[Line]:
     """What was done, what came of it, and what is to be learned; nothing for one that passed."""
     if outcome.has_passed:
         return []
-    lines = [visible(outcome.summary)]
+    lines = [Line(visible(outcome.summary))]
     if outcome.transcript:
-        lines += ["", "What was done and expected:"]
-        lines += [f"  {visible(sentence)}" for sentence in outcome.transcript]
+        lines += [Line(""), Line("What was done and expected:", "head")]
+        lines += [Line(f"  {visible(sentence)}") for sentence in outcome.transcript]
     for mismatch in outcome.mismatches:
+        if mismatch.problem != outcome.summary:
+            lines += [Line(""), Line(visible(mismatch.problem))]
         if mismatch.expected or mismatch.seen:
-            lines += ["", *diff(mismatch)]
-        elif mismatch.problem != outcome.summary:
-            lines += ["", visible(mismatch.problem)]
+            lines += [Line(""), *compare(mismatch.expected, mismatch.seen)]
     for sentence in outcome.advice:
-        lines += ["", sentence]
-    return [*lines, ""]
-
-
-def diff(mismatch: Mismatch) -> list[str]:
-    """Expected and seen, line by line. The arrow is the end of a line."""
-    expected = [f"{line}\u23ce" for line in mismatch.expected]
-    seen = mismatch.seen[:MAX_SEEN_CHARACTERS].split("\n")
-    seen = [f"{line}\u23ce" for line in seen[:-1]] + seen[-1:] * bool(seen[-1])
-    lines = difflib.unified_diff(
-        [visible(line) for line in expected],
-        [visible(line) for line in seen],
-        f"what {mismatch.who} should have seen",
-        f"what {mismatch.who} saw",
-        lineterm="",
-    )
-    shown = list(lines)
-    more = len(shown) - MAX_DIFF_LINES
-    return shown[:MAX_DIFF_LINES] + ([f"... and {more} lines more"] if more > 0 else [])
-
-
-def visible(text: str) -> str:
-    """Control characters as Python writes them; the last of trailing blanks as an open box."""
-    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-    return shown.replace(" \u23ce", "\u2423\u23ce")
+        lines += [Line(""), Line(visible(sentence))]
+    return [*lines, Line("")]
 
 
 def format_table(rubric: Rubric, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> str:
@@ -79,18 +76,40 @@ def format_table(rubric: Rubric, cases: Sequence[Case], outcomes: Sequence[Outco
         passed = sum(by_id[case.id].has_passed for case in own)
         of = sum(case.points for case in own)
         points = sum(points_of(case, by_id[case.id]) for case in own)
-        score = f"{points:g} of {of:g}" if of else "no points"
+        score = f"{number(points)} of {number(of)}" if of else "no points"
         lines.append(f"{group.title:<48.48}{passed:>4} of {len(own):>2} cases{score:>12}")
     total, of = total_of(cases, outcomes)
-    lines += ["-" * _WIDTH, f"{'Total':<60}{f'{total:g} of {of:g}':>16}", ""]
+    score = f"{number(total)} of {number(of)}"
+    lines += ["-" * _WIDTH, f"{'Total':<60}{score:>16}", ""]
+    if ungraded := sum(bool(outcome.ungraded) for outcome in outcomes):
+        lines.insert(-1, f"not graded: {ungraded} of {len(cases)} cases")
     return "\n".join(lines)
+
+
+def number(points: float) -> str:
+    """Points without the dust of adding decimals."""
+    return f"{round(points, 6):g}"
 
 
 def total_of(cases: Sequence[Case], outcomes: Sequence[Outcome]) -> tuple[float, float]:
     """Points reached, and points there are."""
     by_id = {outcome.case: outcome for outcome in outcomes}
     reached = sum(points_of(case, by_id.get(case.id)) for case in cases)
-    return reached, sum(case.points for case in cases)
+    return round(reached, 6), round(sum(case.points for case in cases), 6)
+
+
+def first_loss(cases: Sequence[Case], outcomes: Sequence[Outcome]) -> str:
+    """The first case that cost points, or the one for which it was not played, and why; without
+    one, the first that failed."""
+    by_id = {outcome.case: outcome for outcome in outcomes}
+    lost = [case for case in cases if case.id in by_id and not by_id[case.id].has_passed]
+    lost.sort(key=lambda case: not case.points)
+    if not lost:
+        return ""
+    summary = visible(by_id[lost[0].id].summary)
+    if summary.startswith(NOT_PLAYED):
+        return summary.removeprefix(NOT_PLAYED).replace(" failed: ", ": ", 1)
+    return f"{lost[0].id}: {summary}"
 
 
 def format_list(rubric: Rubric, cases: Sequence[Case]) -> str:
@@ -99,10 +118,10 @@ def format_list(rubric: Rubric, cases: Sequence[Case]) -> str:
     for group in rubric.groups:
         own = [case for case in cases if case.group == group.id]
         if own:
-            worth = f"{group.points:g} points" if group.points else "no points"
+            worth = f"{number(group.points)} points" if group.points else "no points"
             lines += ["", f"{group.title} ({worth})"]
         for case in own:
-            lines += ["", f"  {group.id}/{case.id}: {case.title} ({case.points:g})"]
+            lines += ["", f"  {group.id}/{case.id}: {case.title} ({number(case.points)})"]
             lines += [f"      {_mode(step.is_strict)}{step.sentence}" for step in case.steps]
     return "\n".join(lines) + "\n"
 
@@ -112,4 +131,6 @@ def _mode(is_strict: bool | None) -> str:
 
 
 def _points(case: Case, outcome: Outcome) -> str:
-    return f" ({points_of(case, outcome):g}/{case.points:g})" if case.points else ""
+    if not case.points:
+        return ""
+    return f" ({number(points_of(case, outcome))}/{number(case.points)})"

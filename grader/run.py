@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from grader import kernel, solution
+from grader import kernel, solution, surroundings
 from grader.play import Outcome, play
 from grader.processes import Setting
 from grader.rubric import Case, Rubric
@@ -34,7 +34,18 @@ PORTS = range(20_000, 32_768)
 CASE_SECONDS = 90.0
 """Longest that one case may take, the end of its processes included."""
 
-PORT_ATTEMPTS = 5
+ATTEMPTS = 5
+"""At a case that says nothing about the solution: its port was taken, or the machine failed."""
+
+LOOK_SECONDS = 0.7
+"""Between two looks at the machine while cases are played."""
+
+REPEAT_SECONDS = 0.5
+"""Pause before such an attempt, in which a fault may pass."""
+
+BUDGET_SECONDS = 540.0
+"""Longest that a whole solution may take. An autograder is stopped after ten minutes, and then
+shows nothing."""
 
 
 class Options(NamedTuple):
@@ -46,6 +57,8 @@ class Options(NamedTuple):
     on_terminal: bool = False
     timeout: float = 20.0
     user: str = ""
+    budget: float = BUDGET_SECONDS
+    version: str = ""
 
 
 class _Worker(NamedTuple):
@@ -67,14 +80,14 @@ def grade(
     cases: Sequence[Case],
     on_outcome: Callable[[Outcome], None],
 ) -> list[Outcome]:
-    """Play `cases`, and those they need, and return the Outcomes of `cases` in their order; each
-    is told to `on_outcome` as soon as it is known. Raises solution.UnusableError."""
-    source = solution.find(folder)
+    """Play `cases`, and those they need, with the programs of the rubric's command lines, which are
+    in `folder`, and return the Outcomes of `cases` in their order; each is told to `on_outcome` as
+    soon as it is known. Raises solution.UnusableError."""
     kernel.adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="grade-") as scratch:
         os.chmod(scratch, 0o755)  # noqa: S103  the solution's user has to come through
         prepared = Path(scratch) / "solution"
-        solution.take(source, prepared, options.python)
+        solution.take(folder, prepared, options.python)
         run = _Run(rubric, prepared, options, cases, on_outcome)
         try:
             run.play_all()
@@ -104,19 +117,42 @@ class _Run:
         self._learned: dict[str, bool] = {}
         self._strangers = set(_children())  # who were there before us, and are not ours to end
         self._numbers = iter(range(sys.maxsize))
+        self._deadline = time.monotonic() + options.budget
+        self._trouble = ""
+        self._troubled = self._looked = 0.0
 
     def play_all(self) -> None:
         while self._waiting or self._workers:
+            if time.monotonic() > self._deadline:
+                self._give_up("out of time")
+                return
             self._start_some()
             for key, _ in self._selector.select(0.2):
                 self._hear(self._workers[key.fd])
+            self._look_around(LOOK_SECONDS)
             for worker in list(self._workers.values()):
                 if time.monotonic() > worker.deadline:
                     os.kill(worker.pid, signal.SIGKILL)
                     self._finish(worker, f"the case took more than {CASE_SECONDS:.0f} seconds")
 
+    def _look_around(self, pause: float) -> None:
+        """Note whether the machine has a fault, if that was not looked at for so long: a case that
+        fails meanwhile says nothing about the solution."""
+        if time.monotonic() - self._looked < pause:
+            return
+        if found := surroundings.trouble():
+            self._trouble = found
+            self._troubled = time.monotonic()
+        self._looked = time.monotonic()
+
+    def _give_up(self, reason: str) -> None:
+        playing = [worker.case for worker in self._workers.values()]
+        self.end()
+        for case in [*playing, *self._waiting]:
+            self._tell(_ungraded(case, reason))
+
     def end(self) -> None:
-        """No process of ours is left, whatever happened."""
+        """No process of ours is left, whatever happened. May be called again."""
         for worker in self._workers.values():
             with contextlib.suppress(OSError):
                 os.kill(worker.pid, signal.SIGTERM)
@@ -134,18 +170,38 @@ class _Run:
             failed = [n for n in case.needs if n not in missing and not self.outcomes[n].has_passed]
             if failed:
                 self._waiting.remove(case)
-                self._tell(_not_played(case, self.outcomes[failed[0]]))
+                cause = self.outcomes[failed[0]]
+                is_known = not cause.ungraded
+                self._tell(
+                    _not_played(case, cause) if is_known else _ungraded(case, cause.ungraded)
+                )
             elif not missing and len(self._workers) < self._options.jobs:
                 self._waiting.remove(case)
                 self._start(case, attempt=1)
 
     def _start(self, case: Case, attempt: int) -> None:
-        answers, theirs = os.pipe()
+        try:
+            self._start_worker(case, attempt)
+        except OSError as error:
+            if attempt < ATTEMPTS:
+                time.sleep(REPEAT_SECONDS)
+                self._start(case, attempt + 1)
+            else:
+                self._tell(_ungraded(case, str(error)))
+
+    def _start_worker(self, case: Case, attempt: int) -> None:
+        """Raises OSError where the machine has no room for it."""
         port = _free_port({worker.port for worker in self._workers.values()})
+        answers, theirs = os.pipe()
         directory = self._prepared.parent / f"case-{next(self._numbers)}"
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(answers)
+            os.close(theirs)
+            raise
         if pid == 0:
             os.close(answers)
             self._be_worker(case, port, directory, theirs)
@@ -165,7 +221,12 @@ class _Run:
             try:
                 solution.copy(self._prepared, directory, options.user)
                 setting = Setting(
-                    directory, options.python, options.on_terminal, options.timeout, options.user
+                    directory,
+                    options.python,
+                    options.on_terminal,
+                    options.timeout,
+                    options.user,
+                    options.version,
                 )
                 outcome = play(case, self._rubric, setting, port, options.is_strict, self._learned)
             finally:
@@ -185,10 +246,11 @@ class _Run:
         if data:
             worker.received.extend(data)
         else:
-            self._finish(worker, "the grader itself failed; this says nothing about the solution")
+            self._finish(worker, "the grader itself failed", is_ours=True)
 
-    def _finish(self, worker: _Worker, failure: str) -> None:
-        """The worker has answered or is dead; `failure` is told if there is no answer."""
+    def _finish(self, worker: _Worker, failure: str, is_ours: bool = False) -> None:
+        """The worker has answered or is dead; `failure` is told if there is no answer, and may be
+        ours rather than the solution's."""
         self._selector.unregister(worker.answers)
         os.close(worker.answers)
         del self._workers[worker.answers]
@@ -197,10 +259,18 @@ class _Run:
             outcome = Outcome.from_json(json.loads(bytes(worker.received)))
         except ValueError:
             outcome = Outcome(worker.case.id, has_passed=False, summary=failure)
+            outcome.ungraded = failure if is_ours else ""
         self._end_orphans()
-        if outcome.is_port_taken and worker.attempt < PORT_ATTEMPTS:
+        if not outcome.has_passed:
+            self._look_around(0)
+            is_ours = self._troubled >= worker.deadline - CASE_SECONDS
+            outcome.ungraded = outcome.ungraded or (self._trouble if is_ours else "")
+        if (outcome.is_port_taken or outcome.ungraded) and worker.attempt < ATTEMPTS:
+            time.sleep(REPEAT_SECONDS if outcome.ungraded else 0)
             self._start(worker.case, worker.attempt + 1)
             return
+        if outcome.ungraded:
+            outcome = _ungraded(worker.case, outcome.ungraded)
         self._learned = {**outcome.learned, **self._learned}
         self._tell(outcome)
 
@@ -240,6 +310,11 @@ def _not_played(case: Case, cause: Outcome) -> Outcome:
     if cause.summary.startswith("not played"):
         summary = cause.summary
     return Outcome(case.id, has_passed=False, summary=summary)
+
+
+def _ungraded(case: Case, reason: str) -> Outcome:
+    """The case has not failed: nothing is known of it."""
+    return Outcome(case.id, has_passed=False, summary=f"not graded: {reason}", ungraded=reason)
 
 
 def _free_port(taken: set[int]) -> int:

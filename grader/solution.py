@@ -8,36 +8,142 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+from grader import archives
+from grader.rubric import Rubric
 
 FILES = ("server.py", "client.py")
 
 MAX_COPIED_BYTES = 50 * 1024 * 1024
 """A larger folder holds something else than a solution."""
 
+MAX_DEPTH = 3
+MAX_LOOKED_AT = 5000
+"""Folders below a submission in which its files are looked for, and entries that are looked at."""
+
+MAX_NAMED = 6
+"""Of what was found instead, so much is named."""
+
 COMPILE_SECONDS = 20
 
-_NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "venv", "env")
+_IGNORED = (".*", "__pycache__", "__MACOSX", "node_modules", "venv", "env")
+_NOT_COPIED = shutil.ignore_patterns(*_IGNORED)
+_NAMES = {
+    name: re.compile(rf"(?:.*[-_ .])?{name[:-3]}(?:[-_ ]?\(?\d+\)?)?\.py", re.IGNORECASE)
+    for name in FILES
+}
+"""How the two files may be called where there is one such file: `Server.py`, `pa1_server.py`,
+`server (1).py`."""
 
 
 class UnusableError(Exception):
     """There is nothing to grade. Its text says why."""
 
 
-def find(folder: Path) -> Path:
-    """Where the two files are: in `folder`, or in the one folder in it that has them both."""
-    if not folder.is_dir():
-        raise UnusableError(f"there is no folder {folder}")
-    if _has_all(folder):
-        return folder
-    inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and _has_all(path)]
-    if len(inner) == 1:
-        return inner[0]
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    raise UnusableError(f"{' and '.join(missing)} missing in {folder.name or folder}")
+class Found(NamedTuple):
+    """The two files by their paths below `root`. `notices`: what was taken for what."""
+
+    root: Path
+    server: str
+    client: str
+    notices: tuple[str, ...] = ()
+
+    def apply(self, rubric: Rubric) -> Rubric:
+        """The rubric, with the command lines of this solution."""
+        return rubric._replace(
+            server=(self.server, *rubric.server[1:]), client=(self.client, *rubric.client[1:])
+        )
+
+
+def find(submission: Path, scratch: Path, name: str) -> Found:
+    """Where the two files are: in `submission`, which is a folder or a zip, or below it, where
+    there is one reading. A zip is unpacked into `scratch`. `name`: what it is called."""
+    if not submission.exists():
+        raise UnusableError(f"there is no folder {submission}")
+    folder = _unpack(submission, scratch / "zip") if submission.is_file() else submission
+    files = list(_files_below(folder))
+    zips = [path for path in files if archives.is_archive(path)]
+    if len(zips) == 1 and not any(path.suffix == ".py" for path in files):
+        notice = f"graded what is in {zips[0].name}"
+        folder = _unpack(zips[0], scratch / "inner")
+        found = _find_in(folder, list(_files_below(folder)), name)
+        return found._replace(notices=(notice, *found.notices))
+    return _find_in(folder, files, name)
+
+
+def _unpack(archive: Path, target: Path) -> Path:
+    if not archives.is_archive(archive):
+        raise UnusableError(f"{archive.name} is neither a folder nor a zip")
+    try:
+        archives.unpack(archive, target)
+    except archives.ArchiveError as error:
+        raise UnusableError(str(error)) from error
+    return target
+
+
+def _find_in(folder: Path, files: list[Path], name: str) -> Found:
+    if all((folder / file).is_file() for file in FILES):
+        return Found(folder, *FILES)
+    exact = [[path for path in files if path.name == file] for file in FILES]
+    servers, clients = (
+        same or [path for path in files if _NAMES[file].fullmatch(path.name)]
+        for same, file in zip(exact, FILES, strict=True)
+    )
+    pairs = [(s, c) for s in servers for c in clients if s.parent == c.parent]
+    if len(pairs) == 1:
+        return _make_found(pairs[0][0].parent, *pairs[0])
+    if not pairs and len(servers) == len(clients) == 1:
+        common = Path(os.path.commonpath([servers[0].parent, clients[0].parent]))
+        return _make_found(common, servers[0], clients[0])
+    missing = [f for f, there in zip(FILES, (servers, clients), strict=True) if not there]
+    there = _name_some([str(path.relative_to(folder)) for path in files])
+    if missing:
+        raise UnusableError(f"{' and '.join(missing)} missing in {name}: {there}")
+    raise UnusableError(f"more than one server.py or client.py in {name}: {there}")
+
+
+def _make_found(root: Path, server: Path, client: Path) -> Found:
+    paths = [str(path.relative_to(root)) for path in (server, client)]
+    notices = tuple(
+        f"graded {path} as {file}" for path, file in zip(paths, FILES, strict=True) if path != file
+    )
+    return Found(root, paths[0], paths[1], notices)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Some levels of it, the uppermost first, by name."""
+    level = [folder]
+    room = MAX_LOOKED_AT
+    for _ in range(MAX_DEPTH + 1):
+        below: list[Path] = []
+        for parent in level:
+            try:
+                names = sorted(os.listdir(parent))[: max(room, 0)]
+            except OSError as error:
+                raise UnusableError(f"{parent.name} cannot be read: {error.strerror}") from error
+            room -= len(names)
+            for name in sorted(set(names) - _NOT_COPIED(str(parent), names)):
+                path = parent / name
+                if path.is_dir():
+                    if not path.is_symlink():
+                        below.append(path)
+                elif path.is_file():
+                    yield path
+        level = below
+
+
+def _name_some(names: list[str]) -> str:
+    if not names:
+        return "there is no file at all"
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"found {', '.join(names[:MAX_NAMED])}{more}"
 
 
 def take(source: Path, target: Path, python: str) -> None:
@@ -90,7 +196,3 @@ def _copy_file(source: str, target: str) -> None:
         os.link(source, target)
     else:
         shutil.copy2(source, target, follow_symlinks=False)
-
-
-def _has_all(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in FILES)

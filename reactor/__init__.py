@@ -1,9 +1,10 @@
 """A small reactor: one thread, one selector, many sockets. It has never heard of a chat.
 
 It is a loop (Reactor, Timer), non-blocking sockets (Listener, Connection), a log that thousands
-read at their own pace (Fanout, Cursor), standard streams that never stall (Source, Sink) and
-signals as events (Signals). It is not a framework: no TLS, no UDP, no coroutines, and no threads
-but the one that waits for a disk (reactor.file_writer).
+read at their own pace (Fanout, Cursor), standard streams that never stall (Source, Sink),
+and signals as events (Signals). TLS is a Transport (reactor.tls), UDP has reactor.datagrams; both
+are imported only when asked for. It is not a framework: no coroutines, and no threads but the one
+that waits for a disk (reactor.file_writer).
 
 Any line server can stand on it. A complete one, which tells everyone what anyone says:
 
@@ -61,7 +62,8 @@ from reactor.stdio import (
     is_null_device,
 )
 from reactor.timers import Timer
-from reactor.transport import SocketTransport, Transport
+from reactor.transport import SocketTransport, Transport, TransportError
+from reactor.unix import listen_unix
 
 __all__ = [
     "PAGE_BYTES",
@@ -84,6 +86,7 @@ __all__ = [
     "StreamProtocol",
     "Timer",
     "Transport",
+    "TransportError",
     "discard_typed",
     "drain",
     "end_by_signal",
@@ -91,6 +94,7 @@ __all__ = [
     "format_exception",
     "is_null_device",
     "listen",
+    "listen_unix",
     "naming",
     "notice_vanished_peers",
     "raise_descriptor_limit",

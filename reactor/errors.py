@@ -39,6 +39,13 @@ TABLE: dict[str, dict[Meaning, str]] = {
         # EINVAL: the socket does not listen, or not any more, after shutdown(2) by another process.
         Meaning.PERMANENT: "EBADF EFAULT EINVAL ENOTSOCK ENOSYS",
     },
+    "recvfrom": {  # recv(2), udp(7): errors of the network come from what was sent before
+        Meaning.PASSING: "EAGAIN EWOULDBLOCK EINTR",
+        Meaning.SCARCE: "ENOBUFS ENOMEM",
+        Meaning.PEER: "ECONNREFUSED ECONNRESET EHOSTDOWN EHOSTUNREACH EMSGSIZE ENETDOWN "
+        "ENETUNREACH",
+        Meaning.PERMANENT: "EBADF EFAULT EINVAL ENOTCONN ENOTSOCK ENOSYS",
+    },
     "watch": {  # epoll_ctl(2), kevent(2)
         Meaning.PASSING: "EINTR",
         Meaning.SCARCE: "ENOMEM ENOSPC",

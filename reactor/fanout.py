@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Annotated, NamedTuple
 
 from reactor.connection import OPEN, Connection
@@ -66,6 +67,9 @@ MAX_PRIVATE_BYTES: Annotated[
     "however many do not read it, and this is not: beyond it those who are owed most of it "
     "are cut.",
 ] = 32 * 1024 * 1024
+
+_SHARED_SPLICES = 2
+"""How many of a member's first splices may hold what newcomers share, which counts once."""
 
 RETRY_SECONDS: Annotated[
     float,
@@ -402,6 +406,8 @@ class Fanout:
 
     def _bound_private_bytes(self) -> None:
         total_bytes = sum(cursor.private_bytes for cursor in self._lags)
+        if total_bytes > MAX_PRIVATE_BYTES:
+            total_bytes -= self._count_shared_bytes()
         if total_bytes <= MAX_PRIVATE_BYTES:
             return
         for cursor in sorted(self._lags, key=lambda cursor: cursor.private_bytes, reverse=True):
@@ -410,3 +416,15 @@ class Fanout:
             cursor.connection.abort(SlowReaderError(why))
             if total_bytes <= MAX_PRIVATE_BYTES:
                 return
+
+    def _count_shared_bytes(self) -> int:
+        """How many of the private bytes are kept once and counted for several members: one object
+        was written to each of them, in front of all else that it is owed."""
+        counted: dict[int, int] = {}
+        kept: dict[int, int] = {}
+        for cursor in self._lags:
+            for _, _, data in islice(cursor.splices, _SHARED_SPLICES):
+                key = id(data.obj if isinstance(data, memoryview) else data)
+                counted[key] = counted.get(key, 0) + len(data)
+                kept[key] = max(kept.get(key, 0), len(data))
+        return sum(counted.values()) - sum(kept.values())

@@ -72,14 +72,18 @@ UNANSWERED_SECONDS: Annotated[
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A non-blocking IPv4 socket that listens; `port` 0 takes a free one. Raises OSError.
+    """A non-blocking socket that listens on `host`, an IPv4 address, or an IPv6 one if there is a
+    colon in it, and then for IPv6 alone; `port` 0 takes a free one. Raises OSError.
 
     SO_REUSEADDR lets a server start while connections of an earlier one are in TIME_WAIT. What is
     set here holds for the accepted sockets as well, and costs them no system call.
     """
     with naming("socket"):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
     try:
+        if family == socket.AF_INET6:  # or :: would take the port of 0.0.0.0, too (ipv6(7))
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         _set_option(sock, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _set_option(sock, socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         notice_vanished_peers(sock)

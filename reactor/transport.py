@@ -29,6 +29,10 @@ def count_unacknowledged(sock: socket.socket) -> int:
         return 0
 
 
+class TransportError(OSError):
+    """The peer does not keep to the transport's protocol. Its text says how, in words of ours."""
+
+
 class Transport(Protocol):
     """A stream of payload in both directions, over one non-blocking socket. Nothing blocks."""
 

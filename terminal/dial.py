@@ -1,8 +1,8 @@
-"""Connects to a host by name or address.
+"""Connects to a host by name or address, or to a UNIX socket by its path.
 
-In: a host and a port. Out: a connected, non-blocking socket. Raises OSError, and UnicodeError for a
-text that cannot be the name of a host. This blocks, for a bounded time: no loop runs yet. `dial`
-does not, and leaves the rest to a loop that runs.
+In: a host and a port, or a path. Out: a connected, non-blocking socket. Raises OSError, and
+UnicodeError for a text that cannot be the name of a host. This blocks, for a bounded time: no loop
+runs yet. `dial` does not, and leaves the rest to a loop that runs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+from typing import Any
 
 from reactor import notice_vanished_peers
 
@@ -37,17 +38,34 @@ def connect(host: str, port: int) -> socket.socket:
 
 
 def dial(address: str, port: int) -> socket.socket:
-    """A socket that is being connected to one of the addresses that `resolve` gives: once it is
-    writable, SO_ERROR tells what came of it (connect(2), EINPROGRESS). Raises OSError."""
-    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-    found = socket.getaddrinfo(address, str(port), 0, socket.SOCK_STREAM, 0, flags)
-    family, kind, protocol, _, socket_address = found[0]
-    sock = socket.socket(family, kind, protocol)
+    """A socket that is being connected to one of the addresses that `resolve` gives, or to the path
+    of a UNIX socket: once it is writable, SO_ERROR tells what came of it (connect(2), EINPROGRESS).
+    Raises OSError."""
+    family: int = socket.AF_UNIX
+    place: Any = address
+    if "/" not in address:
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        found = socket.getaddrinfo(address, str(port), 0, socket.SOCK_STREAM, 0, flags)
+        family, _, _, _, place = found[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         with contextlib.suppress(BlockingIOError):
-            sock.connect(socket_address)
+            sock.connect(place)
     except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def connect_unix(path: str) -> socket.socket:
+    """A non-blocking connection to the UNIX socket at `path` (unix(7)). Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(CONNECT_SECONDS)
+        sock.connect(path)
+        sock.setblocking(False)
+    except Exception:
         sock.close()
         raise
     return sock

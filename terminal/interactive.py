@@ -20,7 +20,7 @@ from codec.text import decode_text, translate
 from reactor import Reactor, Signals, Timer, ending_signals
 from terminal.completer import completions
 from terminal.conversation import Conversation, Row, RowKind
-from terminal.link import Link, LinkError
+from terminal.link import Link, LinkError, Room
 from terminal.questions import LOCAL_COMMANDS, help_lines, local_command, looks_mistyped
 
 SILENCE_SECONDS = 2.0
@@ -102,15 +102,13 @@ class InteractiveClient:
         self,
         reactor: Reactor,
         screen: DrawnScreen,
-        addresses: list[str],
-        host: str,
-        port: int,
+        room: Room,
         join: Join,
         now: Callable[[str], str] = time.strftime,
     ) -> None:
         self._reactor = reactor
         self._screen = screen
-        self._host, self._port = host, port
+        self._room = room
         self._now = now
         self._conversation = Conversation(join.username)
         self._unanswered: deque[str] = deque()  # typed, by ENTER
@@ -124,7 +122,7 @@ class InteractiveClient:
         """Why it ended, unless the person ended it."""
         self.signal_received = 0
         """The number of the signal that asked to end, if one did."""
-        self._link = Link(reactor, addresses, port, f"{host} port {port}", join, self)
+        self._link = Link(reactor, room, join, self)
 
     def run(self) -> int:
         """Stay until the person ends it. Returns the exit status of the process. The terminal is
@@ -192,7 +190,7 @@ class InteractiveClient:
         self._has_echo = has_echo
         self._is_list_due = has_echo
         self._screen.set_state(0, True)
-        self._tell(RowKind.GOOD, f"Connected to {self._host} on port {self._port}")
+        self._tell(RowKind.GOOD, _connected(self._room))
         self._watch_silence()
 
     def line_received(self, text: str) -> None:
@@ -307,7 +305,7 @@ class InteractiveClient:
             self._silence = self._reactor.call_later(SILENCE_SECONDS, self._tell_waiting)
 
     def _tell_waiting(self) -> None:
-        self._tell(RowKind.NOTICE, f"waiting for {self._host} port {self._port} …")
+        self._tell(RowKind.NOTICE, f"waiting for {self._room.place} …")
 
     def _tell(self, kind: RowKind, text: str, label: str = "·") -> None:
         row = self._conversation.tell(kind, text, self._clock(), label)
@@ -315,6 +313,11 @@ class InteractiveClient:
 
     def _clock(self) -> str:
         return self._now(CLOCK_FORMAT)
+
+
+def _connected(room: Room) -> str:
+    on_port = "" if room.port is None else f" on port {room.port}"
+    return f"Connected to {room.host}{on_port}"
 
 
 def _asks_to_leave(line: str) -> bool:

@@ -14,7 +14,7 @@ import os
 import socket
 from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from codec import (
     EXPECTED_JOIN,
@@ -28,7 +28,7 @@ from codec import (
     format_join,
     parse_answer,
 )
-from reactor import WRITE, Connection, Reactor, SocketTransport, Timer, notice_vanished_peers
+from reactor import WRITE, Connection, Reactor, Timer, Transport, notice_vanished_peers
 from terminal.dial import CONNECT_SECONDS, dial
 from terminal.session import ANSWER_SECONDS, GOODBYE_SECONDS, MAX_SERVER_LINE_BYTES
 
@@ -60,6 +60,21 @@ class LinkError(Exception):
         self.is_for_the_user = is_for_the_user
 
 
+class Room(NamedTuple):
+    """Where a room is: `port` of the first of `addresses` that answers, or a UNIX socket. `host` is
+    what was asked for, `make_transport` puts a Transport over a connected socket."""
+
+    addresses: list[str]
+    host: str
+    port: int | None
+    make_transport: Callable[[socket.socket], Transport]
+
+    @property
+    def place(self) -> str:
+        """For messages."""
+        return self.host if self.port is None else f"{self.host} port {self.port}"
+
+
 class State(Enum):
     """How far a link has come."""
 
@@ -71,22 +86,12 @@ class State(Enum):
 
 
 class Link:
-    """A member's connection to `port` of the first of `addresses` that answers; `where` is that for
-    messages."""
+    """A member's connection to `room`."""
 
-    def __init__(
-        self,
-        reactor: Reactor,
-        addresses: list[str],
-        port: int,
-        where: str,
-        join: Join,
-        owner: LinkOwner,
-    ) -> None:
+    def __init__(self, reactor: Reactor, room: Room, join: Join, owner: LinkOwner) -> None:
         self._reactor = reactor
-        self._addresses = addresses
-        self._port = port
-        self._where = where
+        self._room = room
+        self._where = room.place
         self._join = join
         self._owner = owner
         self.state = State.RESTING
@@ -163,7 +168,7 @@ class Link:
         self.state = State.JOINING
         self._lines = LineDecoder(MAX_SERVER_LINE_BYTES)
         self._set_timer(ANSWER_SECONDS, lambda: self._lose(f"no answer from {self._where}"))
-        self._connection = Connection(self._reactor, SocketTransport(sock), self)
+        self._connection = Connection(self._reactor, self._room.make_transport(sock), self)
 
     def handle_error(self) -> None:
         self._dial_failed("a bug")
@@ -194,7 +199,7 @@ class Link:
         """What is typed is little."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        reason = getattr(error, "strerror", None)
+        reason = getattr(error, "strerror", None) or str(error or "")
         self._lose(f"connection lost: {reason}" if reason else "connection closed by the server")
 
     # Details.
@@ -202,7 +207,7 @@ class Link:
     def _begin(self) -> None:
         """Dial each address in turn."""
         self._failure = ""
-        self._untried = list(self._addresses)
+        self._untried = list(self._room.addresses)
         self._dial_next()
 
     def _dial_next(self) -> None:
@@ -211,7 +216,7 @@ class Link:
             return
         self.state = State.DIALLING
         try:
-            self._sock = dial(self._untried.pop(0), self._port)
+            self._sock = dial(self._untried.pop(0), self._room.port or 0)
             self._reactor.set_interest(self._sock.fileno(), WRITE, self)
         except OSError as error:
             self._dial_failed(error.strerror or str(error))

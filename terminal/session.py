@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import socket
 from enum import IntEnum
 
 from codec import (
@@ -22,7 +21,7 @@ from codec import (
     is_exit,
     parse_answer,
 )
-from reactor import Connection, Reactor, Signals, SocketTransport, ending_signals
+from reactor import Connection, Reactor, Signals, Transport, TransportError, ending_signals
 from reactor.connection import SHUT
 from terminal.screen import Screen
 
@@ -66,22 +65,23 @@ JOINING, TALKING, LEAVING, SENT = Phase
 
 
 class Client:
-    """A session with one server. `host` and `port` are for messages, `join_line` is sent first."""
+    """A session with one server. `host` and `port`, if it has one, are for messages; `join_line` is
+    sent first."""
 
     def __init__(
         self,
         reactor: Reactor,
         screen: Screen,
-        sock: socket.socket,
+        transport: Transport,
         join_line: bytes,
         host: str,
-        port: int,
+        port: int | None,
     ) -> None:
         self._reactor = reactor
         self._screen = screen
         self._join_line = join_line
-        self._host = host
-        self._port = port
+        self._place = host if port is None else f"{host} port {port}"
+        self._place_in_words = host if port is None else f"{host} on port {port}"
         self._phase = JOINING
         self._exit_status = 1
         self.signal_received = 0
@@ -94,7 +94,7 @@ class Client:
         self._typed_lines = LineDecoder()
         self._server_lines = LineDecoder(MAX_SERVER_LINE_BYTES)
         screen.open(self)
-        self._connection = Connection(reactor, SocketTransport(sock), self)
+        self._connection = Connection(reactor, transport, self)
         self._answer_timer = reactor.call_later(ANSWER_SECONDS, self._answer_overdue)
         self._signals = Signals(reactor, ending_signals(), self._signal_received)
 
@@ -146,7 +146,9 @@ class Client:
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._phase < SENT:
-            if isinstance(error, OSError) and error.errno in _OURS:
+            if isinstance(error, TransportError):
+                self._fail(f"{self._place}: {error}")
+            elif isinstance(error, OSError) and error.errno in _OURS:
                 self._fail(f"connection lost: {error.strerror}")
             else:
                 self._fail(_GONE)
@@ -215,10 +217,10 @@ class Client:
             else:
                 self._fail(str(refused))
         except ProtocolError:
-            self._fail(f"{self._host} port {self._port} is not a chat server (is the port right?)")
+            self._fail(f"{self._place} is not a chat server (is the port right?)")
         else:
             self._phase = TALKING
-            self._screen.show(f"Connected to {self._host} on port {self._port}")
+            self._screen.show(f"Connected to {self._place_in_words}")
             self._screen.start_typing()
 
     def _has_typed_exit(self) -> bool:
@@ -281,7 +283,7 @@ class Client:
             self._screen.complain("warning: lines may be missing: the server did not end")
 
     def _answer_overdue(self) -> None:
-        self._fail(f"no answer from {self._host} port {self._port}")
+        self._fail(f"no answer from {self._place}")
 
     def _fail(self, reason: str) -> None:
         self._screen.complain(f"error: {reason}")

@@ -121,7 +121,19 @@ def test_all_read_the_order_of_the_bus(house: LateHouse) -> None:
     ann.reads(said)
 
 
-def test_claim_without_an_answer_times_out(house: LateHouse) -> None:
-    bob = house.ask(b"JOIN Bob abc12\n")
+def test_list_is_exact_where_the_bus_puts_an_enter(house: LateHouse) -> None:
+    bob, cid = house.ask(b"ENTER Bob abc12\nhello\n"), house.ask(b"ENTER Cid abc12\n")
+    joins, house.bus.submitted = house.bus.submitted, []
+    for event in (joins[0], house.dispatcher.join("Zed"), joins[1], house.dispatcher.leave("Zed")):
+        house.bus.submit(event)
+    house.apply()
+    news = b"Zed left the chatroom\nBob: hello\n"
+    bob.reads(b"OK\nActive Users: Bob\nZed joined the chatroom\nCid joined the chatroom\n" + news)
+    cid.reads(b"OK\nActive Users: Bob, Zed, Cid\n" + news)
+
+
+@pytest.mark.parametrize("verb", [b"JOIN", b"ENTER"])
+def test_claim_without_an_answer_times_out(house: LateHouse, verb: bytes) -> None:
+    bob = house.ask(verb + b" Bob abc12\n")
     house.loop.pass_seconds(HANDSHAKE_SECONDS)
     bob.reads_to_end(error_line(HANDSHAKE_TIMED_OUT))

@@ -12,6 +12,8 @@ from cli.limits import limits
 from tests.support import faults
 from tests.support.house import House, Person
 from tests.support.protocol import NOW
+from tools.lessons import PICTURES
+from tools.man import pages
 from tools.session import ROOT, Step, read_sessions, run_session
 
 _WIRE_STEP = re.compile(r"(\w+) +([<>]) (.*)")
@@ -65,6 +67,16 @@ def test_readme_tells_what_is_printed(session: list[Step]) -> None:
     assert [step[:2] for step in seen] == [step[:2] for step in session]
 
 
+def test_each_lesson_has_a_picture_and_a_question_in_120_words() -> None:
+    _, *lessons = (ROOT / "docs" / "LESSONS.md").read_text().split("\n## ")
+    for lesson in lessons:
+        text, pictures = re.subn(r"!\[[^]]+\]\((lessons/[\w-]+\.svg)\)", "", lesson)
+        assert (pictures, text.count("**Question.**")) == (1, 1)
+        assert len(text.split()) <= 120
+    assert {path.stem for path in (ROOT / "docs" / "lessons").iterdir()} == {*PICTURES}
+    assert all(f"(lessons/{name}.svg)" in "".join(lessons) for name in PICTURES)
+
+
 def test_limits_are_those_of_the_source() -> None:
     documented = re.findall(r"^\| `([\w.]+)` \| ([\d.,]+) \|$", RELIABILITY.read_text(), re.M)
     assert documented == [
@@ -78,3 +90,7 @@ def test_each_fault_has_a_test_named_in_the_table_or_says_later() -> None:
     assert list(rows) == list(range(1, len(rows) + 1))
     assert set(marked) == {row for row, deed in rows.items() if deed != faults.LATER}
     assert document == faults.rewrite(document, marked), "make fault-table"
+
+
+def test_manual_pages_are_those_of_the_parsers() -> None:
+    assert {path: path.read_text() for path in pages()} == pages(), "make man"

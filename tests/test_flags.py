@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -91,7 +92,7 @@ def test_switches_are_off_unless_they_are_given(dashes: str) -> None:
 
 
 PORTS = {"1": 1, "65535": 65535, "00080": 80, "0000065535": 65535}
-HOSTS = ["::1", "fe80::1%eth0", "127.0.0.1", "a-b.example.org", "a.org:"]
+HOSTS = ["/run/sock", "./sock", "::1", "fe80::1%eth0", "127.0.0.1", "a-b.example.org", "a.org:"]
 PASSCODES = ["wrong one", " ", "pässe", "x" * 10_000, os.fsdecode(b"\xff\xfe"), "-x-"]
 USERNAMES = ["Al ice", "Alexander", "Zoë", "\u202e", "😀", "-bob-"]  # for the server to judge
 
@@ -137,7 +138,59 @@ def test_other_passcode_is_one_warning_and_refused_by_strict(passcode: str, capf
     assert "passcode" in refused(capfd, SERVER, [*words, "-strict"])
 
 
+def in_file(program: Program, path: Path) -> list[str]:
+    """Its command line, with the passcode in a file."""
+    return [*program.words()[:-2], "-passcode-file", str(path)]
+
+
+@EACH
+def test_passcode_file_is_its_first_line_without_the_end(
+    program: Program, tmp_path: Path, capfd: Capture
+) -> None:
+    path = tmp_path / "passcode"
+    for text in ("abc12", "abc12\n", "abc12\r\n", "abc12\nmore\n"):
+        path.write_text(text)
+        for mode in (0o600, 0o644):
+            path.chmod(mode)
+            assert vars(program.parse(in_file(program, path)))["passcode"] == b"abc12"
+            stdout, stderr = capfd.readouterr()
+            assert (stdout, stderr.startswith("warning: others may read")) == ("", mode == 0o644)
+
+
+def test_listen_takes_addresses_and_paths(capfd: Capture) -> None:
+    texts = ["127.0.0.2", "::1", "./sock", "/run/sock", "fe80::1%lo"]
+    words = [word for text in texts for word in ("-listen", text)]
+    addresses = vars(SERVER.parse([*SERVER.words(), *words]))["listen"]
+    assert [address.text for address in addresses] == texts
+    assert [address.is_public for address in addresses] == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("address", ["::", "192.0.2.1", "127.0.0.1"])
+def test_passcode_for_a_network_had_better_be_long(address: str, capfd: Capture) -> None:
+    for passcode in ("abc12", "abc123"):
+        SERVER.parse([*SERVER.words(passcode=passcode), "-listen", address])
+        warning = capfd.readouterr().err
+        assert ("5 characters or fewer" in warning) == (
+            passcode == "abc12" and address != "127.0.0.1"
+        )
+        assert ("as the assignment" in warning) == (passcode == "abc123" and address == "127.0.0.1")
+
+
 # What is refused.
+
+
+@EACH
+def test_passcode_file_that_holds_none_is_refused(
+    program: Program, tmp_path: Path, capfd: Capture
+) -> None:
+    path = tmp_path / "passcode"
+    assert "No such file" in refused(capfd, program, in_file(program, path))
+    for text in ("", "\nabc12", "\x1babc12", "x" * 70_000):
+        path.write_text(text)
+        assert "abc12" not in refused(capfd, program, in_file(program, path))
+    assert "exclude each other" in refused(
+        capfd, program, [*program.words(), "-passcode-file", str(path)]
+    )
 
 
 @EACH
@@ -163,6 +216,7 @@ EMPTY_OR_CONTROL = ["", "a\nb", "a\r", "a\tb", "\x00", "\x1b[2J", "\x7f", "\x85"
         (SERVER, "port", OUT_OF_RANGE + NOT_DIGITS + OTHER_DIGITS),
         (CLIENT, "port", ["0", "00", *OUT_OF_RANGE, *NOT_DIGITS, *OTHER_DIGITS]),
         (SERVER, "passcode", EMPTY_OR_CONTROL + BLANK + ENDLESS),
+        (SERVER, "listen", ["", "localhost", "127.1", "1.2.3.4:5", "[::1]", "a/b", "::g"]),
         *((CLIENT, flag, EMPTY_OR_CONTROL) for flag in ("host", "username", "passcode")),
     ],
 )
@@ -179,7 +233,7 @@ COMMON = ["-nosuch", "--nosuch", "-nosuch=1", "extra", "", "-x", "-P 1", "-PORT 
 NO_SERVER = [*COMMON, "-start=1", "--start=yes", "-join", "-host h", "-str", "--str", "-v", "-verb"]
 NO_SERVER += ["-limits=1", "--limits=x", "-limit", "-l"]
 NO_CLIENT = [*COMMON, "-start", "-strict", "-verbose", "-limits"]
-NO_FEATURES = ["-verbose", "-limits"]
+NO_FEATURES = ["-verbose", "-limits", "-listen ::1"]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +287,7 @@ WAYS_OUT = [
     (CLIENT, "-host localhost:80", "'localhost:80'; write -host localhost -port 80"),
     (CLIENT, "-host [::1]:80", "'[::1]:80'; write -host ::1 -port 80"),
     (CLIENT, "-host [::1]", "'[::1]'; write -host ::1"),
+    (SERVER, "-listen [::1]:80", "'[::1]:80'; write -listen ::1 -port 80"),
 ]
 
 

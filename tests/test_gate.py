@@ -252,3 +252,13 @@ def test_forgotten_source_leaves_its_waiting_guests_their_turn(
     desk.loop.pass_seconds(10)
     assert fates([waiting]) == judged(5.0)
     assert desk.loop.is_idle()
+
+
+def test_addresses_that_one_host_has_are_one_source() -> None:
+    sources = ["2001:db8::1", "2001:db8::ffff", "2001:db8:0:1::1", "fe80::1%lo", "fe80::2%lo"]
+    assert list(map(gate.network_of, sources)) == [
+        *["2001:db8::"] * 2,
+        "2001:db8:0:1::",
+        *sources[3:],
+    ]
+    assert gate.network_of("192.0.2.1") == "192.0.2.1"

@@ -179,7 +179,11 @@ def test_wheel_installs_two_commands_that_chat(tmp_path: Path) -> None:
     run(*pip, "--no-index", "--no-deps", "--target", tmp_path / "site", one)
 
     installed = (tmp_path / "site").iterdir()
-    assert {path.name for path in installed if path.suffix != ".dist-info"} == {"bin", "chatroom"}
+    assert {path.name for path in installed if path.suffix != ".dist-info"} == {
+        "bin",
+        "chatroom",
+        "share",
+    }
     commands = tmp_path / "site/bin"
     env = {"PYTHONPATH": str(tmp_path / "site")}
     with Stage() as stage:

@@ -169,7 +169,7 @@ def test_guest_refused_and_then_dropped_is_counted_once(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("address", "told"),
-    [(("10.1.2.3", 4), "10.1.2.3:4"), (("::1", 5, 0, 0), "::1:5"), ("a", "a:0")],
+    [(("10.1.2.3", 4), "10.1.2.3:4"), (("::1", 5, 0, 0), "[::1]:5"), ("", "unix")],
 )
 def test_guest_refused_at_the_door_is_told_with_its_address(
     house: House, address: object, told: str

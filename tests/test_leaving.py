@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from reactor import SocketTransport
 from terminal.session import GOODBYE_SECONDS, QUIET_SECONDS, Client
 from tests.reactor.conftest import Loop, nothing, tcp_pair
 from tests.reactor.conftest import loop as loop
@@ -30,7 +31,8 @@ class Pager:
         self.lines: list[str] = []
         self.complaints: list[str] = []
         near, self.server = tcp_pair()
-        self.client = Client(loop.reactor, cast(Any, self), near, b"JOIN", "localhost", 1)
+        transport = SocketTransport(near)
+        self.client = Client(loop.reactor, cast(Any, self), transport, b"JOIN", "localhost", 1)
         self.says([b"OK\n"])
         self.turn_page(1)
 

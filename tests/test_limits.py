@@ -20,12 +20,19 @@ from tests.test_layers import ROOT, layer_of, program_files
 NOT_IN_THE_TABLE = {
     "terminal.session": "ANSWER_SECONDS GOODBYE_SECONDS HIGH_WATER_BYTES LEAVING_BYTES "
     "MAX_SERVER_LINE_BYTES QUIET_SECONDS",
+    "cli.addresses": "MAX_SHORT_PASSCODE_CHARACTERS",
+    "cli.passcode": "MAX_PASSCODE_LINE_BYTES",
     "terminal.cut_lines": "CANONICAL_BYTES",
+    "codec.presence": "PORT REQUEST_BYTES",
+    "terminal.find": "ASK_AGAIN_SECONDS FIND_SECONDS",
     "terminal.dial": "CONNECT_SECONDS LOOKUP_SECONDS",
     "reactor.outbound": "MAX_PIECES",  # the kernel's
     "server": "OWN_DESCRIPTORS SHUTDOWN_SECONDS",  # it is above the table
+    "tracing.recorder": "FORMAT MAX_TRACE_BYTES MAX_TURN_EVENTS SHOWN_BYTES",
+    "tracing.trace": "CLOSE_SECONDS",
     # Not limits.
     "cli.flags": "HELP_COLUMNS",
+    "cli.supervisor": "FIRST_DESCRIPTOR STATUS_SECONDS",
     "reactor.loop": "READ WRITE",
 }
 """Numbers that the server is not held to, or that the table cannot know."""

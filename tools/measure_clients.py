@@ -2,7 +2,9 @@
 
 Each sits at a pseudo-terminal of 80 columns that is always read. It is measured idle for
 IDLE_SECONDS, and then while LINES lines come, a hundred at once. WeeChat speaks IRC, so that it is
-talked to by as much of a server of IRC as it needs. All of it is one run. Needs /proc, weechat and rlwrap.
+talked to by as much of a server of IRC as it needs. All of it is one run.
+
+Needs /proc, weechat and rlwrap.
 """
 
 from __future__ import annotations
@@ -66,6 +68,10 @@ def measure(program: Program, stage: Stage, say: Callable[[str], None]) -> str:
     return f"| {program.name} | {memory:.1f} MB | {wakeups:.0f} | {busy:.0f} µs |"
 
 
+def _wait_until_it_prints(stage: Stage, program: Program) -> None:
+    stage.pump.wait(lambda: bool(program.stdout.unread))
+
+
 def _children(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(word) for word in text.split()]
@@ -86,9 +92,8 @@ def measure_ours() -> None:
             program = room.run(
                 Program, name, command, on_terminal=True, with_echo=True, env={"TERM": "xterm"}
             )
-            room.pump.wait(
-                lambda program=program: bool(program.stdout.unread) or "nc" in program.name
-            )  # type: ignore[misc]
+            if "nc" not in name:
+                _wait_until_it_prints(room, program)
             if "nc" in name:
                 time.sleep(0.5)
                 program.feed(f"JOIN Nc {PASSCODE}\n".encode())

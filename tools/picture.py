@@ -83,9 +83,10 @@ def run_report() -> list[Step]:
 
 
 def mark(line: str) -> str:
-    if line.startswith(("FAIL", "     -")):
+    """As on a terminal: what is wrong, what is right, and all else."""
+    if line.startswith("FAIL") or line[5:6] == "\u2717":
         return "-"
-    return "+" if line.startswith("     +") else "|"
+    return "+" if line.startswith("ok ") or line[5:6] == "\u2713" else "|"
 
 
 def main() -> None:

@@ -44,27 +44,31 @@ class ScreenRoom:
 
     def __init__(self, *usernames: str, max_line_bytes: int | None = None) -> None:
         self.seconds_later = 0
+        self.entered: set[str] = set()  # those who came by ENTER
         self.roster = Roster()
         self.dispatcher = Dispatcher(PASSCODE, self._local_time, self.roster, max_line_bytes)
         for username in usernames:
             self.join(username)
 
-    def join(self, username: str, passcode: bytes = PASSCODE) -> Screens:
-        self.dispatcher.check(Join(username, passcode))
+    def join(self, username: str, passcode: bytes = PASSCODE, echo: bool = False) -> Screens:
+        self.dispatcher.check(Join(username, passcode, echo))
         self.roster.claim(username)
+        self.entered -= {username}
+        self.entered |= {username} if echo else set()
         return self._show(username, self.dispatcher.join(username), Kind.JOINED)
 
     def type(self, username: str, line: bytes, kind: Kind | None = None) -> Screens:
         """`kind` is the event's, where it matters."""
-        event = self.dispatcher.dispatch(username, line)
+        event = self.dispatcher.dispatch(username, line, username in self.entered)
         return {} if event is None else self._show(username, event, kind)
 
     def type_plain(self, username: str, lines: bytes) -> Screens | None:
-        event = self.dispatcher.dispatch_plain(username, lines)
+        event = self.dispatcher.dispatch_plain(username, lines, username in self.entered)
         return None if event is None else self._show(username, event, Kind.SAID)
 
     def refuse_line(self, username: str) -> Screens:
-        return self._show(username, self.dispatcher.refuse_line(username), Kind.NOTICE)
+        event = self.dispatcher.refuse_line(username, username in self.entered)
+        return self._show(username, event, Kind.NOTICE)
 
     def leave(self, username: str) -> Screens:
         return self._show(username, self.dispatcher.leave(username), Kind.LEFT)

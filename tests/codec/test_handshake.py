@@ -63,6 +63,7 @@ def test_package_has_each_name_that_it_exports() -> None:
         (b"JOIN Alice abc12", Join("Alice", b"abc12")),
         (b"JOIN Alice  two words \r", Join("Alice", b" two words \r")),
         (b"JOIN  ", Join("", b"")),
+        (b"ENTER Alice  two words ", Join("Alice", b" two words ", echo=True)),
         (b"JOIN Alice\t abc12", Join("Alice\t", b"abc12")),
         (
             b"JOIN \xd7\x90\xff\x1b p\xc3\xa9\xff\x00",
@@ -80,6 +81,7 @@ def test_join_is_taken_apart_at_two_spaces_and_not_trimmed(line: bytes, join: Jo
         *[b"", b" ", b"JOIN", b"JOIN ", b"JOIN Alice", b"JOINAlice abc12 x", b" JOIN Alice abc12"],
         *[b"JOIN\tAlice\tabc12", b"JOIN\tAlice abc12", b"JOIN Alice\tabc12", b"join Alice abc12"],
         *[b"\xef\xbb\xbfJOIN Alice abc12", b"GET / HTTP/1.1", b"\x16\x03\x01\x02\x00"],
+        *[b"ENTER", b"ENTER Alice", b"enter Alice abc12", b" ENTER Alice abc12", b" Alice abc12"],
     ],
 )
 def test_any_other_line_is_told_what_was_expected(line: bytes) -> None:
@@ -88,7 +90,7 @@ def test_any_other_line_is_told_what_was_expected(line: bytes) -> None:
 
 
 @fault(1)
-@given(line=LINES | LINES.map(lambda line: b"JOIN " + line))
+@given(line=LINES | st.builds(bytes.__add__, st.sampled_from([b"JOIN ", b"ENTER "]), LINES))
 @examples(40, 300)
 def test_garbage_is_a_join_or_a_protocol_error(line: bytes) -> None:
     if join := split_join(line):
@@ -98,31 +100,38 @@ def test_garbage_is_a_join_or_a_protocol_error(line: bytes) -> None:
             parse_join(line)
 
 
-@given(username=USERNAMES, passcode=st.binary(max_size=300))
-@example("Alice678", b"x" * 242)
-@example("Alice678", b"x" * 243)
-@example("A", b"x" * 243)
-@example("x" * 245, b"abc12")
-@example("x" * 246, b"abc12")
-@example("\u05d0" * 123, b"abc12")
-@example("\u0410l/ce", b"two words ")
-@example("two words", b"")
-@example("two words", b"x" * 243)
+@given(username=USERNAMES, passcode=st.binary(max_size=300), echo=st.booleans())
+@example("Alice678", b"x" * 242, False)
+@example("Alice678", b"x" * 243, False)
+@example("A", b"x" * 243, True)
+@example("x" * 245, b"abc12", False)
+@example("x" * 245, b"abc12", True)
+@example("x" * 246, b"abc12", False)
+@example("\u05d0" * 123, b"abc12", False)
+@example("\u0410l/ce", b"two words ", True)
+@example("two words", b"", False)
+@example("two words", b"x" * 243, False)
 @examples(40, 300)
 def test_request_that_fits_parses_back_and_another_is_refused(
-    username: str, passcode: bytes
+    username: str, passcode: bytes, echo: bool
 ) -> None:
     """Refused with what the server would say, were there a line to ask it by."""
     name = username.encode()
     if len(passcode) > 242:
         with refused("Incorrect passcode"):
-            format_join(Join(username, passcode))
-    elif " " in username or len(name + passcode) > 256 - len("JOIN  "):
+            format_join(Join(username, passcode, echo))
+    elif " " in username or len(name + passcode) > 256 - len("ENTER  " if echo else "JOIN  "):
         with refused(fault_of_join(username, PASSCODE, []), INVALID_USERNAME):
-            format_join(Join(username, passcode))
+            format_join(Join(username, passcode, echo))
     else:
-        line = format_join(Join(username, passcode))
-        assert parse_join(line) == Join(protocol.safe_text(name), passcode)
+        line = format_join(Join(username, passcode, echo))
+        assert parse_join(line) == Join(protocol.safe_text(name), passcode, echo)
+
+
+def test_longest_passcode_may_be_too_long_behind_enter() -> None:
+    """The server answers as one that does not know ENTER; JOIN is left."""
+    assert len(format_join(Join("Alice678", b"x" * 241, echo=True))) == MAX_JOIN_BYTES
+    assert len(format_join(Join("Alice678", b"x" * 242, echo=True))) > MAX_JOIN_BYTES
 
 
 def test_request_is_formatted_as_one_line() -> None:
@@ -175,7 +184,11 @@ def test_username_is_judged_as_by_the_plain_model(username: str) -> None:
 
 
 def test_ok_lets_in() -> None:
-    parse_answer(b"OK")
+    assert [parse_answer(b"OK"), parse_answer(b"OK", echo=True)] == ["", ""]
+    assert parse_answer(b"OK 7f.A-", echo=True) == "7f.A-"
+    for line in (b"OK ", b"OK  7f", b"OK 7 f", b"OK \xff", b"OK 7f "):
+        with refused("the answer to JOIN was neither OK nor ERROR"):
+            parse_answer(line, echo=True)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +223,18 @@ def test_kind_of_an_error_is_its_text_without_the_name() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *[b"", b"ok", b"OK ", b" OK", b"OKAY", b"OK\0", b"ERROR", b"ERRORS many", b"error Full"],
+        *[
+            b"",
+            b"ok",
+            b"OK ",
+            b"OK 7f",
+            b" OK",
+            b"OKAY",
+            b"OK\0",
+            b"ERROR",
+            b"ERRORS many",
+            b"error Full",
+        ],
         *[b"Alice: hello", b"HTTP/1.1 400 Bad Request", b"SSH-2.0-OpenSSH_9.6"],
     ],
 )

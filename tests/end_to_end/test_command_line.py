@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.faults import fault
-from tests.support.programs import PASSCODE, Room, Stage, free_port
+from tests.support.programs import HAS_PROC, PASSCODE, Room, Stage, free_port
 from tests.support.protocol import INCORRECT_PASSCODE
 
 # Each takes a descriptor, up to the hard limit, and the server needs a few itself.
@@ -48,6 +48,25 @@ def test_server_listens_on_127_0_0_1_alone() -> None:
         room.join_raw("Alice")
 
 
+def test_room_is_one_whatever_address_it_is_entered_by(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with Room("-listen=127.0.0.2", "-listen=::1", f"-listen={path}", "-verbose") as room:
+        for name, host in {"A": "127.0.0.2", "B": "::1", "C": str(path)}.items():
+            member = room.start_client(room.port, name, host=host)
+            member.shows(f"Connected to {host} on port {room.port}")
+            room.welcomes(member)
+        flags = ["-join", "-host", str(path), "-username=D", "-passcode=wrong"]
+        stranger = room.start("client.py", *flags)
+        stranger.shows(INCORRECT_PASSCODE)
+        stranger.exits(1)
+        room.server.complains(ROOM_FOR, "refused unix: incorrect passcode")
+        room.server.signal(signal.SIGTERM)
+        for someone in room.members:
+            someone.hears_goodbye()
+        room.server.exits(0, "total refused 1: incorrect passcode")
+        assert not path.exists()
+
+
 def test_passcode_is_the_same_bytes_in_every_locale() -> None:
     with Room(passcode="pässe", env={"LC_ALL": "C"}) as room:
         room.server.complains(f"warning: {WEAK}")
@@ -78,6 +97,27 @@ def test_verbose_server_tells_refusals_without_the_passcode() -> None:
         assert re.fullmatch(r"refused 127\.0\.0\.1:\d+: incorrect passcode", line)
         room.server.signal(signal.SIGTERM)
         room.server.exits(0, "total refused 1: incorrect passcode")
+
+
+@fault(47, 48)
+def test_passcode_of_a_file_shows_in_no_output_or_ps(tmp_path: Path) -> None:
+    path = tmp_path / "typed"
+    path.write_text("Secr3t!\nhello\n:Exit\n")
+    path.chmod(0o600)
+    with Stage() as stage:
+        port = str(free_port())
+        server = stage.start("server.py", "-start", "-port", port, f"-passcode-file={path}")
+        server.shows(f"Server started on port {port}. Accepting connections")
+        flags = ["-join", "-host=127.0.0.1", "-port", port, "-username=Alice"]
+        # Standard input is a file that is read on behind its first line.
+        alice = stage.start("client.py", *flags, "-passcode-file=/dev/stdin", redirect=f"<{path}")
+        commands = [Path(f"/proc/{each.pid}/cmdline") for each in (server, alice) if HAS_PROC]
+        assert b"Secr3t" not in b"".join(command.read_bytes() for command in commands)
+        alice.shows(f"Connected to 127.0.0.1 on port {port}")
+        server.shows("Alice joined the chatroom", "Alice: hello", "Alice left the chatroom")
+        alice.exits(0)
+        server.signal(signal.SIGTERM)
+        server.exits(0, f"warning: {WEAK}")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

@@ -13,8 +13,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from codec.presence import format_reply, format_request, parse_reply, parse_request
 from tests.fuzz.core import core
 from tests.fuzz.guided import CORPUS_SCRIPTS, mutated_script
+from tests.fuzz.mutation import mutated
 from tests.fuzz.wire.grammar import Maker
 from tests.support.fanout import SCRIPTS, TAPES, play
 from tests.support.lines import COMMANDS, LINES
@@ -22,6 +24,9 @@ from tests.support.protocol import PASSCODE
 from tests.support.size import examples
 
 MAKERS = st.builds(Maker, st.randoms(), name=st.just(b"Carol"), passcode=st.just(PASSCODE))
+DATAGRAMS = st.sampled_from(sorted((Path(__file__).parent / "datagrams").iterdir())).flatmap(
+    lambda path: st.builds(mutated, st.randoms(), st.just(path.read_bytes()))
+)
 LINES_OF_ONE = st.builds(
     lambda verb, lines: verb + b" Alice abc12\n<2>JOIN Bob abc12\n<1>" + b"".join(lines),
     st.sampled_from([b"JOIN", b"ENTER"]),
@@ -29,10 +34,21 @@ LINES_OF_ONE = st.builds(
 )
 MUTATED = st.builds(mutated_script, st.randoms(), st.sampled_from(CORPUS_SCRIPTS))
 
+
+def look_at_datagram(data: bytes) -> None:
+    """What is taken for a request or a reply is one to the byte, with nothing before or behind."""
+    if nonce := parse_request(data):
+        assert format_request(nonce) == data
+    if reply := parse_reply(data):
+        assert format_reply(reply) == data
+        assert 0 < reply.port < 65536
+
+
 ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "lines": (core, LINES_OF_ONE),
     "sessions": (core, MAKERS.map(lambda maker: maker.make(b"script"))),
     "mutated corpus": (core, MUTATED),
+    "datagrams": (look_at_datagram, DATAGRAMS | st.binary(max_size=70)),
     "fan-out": (lambda example: play(*example), st.tuples(SCRIPTS, TAPES)),
 }
 """Each function that raises when something does not hold, and what it is given."""

@@ -197,11 +197,11 @@ def test_grader_that_fails_says_so(broken: str, site: Path) -> None:
 @needs_python
 def test_what_was_played_counts_when_time_is_up(site: Path) -> None:
     write_solution(site / "submission", SERVER, CLIENT)
-    results, printed = run_autograder(site, "8")
-    assert "score" not in results, "it has been played to the end"
-    assert "What was not played has no points" in results["output"]
-    assert "The grader was stopped after 8 seconds." in printed
-    assert [test for test in results["tests"] if test["output"].startswith("Not played: ")]
+    results, printed = run_autograder(site, "5")
+    left = [test for test in results["tests"] if test["output"].startswith("not graded: out of")]
+    assert left, printed
+    assert not any("status" in test for test in left)
+    assert f"not graded: {len(left)} of" in results["output"]
     assert results["tests"][0]["status"] == "passed"
 
 

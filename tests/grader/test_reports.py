@@ -8,19 +8,23 @@ from xml.etree import ElementTree
 
 import pytest
 
-from grader import gradescope, report, rubric
-from grader.play import Mismatch, Outcome
+from grader import gradescope, rubric, words
+from grader.play import Outcome
 from tests.grader.grading import SOLUTIONS, run_grader
 
 RUBRIC = rubric.load(rubric.find(rubric.DEFAULT))
 CASES = [case for case in RUBRIC.cases if case.group == "broadcast"]
 
 
-def test_control_characters_and_line_ends_can_be_seen() -> None:
-    mismatch = Mismatch("Bob", "p", ["Alice: hi", "b"], "Alice: hi \n\x1b[2Jb\r")
-    assert report.diff(mismatch) == [
-        *("--- what Bob should have seen", "+++ what Bob saw", "@@ -1,2 +1,2 @@"),
-        *("-Alice: hi\u23ce", "-b\u23ce", "+Alice: hi\u2423\u23ce", "+\\x1b[2Jb\\r"),
+def test_expected_and_yours_show_what_is_wrong_to_the_character() -> None:
+    assert words.compare(["Alice: hi", "b"], "Alice: hi \nb\n\x1b[2J\r") == [
+        *(("expected:", "head"), ("  Alice: hi\u23ce", "right"), ("  b\u23ce", "right")),
+        *(
+            ("yours:", "head"),
+            ("\u2717 Alice: hi\u2423\u23ce", "wrong"),
+            (" " * 11 + "^ from here", ""),
+        ),
+        *(("\u2713 b\u23ce", "right"), ("\u2717 \\x1b[2J\\r", "wrong")),
     ]
 
 
@@ -58,12 +62,19 @@ def test_junit_tells_each_case_and_its_failure(tmp_path: Path) -> None:
         ([".", "--python", "no-such-python"], "cannot run no-such-python"),
         ([".", "--user", "no-such-user"], "user"),
         (["--all", "no-such-folder"], "there is no folder no-such-folder"),
+        (["no-such-folder"], "there is no folder no-such-folder"),
+        ([".", "--python", "/bin/false"], "cannot run /bin/false"),
+        ([".", "--json", "no/such/folder"], "cannot write --json no/such/folder"),
+        ([".", "--report", "README.md"], "cannot make --report README.md"),
+        ([".", "--resume"], "--resume goes with --all"),
+        (["--all", "grader/rubrics"], "no submissions in grader/rubrics"),
     ],
 )
 def test_mistake_on_the_command_line_is_told(arguments: list[str], complaint: str) -> None:
     run = run_grader(*arguments)
     assert run.returncode == 2
     assert complaint in run.stderr
+    assert run.stderr.count("\n") == 1
 
 
 def test_list_plays_nothing() -> None:

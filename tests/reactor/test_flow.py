@@ -276,6 +276,23 @@ def test_sum_of_private_bytes_cuts_those_owed_most(
     ]
 
 
+def test_bytes_that_newcomers_share_count_once(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "MAX_PRIVATE_BYTES", 9_000)
+    members = [crowd.join() for _ in range(4)]
+    shared = bytes(8_000)
+    for member in members:
+        crowd.leave_owing(member)
+        member.connection.write(b"OK")
+        member.connection.write(shared)
+    crowd.loop.turn(3)
+    assert not any(member.lost for member in members)
+    members[0].connection.write(bytes(2_000))
+    crowd.loop.turn(3)
+    assert [len(member.lost) for member in members] == [1, 0, 0, 0]
+
+
 @fault(26, 29, 41)
 @pytest.mark.parametrize("crowd", [tcp_pair], indirect=True, ids=["tcp"])
 def test_member_that_takes_nothing_is_cut_by_a_reset(crowd: Crowd) -> None:

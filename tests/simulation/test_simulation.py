@@ -48,7 +48,11 @@ HAPPENINGS = (
     *(r"cut .* unsent, none taken for", r"cut .* unsent, behind for"),
     *(r"taken .*Message too long", r"taken .*No such user", r"taken .*Usage: "),
     *(r"typed .* None", r"typed .* b':Exit'", r"left 'U", r"failed ", r"ended "),
-    *(r"claimed .*\n(.* (received|judged) .*\n)*.* claimed", r"taken .*OK\\nActive Users: ", r"taken .*Message to "),
+    *(
+        r" claimed .*\n((?!.* let_in).*\n)*.* claimed ",
+        r"taken .*OK\\nActive Users: ",
+        r"taken .*Message to ",
+    ),
     *(r"taken .*\* Message too", r"taken .*\* No such", r"taken .*\* Usage"),
     *(r"closed .* True (True|False)", r"closed .* False", r"shutdown"),
 )

@@ -139,7 +139,9 @@ SCENARIOS = {
         = Alice·2❯
         """,
     "Ctrl-C clears the line": r"""
-        > something\x03
+        > something
+        = Alice·2❯ something
+        > \x03
         = Alice·2❯
         > other\r
         |          Alice │ other

@@ -27,11 +27,11 @@ half a processor by default, and sees all those of its host."""
 USERS = ("solution", "nobody")
 """Who runs the solution, the first that there is. setup.sh makes the first."""
 
-LIMIT_SECONDS = 540.0
-"""Gradescope ends us after ten minutes by default, and then shows nothing."""
+LIMIT_SECONDS = 520.0
+"""The grader's budget. Gradescope ends us after ten minutes by default, and then shows nothing."""
 
 END_SECONDS = 30.0
-"""Longest that the grader may take to end what it has started."""
+"""Longest that the grader may take beyond it, and to end what it has started when it is told to."""
 
 FAILURE = {
     "score": 0,
@@ -63,6 +63,7 @@ def main(root: Path, limit: float) -> None:
 def run_grader(root: Path, results: Path, limit: float) -> bool:
     """Whether it has come to its end by itself, good or bad. What it was stopped at is written."""
     command = [sys.executable, "-m", "grader", str(root / "submission"), "--json", str(results)]
+    command += ["--budget", f"{limit:g}"]
     sys.stdout.flush()
     with subprocess.Popen(
         [*command, *FLAGS, *user_flags()],
@@ -71,10 +72,10 @@ def run_grader(root: Path, results: Path, limit: float) -> bool:
         stderr=subprocess.STDOUT,
     ) as grader:
         try:
-            grader.wait(limit)
+            grader.wait(limit + END_SECONDS)
             return True
         except subprocess.TimeoutExpired:
-            print(f"The grader was stopped after {limit:g} seconds.", flush=True)
+            print(f"The grader was stopped after {limit + END_SECONDS:g} seconds.", flush=True)
         grader.terminate()
         try:
             grader.wait(END_SECONDS)

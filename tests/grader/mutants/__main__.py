@@ -23,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.grader.mutants")
     parser.add_argument("names", nargs="*", metavar="NAME", help="mutants or groups; all if none")
     parser.add_argument("--jobs", type=int, default=run.default_jobs())
-    parser.add_argument("--write", action="store_true", help="put the table into docs/GRADING.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/MUTANTS.md")
     flags = parser.parse_args()
     mutants = all_mutants()
     known = {name for mutant in mutants for name in (mutant.group, mutant.name)}

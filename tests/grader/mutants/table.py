@@ -1,4 +1,4 @@
-"""What came of mutants, for people: a line for each, and the table in docs/GRADING.md.
+"""What came of mutants, for people: a line for each, and the table in docs/MUTANTS.md.
 
 In: mutants and the cases that failed. Out: text. The committed table holds nothing that differs
 from one run to the next, so that it can be compared with the data at any time.
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from grader.rubric import Rubric
 from tests.grader.mutants.mutant import ROOT, Mutant
 
-DOCUMENT = ROOT / "docs" / "GRADING.md"
+DOCUMENT = ROOT / "docs" / "MUTANTS.md"
 
 BEGIN = "<!-- mutants: `make mutants ARGS=--write` writes what follows -->\n\n"
 END = "\n<!-- mutants: end -->\n"
@@ -46,13 +46,13 @@ def format_table(mutants: Iterable[Mutant], rubric: Rubric) -> str:
 
 
 def write(table: str) -> None:
-    """Put the table into docs/GRADING.md, in the place of the one that is there."""
+    """Put the table into docs/MUTANTS.md, in the place of the one that is there."""
     before, _, after = read_document()
     DOCUMENT.write_text(before + table + after, "utf-8")
 
 
 def read_document() -> tuple[str, str, str]:
-    """What is before the table in docs/GRADING.md, the table, and what is behind it. Raises
+    """What is before the table in docs/MUTANTS.md, the table, and what is behind it. Raises
     ValueError if its markers are not there."""
     text = DOCUMENT.read_text("utf-8")
     start, end = text.index(BEGIN) + len(BEGIN), text.index(END)

@@ -1,0 +1,170 @@
+"""A trace tells what passed, and no secret; without the flag nothing of it is loaded."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.programs import ROOT, Program, Room, Stage, free_port
+from tools.diagram.ladder import Builder, read_events
+from tools.diagram.svg import draw
+from tracing.masking import Mask
+from tracing.recorder import MAX_TURN_EVENTS, Recorder
+
+SECRET = b"QZQZ"  # in nothing else below
+REQUEST = b"JOIN Alice QZQZ\n"
+TYPED = b"hi all\n:msg \tBob  QZQZ Q\njoin us\n"
+ANSWERED = b"OK QZQZ 17\nBob: hi\n[Message from Bob]: QZQZ\n[Message to Bob]: QZQZ\n"
+SHOWN = (
+    b"JOIN Alice ***\nhi all\n:msg \tBob  ***\njoin us\n",
+    b"OK ***\nBob: hi\n[Message from Bob]: ***\n[Message to Bob]: ***\n",
+)
+GUESSES = [b"join Alice QZQZ\n", b"JOIN QZQZ\n", b"QZQZ\n", b"RESUME QZQZ 5\n", b":Users QZQZ\n"]
+PLACES = st.lists(st.integers(0, 200), max_size=8)
+
+
+def events_of(trace: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in trace.read_text().splitlines()]
+
+
+def show(mask: Mask, data: bytes, places: list[int]) -> bytes:
+    """What is shown of `data` when TCP cuts it there."""
+    edges = sorted({0, len(data), *(place % len(data) for place in places)})
+    pieces = [data[start:end] for start, end in itertools.pairwise(edges)]
+    return b"".join(mask.show(piece, 999) for piece in pieces)
+
+
+@given(PLACES, st.booleans())
+def test_no_cut_lets_a_secret_through(places: list[int], is_lenient: bool) -> None:
+    client = Mask(True, is_lenient)
+    server = Mask(False, is_lenient, answered=client)
+    asked = show(client, REQUEST, places)
+    answered = show(server, ANSWERED, places)
+    shown = asked + show(client, TYPED, places), answered
+    assert not {*SECRET} & {*b"".join(shown)}
+    assert places or is_lenient or shown == SHOWN
+
+
+@given(st.lists(st.sampled_from(GUESSES), min_size=1), PLACES)
+def test_guest_that_was_not_let_in_shows_no_guess(guesses: list[bytes], places: list[int]) -> None:
+    assert not {*SECRET} & {*show(Mask(True), b"".join(guesses), places)}
+
+
+def test_trace_tells_turns_segments_lines_and_states(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    trace.touch(0o644)
+    with Room("-trace", str(trace)) as room:
+        alice, bob = room.join_raw("Alice"), room.join_raw("Bob")
+        alice.feed(b"one\ntw")
+        bob.shows("Alice: one")
+        room.server.shows("Alice: one")
+        alice.feed(b"o\n:Msg Bob quiet\n")
+        room.server.shows("Alice: two", "Alice: send message to Bob")
+        bob.shows("Alice: two", "[Message from Alice]: quiet")
+    assert trace.stat().st_mode & 0o777 == 0o600
+    events = events_of(trace)
+    moves = [(e["peer"], e["data"], e["lines"], e["rest"]) for e in events if e["event"] == "recv"]
+    assert moves[:4] == [
+        (1, "JOIN Alice ***\\n", 1, 0),
+        (2, "JOIN Bob ***\\n", 1, 0),
+        (1, "one\\ntw", 1, 2),
+        (1, "o\\n:Msg Bob ***\\n", 2, 0),
+    ]
+    assert room.passcode not in trace.read_text()
+    assert "quiet" not in trace.read_text()
+    kinds = {e["event"] for e in events}
+    assert kinds >= {"begin", "turn", "open", "send", "fin", "close", "state", "deliver", "end"}
+    assert events[-1] == events[-1] | {"event": "end", "left_out": 0}
+    picture = draw(Builder(read_events(trace.read_text().splitlines())).ladder)
+    assert "cut in 2, 2 lines" in picture
+
+
+def test_flood_of_events_is_counted_and_not_recorded() -> None:
+    lines: list[bytes] = []
+    recorder = Recorder(lines.append, lambda: 0.0)
+    for _ in range(3):
+        recorder.begin_turn(["1 read"])
+        for _ in range(MAX_TURN_EVENTS + 9):
+            recorder.note("timer", call="x")
+        recorder.end_turn()
+    recorder.end()
+    assert len(lines) == 3 * (MAX_TURN_EVENTS + 1) + 1
+    assert json.loads(lines[-1])["left_out"] == 30
+
+
+@pytest.mark.parametrize("script", ["server", "client"])
+def test_program_without_the_flag_loads_nothing_of_it(script: str) -> None:
+    loaded = f"import sys, {script}; print(any('tracing' in name for name in sys.modules))"
+    run = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout == "False\n"
+
+
+def test_trace_that_cannot_be_written_ends_the_start(tmp_path: Path) -> None:
+    with Stage() as stage:
+        flags = ["-start", "-port", "0", "-passcode", "abc12", "-trace", str(tmp_path)]
+        program = stage.start("server.py", *flags)
+        program.exits(1, f"error: cannot write the trace: {tmp_path}: Is a directory")
+
+
+@pytest.mark.parametrize("lines", ["", "[]", '{"t": 0, "event": "turn"}', '{"t": 0}'])
+def test_what_is_no_trace_is_refused(lines: str) -> None:
+    with pytest.raises(ValueError, match="trace"):
+        read_events(lines.splitlines())
+
+
+@pytest.mark.parametrize("how", [["--split", "1"], ["--join", "0.2"], ["--delay", "0.1"], []])
+def test_tap_passes_every_byte_and_the_end(tmp_path: Path, how: list[str]) -> None:
+    port, trace = free_port(), tmp_path / "trace"
+    with Room() as room:
+        words = ["-m", "tools.tap", "-port", str(port), "-to", str(room.port), "-trace", str(trace)]
+        tap = room.run(Program, "tap", [sys.executable, *words, *how])
+        tap.stderr.take_line()
+        alice = room.start_client(port)
+        alice.shows(f"Connected to 127.0.0.1 on port {port}")
+        room.server.shows("Alice joined the chatroom")
+        alice.types("one", "two")
+        room.server.shows("Alice: one", "Alice: two")
+        alice.end_input()
+        alice.exits(0)
+        room.server.shows("Alice left the chatroom")
+        tap.terminate()
+    events = events_of(trace)
+    sent = [e["data"] for e in events if e["event"] == "send" and e["peer"] == 2]
+    assert "".join(sent).replace("***", "").startswith("JOIN ")
+    assert room.passcode not in "".join(sent)
+    if "--split" in how:
+        assert {e["bytes"] for e in events if e["event"] == "send"} == {1}
+    if "--join" in how:
+        assert "one\\ntwo\\n" in sent
+
+
+def test_tap_resets_both_ends(tmp_path: Path) -> None:
+    port = free_port()
+    with Room() as room:
+        words = [
+            "-m",
+            "tools.tap",
+            "-port",
+            str(port),
+            "-to",
+            str(room.port),
+            "--reset-after",
+            "20",
+        ]
+        tap = room.run(Program, "tap", [sys.executable, *words])
+        tap.stderr.take_line()
+        alice = room.start_client(port)
+        alice.shows(f"Connected to 127.0.0.1 on port {port}")
+        alice.types("this is more than it takes")
+        room.server.shows("Alice joined the chatroom", "Alice: this is more than it takes")
+        room.server.shows("Alice left the chatroom")
+        alice.exits(1, "error: connection closed by the server")
+        tap.terminate()

@@ -1,0 +1,93 @@
+"""Hides what is secret in a stream of lines: passcodes, tokens, and texts for one member alone.
+
+In: the bytes of one direction of a connection, in any pieces. Out: the start of each piece, with
+`***` in place of what is hidden. A secret that TCP cuts is hidden in each of its parts, so that a
+line is looked at from its start. What is hidden (docs/PROTOCOL.md, sections 4 and 5):
+
+    JOIN <username> ***       and ENTER; a username is shown once the blank behind it has come,
+                              since it may be a passcode whose username was forgotten
+    RESUME ***                OK ***
+    :Msg <name> ***           [Message from <name>]: ***, and "to"
+
+A first line of a client that begins with another word is hidden whole, and so is all that it sends
+before it was answered OK: a second guess. Not so where `is_lenient`: the protocol may be another
+one, whose secrets are not known, and each line that looks like a request is taken for one.
+"""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = b"***"
+
+_LINE_BYTES = 512  # of an unfinished line, to judge what follows: longer than any form above
+
+_WITH_USERNAME = (b"JOIN", b"ENTER")
+_WORDS = (*_WITH_USERNAME, b"RESUME")
+_USERNAME = re.compile(rb"[^ ]* ")
+_TYPED_PRIVATE = re.compile(rb":msg[ \t]+[^ \t]+[ \t]+", re.IGNORECASE)
+_SHOWN_PRIVATE = re.compile(rb"\[Message (?:from|to) [^ ]+\]: ")
+
+
+class Mask:
+    """One direction of one connection. `answered`: that of the client, where this one is the
+    server's."""
+
+    __slots__ = ("_answered", "_is_first", "_is_lenient", "_is_of_client", "_line", "is_joined")
+
+    def __init__(
+        self, is_of_client: bool, is_lenient: bool = False, answered: Mask | None = None
+    ) -> None:
+        self.is_joined = False
+        """Whether the client was answered OK."""
+        self._is_of_client = is_of_client
+        self._answered = answered
+        self._is_lenient = is_lenient
+        self._is_first = True
+        self._line = b""  # the unfinished line, or as much of it as decides
+
+    def show(self, data: bytes, max_bytes: int) -> bytes:
+        """The first `max_bytes` of `data`, the next bytes of the stream, without what is secret."""
+        shown, line, is_first = [], self._line, self._is_first
+        for place, piece in enumerate(data[:max_bytes].split(b"\n")):
+            if place:
+                line, is_first = b"", False
+            whole = line + piece
+            visible = max(0, self._count_visible(whole, is_first) - len(line))
+            shown.append(piece if visible >= len(piece) else piece[:visible] + HIDDEN)
+        self._remember(data)
+        return b"\n".join(shown)
+
+    def _remember(self, data: bytes) -> None:
+        first, line_end, rest = data.rpartition(b"\n")
+        if self._is_first and line_end and self._answered:
+            answer = (self._line + first).split(b"\n")[0].split(b" ")[0]
+            self._answered.is_joined = answer.rstrip(b"\r") == b"OK"
+        self._line = ((b"" if line_end else self._line) + rest)[:_LINE_BYTES]
+        self._is_first = self._is_first and not line_end
+
+    def _count_visible(self, line: bytes, is_first: bool) -> int:
+        """How many bytes at the start of `line`, which may be unfinished, are not secret."""
+        if is_first and not self._is_of_client:
+            return _count_of_answer(line)
+        if self._is_of_client and (is_first or self._is_lenient):
+            visible = self._count_of_request(line)
+            if is_first or visible < len(line):
+                return visible
+        if self._is_of_client and not (self.is_joined or self._is_lenient):
+            return 0
+        secret = (_TYPED_PRIVATE if self._is_of_client else _SHOWN_PRIVATE).match(line)
+        return secret.end() if secret else len(line)
+
+    def _count_of_request(self, line: bytes) -> int:
+        word, blank, rest = line.partition(b" ")
+        if not blank and any(known.startswith(word.upper()) for known in _WORDS):
+            return len(line)
+        if word.upper() not in _WORDS:
+            return len(line) if self._is_lenient else 0
+        username = _USERNAME.match(rest) if word.upper() in _WITH_USERNAME else None
+        return len(word) + 1 + (username.end() if username else 0)
+
+
+def _count_of_answer(line: bytes) -> int:
+    return len(b"OK ") if line.startswith(b"OK ") else len(line)
