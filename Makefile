@@ -44,6 +44,13 @@ run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
 certificate:  ## make one that signs itself, for HOST, in CERT and KEY; print its fingerprint to hand out
 	@./tools/certificate "$(HOST)" "$(CERT)" "$(KEY)"
 
+# Status 2 is a usage error: this terminal or this Python cannot draw.
+chat:  ## join the room at a terminal, with what you type kept whole; plain where that cannot be had
+	@trap : INT; set -- -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -passcode "$(PASSCODE)"; \
+		$(PYTHON) client.py "$$@" -ui line; status=$$?; \
+		if [ $$status -eq 2 ]; then $(PYTHON) client.py "$$@"; status=$$?; fi; \
+		[ $$status -eq 130 ] || exit $$status
+
 test: $(TOOLS)  ## run the tests, at a small size; ARGS is passed on to pytest
 	@$(BIN)/python -m pytest -q -n auto $(ARGS)
 
@@ -132,8 +139,8 @@ test-hand-in: hand-in $(TOOLS)  ## grade what is handed in, on pipes and on term
 autograder:  ## build autograder.zip for Gradescope (docs/GRADING.md)
 	@$(PYTHON) -m tools.autograder.build autograder.zip
 
-picture: $(TOOLS)  ## draw docs/session.svg and docs/report.svg from runs of the real programs
-	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg
+picture: $(TOOLS)  ## draw docs/session.svg, docs/report.svg and docs/client.svg from runs of the real programs
+	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg docs/client.svg
 
 lessons: $(TOOLS)  ## draw docs/lessons/ for docs/LESSONS.md from runs of the real programs
 	@$(BIN)/python -m tools.lessons docs/lessons
@@ -157,6 +164,6 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
-.PHONY: man help run-server run-client certificate test test-long test-all lint types coverage bench bench-quick bench-long \
+.PHONY: man help run-server run-client chat certificate test test-long test-all lint types coverage bench bench-quick bench-long \
 	bench-flow simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants habits grade-stability test-hand-in \
 	autograder picture lessons clean

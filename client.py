@@ -36,11 +36,11 @@ import functools
 
 from cli import trace
 from cli.addresses import is_path
-from cli.flags import Run, complain, parse_client_flags, say
+from cli.flags import PLAIN, ClientFlags, Run, complain, parse_client_flags, say
 from cli.tls import TlsSetupError, add_client_flags, make_client_transport
 from codec import Join, ProtocolError, format_join
 from reactor import LoopError, end_by_signal, format_exception, naming
-from terminal.dial import connect, connect_unix
+from terminal.dial import connect, connect_unix, resolve
 from terminal.plain import PlainScreen
 from terminal.session import Client
 
@@ -74,6 +74,8 @@ def main() -> int:
     parts = trace.open_parts(flags.trace, "client.py", flags.username)
     load_for_later("encodings.idna")  # for the host
     host, port = flags.host, flags.port
+    if flags.ui != PLAIN:
+        return run_drawn(flags, parts)
     try:
         sock = connect_unix(host) if is_path(host) else connect(host, port or 0)
     except (OSError, UnicodeError) as error:
@@ -103,6 +105,40 @@ def main() -> int:
     parts.close()
     if client.signal_received:
         end_by_signal(client.signal_received)
+    return status
+
+
+def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
+    """The same with -ui. What that needs is loaded here, so that nothing else pays for it."""
+    place = flags.host if flags.port is None else f"{flags.host} port {flags.port}"
+    make_transport = parts.wrap(
+        functools.partial(make_client_transport, flags), "server", is_to_server=True
+    )
+    try:
+        from terminal.drawn import Room, make_client
+
+        addresses = [flags.host] if is_path(flags.host) else resolve(flags.host)
+        room = Room(addresses, flags.host, flags.port, make_transport)
+        reactor = parts.make_reactor(lambda: client.complain(format_exception()))
+        client = make_client(reactor, room, Join(flags.username, flags.passcode))
+    except ImportError as error:
+        complain(f"error: -ui {flags.ui} cannot be had: {reason_of(error)}")
+        return 2
+    except (OSError, UnicodeError) as error:
+        complain(f"error: cannot connect to {place}: {reason_of(error)}")
+        return 1
+    has_started()
+    try:
+        status = client.run()
+    except (LoopError, TlsSetupError) as error:
+        complain(f"error: {reason_of(error)}")
+        return 1
+    parts.close()
+    if client.signal_received:
+        end_by_signal(client.signal_received)
+    if client.error:
+        is_for_the_user = client.error.is_for_the_user
+        say(1 if is_for_the_user else 2, f"{'' if is_for_the_user else 'error: '}{client.error}")
     return status
 
 

@@ -33,6 +33,11 @@ _ASSIGNMENT_PASSCODE = re.compile(rb"[A-Za-z0-9]{1,5}")
 _PASSCODE_FILE_HELP = "a file with the passcode in its first line, which does not show in ps"
 
 
+PLAIN, LINE = INTERFACES = ("plain", "line")
+"""What -ui takes: how a client is shown."""
+
+_DUMB = (None, "", "dumb", "unknown")
+
 AddFlags = Callable[[argparse.ArgumentParser], None]
 """A feature's own: adds its flags, each in both spellings."""
 
@@ -64,6 +69,7 @@ class ClientFlags(argparse.Namespace):
     passcode: bytes
     passcode_file: str | None
     trace: str
+    ui: str
 
 
 def parse_server_flags(
@@ -128,6 +134,8 @@ def parse_client_flags(
     if flags.port is None and not is_path(flags.host):
         parser.error("the following arguments are required: -port/--port")
     flags.passcode = _passcode(parser, flags, _client_passcode)
+    if flags.ui != PLAIN and (lack := _lack_of_terminal()):
+        parser.error(f"-ui {flags.ui} needs a terminal, and {lack}")
     return flags
 
 
@@ -136,7 +144,7 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
     parser = _FlagParser(
         usage=(
             f"{_command('client.py')} -join -host <host> -port <port> -username <username> "
-            "-passcode <passcode>"
+            "-passcode <passcode> [-ui line]"
         ),
         description="Join a chat room.",
         epilog=(
@@ -152,9 +160,24 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
     parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
     parser.add_flag("passcode", type=_client_passcode, help="the room's passcode")
     parser.add_flag("passcode-file", type=_word, help=_PASSCODE_FILE_HELP)
+    parser.add_flag(
+        "ui",
+        choices=INTERFACES,
+        default=PLAIN,
+        metavar="UI",
+        help="plain (as it is without this), or line: what you type stays whole while others talk",
+    )
     for add_flags in features:
         add_flags(parser)
     return parser
+
+
+def _lack_of_terminal() -> str:
+    """Why there is nothing to draw on, or ""."""
+    for descriptor, name in enumerate(("standard input", "standard output")):
+        if not os.isatty(descriptor):
+            return f"{name} is none"
+    return "TERM says that this one cannot draw" if os.environ.get("TERM") in _DUMB else ""
 
 
 def say(descriptor: int, line: str) -> None:

@@ -2,7 +2,7 @@
 
 In: a host and a port, or a path. Out: a connected, non-blocking socket. Raises OSError, and
 UnicodeError for a text that cannot be the name of a host. This blocks, for a bounded time: no loop
-runs yet.
+runs yet. `dial` does not, and leaves the rest to a loop that runs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+from typing import Any
 
 from reactor import notice_vanished_peers
 
@@ -34,6 +35,27 @@ def connect(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
         return sock
     raise failure or OSError("it has no address")
+
+
+def dial(address: str, port: int) -> socket.socket:
+    """A socket that is being connected to one of the addresses that `resolve` gives, or to the path
+    of a UNIX socket: once it is writable, SO_ERROR tells what came of it (connect(2), EINPROGRESS).
+    Raises OSError."""
+    family: int = socket.AF_UNIX
+    place: Any = address
+    if "/" not in address:
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        found = socket.getaddrinfo(address, str(port), 0, socket.SOCK_STREAM, 0, flags)
+        family, _, _, _, place = found[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(place)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def connect_unix(path: str) -> socket.socket:

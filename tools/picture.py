@@ -1,7 +1,8 @@
-"""Draws terminals as SVG: `picture.py <session.svg> <report.svg>`.
+"""Draws terminals as SVG: `picture.py <session.svg> <report.svg> <client.svg>`.
 
 The session is the longest of README.md, the report is the grader's of a solution with one mistake;
-what is drawn is what the programs printed just now.
+the client is one that draws (tools.window_picture). What is drawn is what the programs printed
+just now.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import tempfile
 from html import escape
 from pathlib import Path
 
 from tools.session import ROOT, Step, read_sessions, run_session
+from tools.window_picture import draw_window
 
 LINE_HEIGHT = 17
 CHARACTER_WIDTH = 7.25
@@ -90,6 +93,8 @@ def main() -> None:
     session = max(read_sessions(ROOT / "README.md"), key=len)
     Path(sys.argv[1]).write_text(draw("A session of the chat room", run_session(session)), "utf-8")
     Path(sys.argv[2]).write_text(draw("A report of the grader", run_report()), "utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(sys.argv[3]).write_text(draw_window(Path(folder) / "clock"), "utf-8")
 
 
 if __name__ == "__main__":

@@ -246,6 +246,8 @@ class Options(TypedDict, total=False):
     """Added to the environment."""
     on_terminal: bool
     with_echo: bool
+    size: tuple[int, int]
+    """Of that terminal: lines and columns."""
 
 
 class Program(Speaker):
@@ -260,6 +262,7 @@ class Program(Speaker):
             command = ["/bin/sh", "-c", f'exec "$@" {redirect}', "sh", *command]
         if self._is_on_terminal:
             stdin, stdout, *theirs = _open_terminal(options.get("with_echo", False))
+            set_size(stdin, *options.get("size", (24, 80)))
         else:
             (child_stdin, stdin), (stdout, child_stdout) = os.pipe(), os.pipe()
             theirs = [child_stdin, child_stdout]
@@ -651,6 +654,11 @@ def _open_terminal(with_echo: bool) -> list[int]:
         termios.tcsetattr(theirs, termios.TCSANOW, attributes)
     # To write to it and to read from it are watched separately, and a number is watched once.
     return [os.dup(ours), ours, theirs, os.dup(theirs)]
+
+
+def set_size(descriptor: int, lines: int, columns: int) -> None:
+    """Of a terminal, whose foreground is told (SIGWINCH)."""
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
 
 def _control_terminal() -> None:

@@ -1,0 +1,230 @@
+"""The screen of `-ui line`: rows that scroll, and one line below them that readline edits.
+
+The terminal's own scrolling and selecting stay: rows are printed and never touched again, but for
+the last one, where a join is added to others. What is to be shown waits for the end of the turn;
+then the line is cleared, the rows are written, and the line is drawn again below them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import signal
+
+from reactor import Reactor, Sink, Source, discard_typed
+from terminal.conversation import Row
+from terminal.formatter import Formatter
+from terminal.interactive import DrawnScreenOwner
+from terminal.keys import FOCUS_OFF, FOCUS_ON, PASTE_OFF, PASTE_ON, Focus, KeyDecoder
+from terminal.palette import Palette
+from terminal.readline_binding import Readline
+
+DRAIN_SECONDS = 0.2
+"""Longest that is waited at the end for what the terminal has still to report."""
+
+_BELL = b"\a"
+_MODES_OFF = PASTE_OFF + FOCUS_OFF
+_ASK_STATUS, _STATUS = b"\x1b[5n", b"\x1b[0n"  # DSR: it is answered behind all that was reported
+_FALLBACK_SIZE = os.terminal_size((80, 24))
+
+
+class LineScreen:
+    """A DrawnScreen on standard input and output, which are a terminal. Raises UnsupportedError
+    where readline cannot be had."""
+
+    def __init__(
+        self, reactor: Reactor, username: str, *, may_colour: bool, is_unicode: bool
+    ) -> None:
+        self._reactor = reactor
+        self._owner: DrawnScreenOwner
+        self._username = username
+        self._readline = Readline(self)
+        self._formatter = Formatter(Palette(self._colours(may_colour)), is_unicode)
+        self._decoder = KeyDecoder()
+        self._keyboard: Source | None = None
+        self._output = Sink(
+            reactor,
+            1,
+            max_bytes=math.inf,
+            on_flushed=self._flushed,
+            on_error=lambda error: self._owner.screen_failed(),
+        )
+        self._rows: list[Row] = []
+        self._last_height = 0  # of the last row, in rows of the terminal; 0: it cannot be replaced
+        self._state = (0, False)
+        self._is_draw_queued = False
+        self._is_line_shown = False
+        self._is_open = False
+        self._has_reported = False  # the focus
+
+    @property
+    def owed_bytes(self) -> int:
+        return self._output.owed_bytes
+
+    def open(self, owner: DrawnScreenOwner) -> None:
+        self._owner = owner
+        self._is_open = self._is_line_shown = True
+        self._readline.open(self._prompt())
+        self._write_now(self._modes_on())
+        self._keyboard = Source(self._reactor, 0, self._typed, owner.end_typed)
+
+    def show(self, rows: list[Row]) -> None:
+        self._rows += rows
+        self._queue_draw()
+
+    def set_state(self, members: int, is_online: bool) -> None:
+        if self._state != (members, is_online):
+            self._state = (members, is_online)
+            self._queue_draw()
+
+    def clear_line(self) -> None:
+        if self._is_line_shown:
+            self._readline.clear_line()
+
+    def ring(self) -> None:
+        self._write_now(_BELL)
+
+    def resize(self) -> None:
+        self._last_height = 0
+        if self._is_line_shown:
+            self._readline.resize()
+
+    def suspend(self) -> None:
+        self._readline.hide()
+        self._write_now(_MODES_OFF)
+        self._readline.give_back()
+        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, handler)
+        self._last_height = 0
+        self._readline.take_again()
+        self._write_now(self._modes_on())
+        self._readline.show()
+
+    def close(self) -> None:
+        """Rows that are left are written first, unless the terminal takes none."""
+        if not self._is_open:
+            return
+        self._draw()
+        self._is_open = False
+        if self._keyboard:
+            self._keyboard.pause()
+        self._readline.close()
+        self._write_now(_MODES_OFF)
+        if self._has_reported:
+            self._drain()
+        discard_typed(0)
+        self._readline.give_back()
+
+    # For readline.
+
+    def line_entered(self, text: str) -> bool:
+        return self._owner.line_entered(text)
+
+    def end_typed(self) -> None:
+        self._owner.end_typed()
+
+    def completions(self, before: str) -> list[str]:
+        return self._owner.completions(before)
+
+    def list_completions(self, texts: list[str]) -> None:
+        self._owner.list_completions(texts)
+
+    def report(self) -> None:
+        self._reactor.report()
+
+    # Details.
+
+    def _typed(self, data: bytes) -> None:
+        for part in self._decoder.feed_data(data):
+            if isinstance(part, Focus):
+                self._has_reported = True
+                self._owner.focus_changed(part is Focus.GAINED)
+            elif self._is_open:
+                self._owner.key_pressed()
+                self._readline.feed_keys(part)
+
+    def _queue_draw(self) -> None:
+        if not self._is_draw_queued and self._is_line_shown:
+            self._is_draw_queued = True
+            self._reactor.call_at_end(self._draw)
+
+    def _draw(self) -> None:
+        """Write all rows that wait. The line comes back when the terminal has taken them."""
+        self._is_draw_queued = False
+        if not self._is_open or not self._is_line_shown:
+            return
+        self._readline.hide()
+        self._is_line_shown = False
+        if self._keyboard:
+            self._keyboard.pause()
+        rows, self._rows = self._rows, []
+        self._output.write(self._drawn(rows).encode(errors="replace"))
+        self._output.flush()
+
+    def _flushed(self) -> None:
+        if not self._is_open or self._is_line_shown:
+            return
+        self._is_line_shown = True
+        self._readline.set_prompt(self._prompt())
+        self._readline.show()
+        if self._keyboard:
+            self._keyboard.resume()
+        self._owner.screen_flushed()
+        if self._rows:
+            self._queue_draw()
+
+    def _drawn(self, rows: list[Row]) -> str:
+        columns, lines = self._size()
+        texts: list[list[str]] = []
+        begins_with = ""
+        for row in rows:
+            text = self._formatter.format(row, columns)
+            if row.replaces_last and texts:
+                texts[-1] = text
+                continue
+            if row.replaces_last and 0 < self._last_height < lines:
+                begins_with = f"\x1b[{self._last_height}A\r\x1b[J"
+            texts.append(text)
+        if texts:
+            self._last_height = len(texts[-1])
+        bell = _BELL.decode() if any(row.rings for row in rows) else ""
+        return bell + begins_with + "".join(f"{line}\n" for text in texts for line in text)
+
+    def _prompt(self) -> str:
+        parts = self._formatter.format_prompt(self._username, *self._state)
+        return "".join(
+            f"\x01\x1b[{sgr}m\x02{text}\x01\x1b[m\x02" if sgr else text for text, sgr in parts
+        )
+
+    def _modes_on(self) -> bytes:
+        return FOCUS_ON + (PASTE_ON if self._readline.wants_paste_marks else b"")
+
+    def _write_now(self, data: bytes) -> None:
+        """Past what waits: modes of the terminal."""
+        with contextlib.suppress(OSError):
+            if select.select([], [1], [], 0)[1]:
+                os.write(1, data)
+
+    def _drain(self) -> None:
+        """Read what was reported before the reports were switched off."""
+        self._write_now(_ASK_STATUS)
+        seen = b""
+        with contextlib.suppress(OSError):
+            while _STATUS not in seen and select.select([0], [], [], DRAIN_SECONDS)[0]:
+                data = os.read(0, 4096)
+                if not data:
+                    break
+                seen += data
+
+    def _size(self) -> os.terminal_size:
+        with contextlib.suppress(OSError):
+            size = os.get_terminal_size(1)
+            if size.columns:
+                return size
+        return _FALLBACK_SIZE
+
+    def _colours(self, may_colour: bool) -> int:
+        return self._readline.colours if may_colour else 0

@@ -1,0 +1,308 @@
+"""A connection to one room that is made again when it is lost.
+
+In: lines to send. Out: the calls of a LinkOwner. It dials without ever blocking, asks to come in by
+ENTER, or by JOIN where the server does not know that, and after a loss tries again, with longer and
+longer rests between. It keeps no line for later: its owner tells what was sent and is not answered.
+
+    RESTING -> DIALLING -> JOINING -> TALKING -> RESTING ...    until it is OVER
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from codec import (
+    EXPECTED_JOIN,
+    INCORRECT_PASSCODE,
+    Join,
+    LineDecoder,
+    LineTooLongError,
+    ProtocolError,
+    RefusedError,
+    decode_text,
+    format_join,
+    parse_answer,
+)
+from reactor import WRITE, Connection, Reactor, Timer, Transport, notice_vanished_peers
+from terminal.dial import CONNECT_SECONDS, dial
+from terminal.session import ANSWER_SECONDS, GOODBYE_SECONDS, MAX_SERVER_LINE_BYTES
+
+REST_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""How long it rests before it dials again: the last one from then on."""
+
+
+class LinkOwner(Protocol):
+    """What a Link tells."""
+
+    def link_up(self, has_echo: bool) -> None:
+        """We are in the room. With `has_echo` each line has an answer (codec.kinds)."""
+
+    def line_received(self, text: str) -> None:
+        """A line of the room."""
+
+    def link_down(self, reason: str, rest_seconds: float) -> None:
+        """It could not be made, or is lost, and is tried again after so long."""
+
+    def link_over(self, error: LinkError | None) -> None:
+        """It is over: because of `error`, or because we have left."""
+
+
+class LinkError(Exception):
+    """Why there will be no link. `is_for_the_user`: it is ordinary output (codec.handshake)."""
+
+    def __init__(self, reason: str, is_for_the_user: bool = False) -> None:
+        super().__init__(reason)
+        self.is_for_the_user = is_for_the_user
+
+
+class Room(NamedTuple):
+    """Where a room is: `port` of the first of `addresses` that answers, or a UNIX socket. `host` is
+    what was asked for, `make_transport` puts a Transport over a connected socket."""
+
+    addresses: list[str]
+    host: str
+    port: int | None
+    make_transport: Callable[[socket.socket], Transport]
+
+    @property
+    def place(self) -> str:
+        """For messages."""
+        return self.host if self.port is None else f"{self.host} port {self.port}"
+
+
+class State(Enum):
+    """How far a link has come."""
+
+    RESTING = 0
+    DIALLING = 1
+    JOINING = 2  # the answer is due
+    TALKING = 3
+    OVER = 4
+
+
+class Link:
+    """A member's connection to `room`."""
+
+    def __init__(self, reactor: Reactor, room: Room, join: Join, owner: LinkOwner) -> None:
+        self._reactor = reactor
+        self._room = room
+        self._where = room.place
+        self._join = join
+        self._owner = owner
+        self.state = State.RESTING
+        self._untried: list[str] = []
+        self._sock: socket.socket | None = None  # while it is dialled
+        self._connection: Connection | None = None
+        self._lines = LineDecoder(MAX_SERVER_LINE_BYTES)
+        self._failure = ""
+        self._has_echo = True
+        self._was_in = False  # once: what is refused then is tried again
+        self._losses = 0  # in a row
+        self._is_leaving = False
+        self._timer: Timer | None = None
+        reactor.call_soon(self._begin)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether what is sent now goes to the room."""
+        return self.state is State.TALKING and not self._is_leaving
+
+    @property
+    def has_been_up(self) -> bool:
+        """Whether we have been in the room, even if we are not now."""
+        return self._was_in
+
+    @property
+    def is_answer_due(self) -> bool:
+        """Whether the server, or the network, is to say something next."""
+        return self.state in (State.DIALLING, State.JOINING)
+
+    def send(self, text: str) -> None:
+        """Send a line, if `is_up`."""
+        if self._connection:
+            self._connection.write(text.encode("utf-8", "surrogateescape") + b"\n")
+
+    def leave(self) -> None:
+        """Send what is left, show what still comes, and end."""
+        self._is_leaving = True
+        if self.state is not State.TALKING or not self._connection:
+            self._end(None)
+            return
+        self._connection.resume_reading()
+        self._connection.write_eof()
+        self._set_timer(GOODBYE_SECONDS, lambda: self._end(None))
+
+    def close(self) -> None:
+        """End now. Nothing is told."""
+        self.state = State.OVER
+        self._stop_waiting()
+        if self._connection:
+            self._connection.close_at_once()
+
+    def pause(self) -> None:
+        """Receive nothing until `resume`."""
+        if self._connection:
+            self._connection.pause_reading()
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        if self._connection:
+            self._connection.resume_reading()
+
+    # For the loop: a socket that is being connected.
+
+    def handle_events(self, events: int) -> None:
+        sock = self._sock
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if sock else 0
+        if not sock or error:
+            self._dial_failed(os.strerror(error))
+            return
+        self._reactor.set_interest(sock.fileno(), 0, self)
+        self._sock = None
+        notice_vanished_peers(sock)
+        self.state = State.JOINING
+        self._lines = LineDecoder(MAX_SERVER_LINE_BYTES)
+        self._set_timer(ANSWER_SECONDS, lambda: self._lose(f"no answer from {self._where}"))
+        self._connection = Connection(self._reactor, self._room.make_transport(sock), self)
+
+    def handle_error(self) -> None:
+        self._dial_failed("a bug")
+
+    # For the connection.
+
+    def connection_made(self, connection: Connection) -> None:
+        connection.write(format_join(self._join._replace(echo=self._has_echo)) + b"\n")
+
+    def data_received(self, data: bytes) -> None:
+        self._lines.feed_data(data)
+        try:
+            while self._connection and not self._connection.is_closing:
+                line = self._lines.next_line()
+                if line is None:
+                    break
+                if self.state is State.JOINING:
+                    self._take_answer(line)
+                else:
+                    self._owner.line_received(decode_text(line))
+        except LineTooLongError:
+            self._lose(f"the server sent a line longer than {MAX_SERVER_LINE_BYTES} bytes")
+
+    def eof_received(self) -> None:
+        self._lose("connection closed by the server")
+
+    def flushed(self) -> None:
+        """What is typed is little."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        reason = getattr(error, "strerror", None) or str(error or "")
+        self._lose(f"connection lost: {reason}" if reason else "connection closed by the server")
+
+    # Details.
+
+    def _begin(self) -> None:
+        """Dial each address in turn."""
+        self._failure = ""
+        self._untried = list(self._room.addresses)
+        self._dial_next()
+
+    def _dial_next(self) -> None:
+        if not self._untried:
+            self._lose(f"cannot connect to {self._where}: {self._failure or 'it has no address'}")
+            return
+        self.state = State.DIALLING
+        try:
+            self._sock = dial(self._untried.pop(0), self._room.port or 0)
+            self._reactor.set_interest(self._sock.fileno(), WRITE, self)
+        except OSError as error:
+            self._dial_failed(error.strerror or str(error))
+        else:
+            self._set_timer(CONNECT_SECONDS, lambda: self._dial_failed("timed out"))
+
+    def _dial_failed(self, reason: str) -> None:
+        self._stop_waiting()
+        question = " (is the server running?)" if reason == os.strerror(errno.ECONNREFUSED) else ""
+        self._failure = self._failure or reason + question
+        self._dial_next()
+
+    def _take_answer(self, line: bytes) -> None:
+        try:
+            parse_answer(line, self._has_echo)
+        except RefusedError as refused:
+            if self._has_echo and refused.code.startswith(EXPECTED_JOIN.partition(" <")[0]):
+                self._has_echo = False
+                self._drop_connection()
+                self._begin()
+                return
+            is_final = refused.code == INCORRECT_PASSCODE or not self._was_in
+            error = LinkError(str(refused), refused.is_for_the_user)
+            self._lose(str(refused), error if is_final else None)
+        except ProtocolError:
+            self._lose(f"{self._where} is not a chat server (is the port right?)")
+        else:
+            self._stop_waiting()
+            self.state = State.TALKING
+            self._was_in = True
+            self._losses = 0
+            self._owner.link_up(self._has_echo)
+
+    def _lose(self, reason: str, error: LinkError | None = None) -> None:
+        if self.state is State.OVER:
+            return
+        self._drop_connection()
+        if not self._was_in:
+            error = error or LinkError(reason)
+        if error or self._is_leaving:
+            self._end(None if self._is_leaving else error)
+            return
+        self.state = State.RESTING
+        self._has_echo = True  # another server may be there by then
+        rest_seconds = REST_SECONDS[min(self._losses, len(REST_SECONDS) - 1)]
+        self._losses += 1
+        self._set_timer(rest_seconds, self._begin)
+        self._owner.link_down(reason, rest_seconds)
+
+    def _end(self, error: LinkError | None) -> None:
+        if self.state is not State.OVER:
+            self.state = State.OVER
+            self._stop_waiting()
+            self._owner.link_over(error)
+
+    def _drop_connection(self) -> None:
+        """It may be told of still: not as ours."""
+        self._stop_waiting()
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.protocol = _Gone()
+            connection.close_at_once()
+
+    def _set_timer(self, seconds: float, callback: Callable[[], None]) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._reactor.call_later(seconds, callback)
+
+    def _stop_waiting(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        if self._sock:
+            self._reactor.set_interest(self._sock.fileno(), 0, self)
+            self._sock.close()
+            self._sock = None
+
+
+class _Gone:
+    """The protocol of a connection that is not ours any more."""
+
+    def connection_made(self, connection: Connection) -> None: ...
+
+    def data_received(self, data: bytes) -> None: ...
+
+    def eof_received(self) -> None: ...
+
+    def flushed(self) -> None: ...
+
+    def connection_lost(self, error: Exception | None) -> None: ...
