@@ -73,29 +73,26 @@ def main() -> int:
         return 1
     parts = trace.open_parts(flags.trace, "client.py", flags.username)
     load_for_later("encodings.idna")  # for the host
-    host, port = flags.host, flags.port
-    if flags.ui != PLAIN:
-        return run_drawn(flags, parts)
+    return run_plain(flags, join_line, parts) if flags.ui == PLAIN else run_drawn(flags, parts)
+
+
+def run_plain(flags: ClientFlags, join_line: bytes, parts: trace.Parts) -> int:
+    """Show what the room says as it is, and nothing else."""
     try:
-        sock = connect_unix(host) if is_path(host) else connect(host, port or 0)
-    except (OSError, UnicodeError) as error:
-        question = " (is the server running?)" if isinstance(error, ConnectionRefusedError) else ""
-        reason = f"{reason_of(error)}{question}"
-        place = host if port is None else f"{host} port {port}"
-        complain(f"error: cannot connect to {place}: {reason}")
-        return 1
-    try:
-        make_transport = parts.wrap(
-            functools.partial(make_client_transport, flags), "server", is_to_server=True
-        )
-        transport = make_transport(sock)
+        host = flags.host
+        sock = connect_unix(host) if is_path(host) else connect(host, flags.port or 0)
+        transport = _transport_maker(flags, parts)(sock)
     except TlsSetupError as error:
         complain(f"error: {error}")
+        return 1
+    except (OSError, UnicodeError) as error:
+        question = " (is the server running?)" if isinstance(error, ConnectionRefusedError) else ""
+        complain(f"error: cannot connect to {_place(flags)}: {reason_of(error)}{question}")
         return 1
     reactor = parts.make_reactor(lambda: screen.complain(format_exception()))
     with naming("fstat"):
         screen = PlainScreen(reactor)
-    client = Client(reactor, screen, transport, join_line, host, port)
+    client = Client(reactor, screen, transport, join_line, flags.host, flags.port)
     has_started()
     try:
         status = client.run()
@@ -108,24 +105,30 @@ def main() -> int:
     return status
 
 
+def _place(flags: ClientFlags) -> str:
+    """Where the room is, for people."""
+    return flags.host if flags.port is None else f"{flags.host} port {flags.port}"
+
+
+def _transport_maker(flags: ClientFlags, parts: trace.Parts) -> trace.MakeTransport:
+    make = functools.partial(make_client_transport, flags)
+    return parts.wrap(make, "server", is_to_server=True)
+
+
 def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
     """The same with -ui. What that needs is loaded here, so that nothing else pays for it."""
-    place = flags.host if flags.port is None else f"{flags.host} port {flags.port}"
-    make_transport = parts.wrap(
-        functools.partial(make_client_transport, flags), "server", is_to_server=True
-    )
     try:
         from terminal.drawn import Room, make_client
 
         addresses = [flags.host] if is_path(flags.host) else resolve(flags.host)
-        room = Room(addresses, flags.host, flags.port, make_transport)
+        room = Room(addresses, flags.host, flags.port, _transport_maker(flags, parts))
         reactor = parts.make_reactor(lambda: client.complain(format_exception()))
         client = make_client(reactor, room, Join(flags.username, flags.passcode))
     except ImportError as error:
         complain(f"error: -ui {flags.ui} cannot be had: {reason_of(error)}")
         return 2
     except (OSError, UnicodeError) as error:
-        complain(f"error: cannot connect to {place}: {reason_of(error)}")
+        complain(f"error: cannot connect to {_place(flags)}: {reason_of(error)}")
         return 1
     has_started()
     try:
