@@ -167,7 +167,7 @@ def _case(data: dict[str, Any], rubric: dict[str, Any], problems: list[str]) -> 
 
     def fill(text: str, place: str) -> str:
         try:
-            return _fill(text, texts)
+            return _fill(text, texts).replace("{host}", rubric["host"])
         except ValueError as error:
             problems.append(f"case {data['id']}{place}: {error}")
             return ""
