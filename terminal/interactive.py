@@ -76,8 +76,8 @@ class DrawnScreen(Protocol):
     def show(self, rows: list[Row]) -> None:
         """Show these below all others."""
 
-    def set_state(self, members: int, is_online: bool) -> None:
-        """How many are here, 0 if that is not known, and whether we are."""
+    def set_state(self, members: list[str], is_online: bool) -> None:
+        """Who are here, none if that is not known, and whether we are."""
 
     def clear_line(self) -> None:
         """Forget what is typed."""
@@ -189,7 +189,7 @@ class InteractiveClient:
     def link_up(self, has_echo: bool) -> None:
         self._has_echo = has_echo
         self._is_list_due = has_echo
-        self._screen.set_state(0, True)
+        self._screen.set_state([], True)
         self._tell(RowKind.GOOD, _connected(self._room))
         self._watch_silence()
 
@@ -211,13 +211,13 @@ class InteractiveClient:
                 self._watch_silence()
             rows = conversation.take(line, self._clock())
         self._screen.show(rows)
-        self._screen.set_state(len(conversation.members) if self._has_echo else 0, True)
+        self._screen.set_state(conversation.members if self._has_echo else [], True)
         if self._screen.owed_bytes > HIGH_WATER_BYTES:
             self._link.pause()
 
     def link_down(self, reason: str, rest_seconds: float) -> None:
         self._conversation.forget_members()
-        self._screen.set_state(0, False)
+        self._screen.set_state([], False)
         self._tell(RowKind.BAD, f"{reason}; trying again in {rest_seconds:.0f} s")
         self._tell_unanswered()
         self._watch_silence()

@@ -41,7 +41,8 @@ class LineScreen:
         self._owner: DrawnScreenOwner
         self._username = username
         self._readline = Readline(self)
-        self._formatter = Formatter(Palette(self._colours(may_colour)), is_unicode)
+        self._palette = Palette(self._colours(may_colour))
+        self._formatter = Formatter(self._palette, is_unicode)
         self._decoder = KeyDecoder()
         self._keyboard: Source | None = None
         self._output = Sink(
@@ -74,9 +75,12 @@ class LineScreen:
         self._rows += rows
         self._queue_draw()
 
-    def set_state(self, members: int, is_online: bool) -> None:
-        if self._state != (members, is_online):
-            self._state = (members, is_online)
+    def set_state(self, members: list[str], is_online: bool) -> None:
+        state = (len(members), is_online)
+        if self._state != state:
+            self._state = state
+            if members:
+                self._palette.keep_only(set(members))
             self._queue_draw()
 
     def clear_line(self) -> None:
