@@ -219,10 +219,10 @@ class Server:
         self._shut_down()
 
     def _log(self, text: str) -> None:
-        self._parts.note_log(text)
         self._write_log(self._style.format_text(text))
 
     def _write_log(self, line: str) -> None:
+        self._parts.note_log(line)
         self._stderr.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
     def _report(self) -> None:
