@@ -14,7 +14,6 @@ from chat.bans import FOR_EVER, Bans
 from chat.bus import Bus
 from chat.metrics import Metrics
 from chat.room import Room
-from chat.session import Member
 from codec import Dispatcher, LineDecoder, LineTooLongError, ProtocolError, Roster, decode_text
 from reactor import Connection, Reactor
 
@@ -109,6 +108,8 @@ class Admin:
         username = self._roster.find(name)
         if username is None:
             return f"error: no such user: {name}\n"
+        if username not in self._room.members:
+            return f"error: {username} is on another server\n"
         self._end([username], "kicked", why.strip())
         return OK
 
@@ -145,10 +146,9 @@ class Admin:
         for username in usernames:
             text = f"{username} was {how}: {why}" if why else f"{username} was {how}"
             self._bus.submit(self._dispatcher.announce(text))
-            member: Member | None = self._room.members.get(username)
+            member = self._room.members[username]
             self._bus.submit(self._dispatcher.leave(username))
-            if member:
-                member.dismiss()
+            member.dismiss()
             self._room.note_end(how)
 
 

@@ -70,6 +70,7 @@ def test_members_are_listed_with_their_addresses(house: House, office: Office) -
     assert office.says("members") == (
         f"Ann {ann.address} 0\nBob {bob.address} 0\nZed elsewhere 0\n"
     )
+    assert office.says("kick zed") == "error: Zed is on another server\n"
 
 
 def test_all_read_what_is_said_and_who_was_kicked_and_why(house: House, office: Office) -> None:
@@ -192,8 +193,11 @@ def test_lines_are_answered_in_order_to_the_end(house: House, office: Office) ->
     peer.send(b"foo\r\n\n" + b"x" * 5000 + b"\nba")
     house.loop.turn(6)
     peer.send(b"ns\nmembers")
-    peer.shutdown(socket.SHUT_WR)
-    with closing(peer):
+    quiet = office.connect()
+    for end in (peer, quiet):
+        end.shutdown(socket.SHUT_WR)
+    with closing(peer), closing(quiet):
+        assert house.loop.receive_to_end(quiet) == b""
         assert house.loop.receive_to_end(peer) == (
             b"error: unknown command: foo; help lists all\n"
             b"error: message too long (limit 4096 bytes); not sent\n"

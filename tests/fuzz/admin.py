@@ -31,8 +31,8 @@ LINES = st.lists(
 
 
 def obey(lines: list[bytes]) -> None:
-    """Play `lines`. Raise if an answer is no line of safe text, or a member has gone whom no
-    command has ended."""
+    """Play `lines`. Raise if an answer is no line of safe text, or somebody has gone: the members
+    are those of another server, which no command ends."""
     reactor, roster, bus = Reactor(), Roster(), LocalBus()
     dispatcher = Dispatcher(PASSCODE, local_time, roster)
     journal = Journal(reactor, lambda line: None)
@@ -45,12 +45,7 @@ def obey(lines: list[bytes]) -> None:
         before = Counter(roster.usernames)
         answer = operator.obey(line)
         look_at_answer(answer)
-        gone = before - Counter(roster.usernames)
-        words = decode_text(line).split()
-        if gone:
-            assert words[0].lower() == "kick", line
-            assert answer == "ok\n", line
-            assert [*gone] == [name for name in before if name.lower() == words[1].lower()], line
+        assert Counter(roster.usernames) == before, line  # they are on another server
     reactor.close()
 
 
