@@ -257,8 +257,8 @@ class Connection:
             self.end_stream(error)
             return 0
         if self.transport.has_output:
-            self.wait_until_writable()
-        return sent_bytes
+            self.wait_until_writable()  # which fails where the kernel has no memory to watch it
+        return sent_bytes if self.sending is not CLOSED else 0
 
     def end_stream(self, error: OSError) -> None:
         """A send failed: the peer takes nothing any more. What it has sent can still be read, and
