@@ -16,6 +16,7 @@ from chat.json_log import JSON
 from codec import ProtocolError
 from codec.handshake import USERNAME_IN_USE
 from reactor.connection import LINGER_SECONDS
+from reactor.transport import TransportError
 from tests.reactor.conftest import Loop, new_loop
 from tests.support.faults import fault
 from tests.support.house import House
@@ -209,10 +210,12 @@ def test_each_member_that_goes_is_counted_once_and_by_its_way(house: House) -> N
     for _ in range(3):
         house.connect().ends()
         house.connect().resets()
+    house.connect().spy.connection.abort(TransportError("what came first is no TLS"))
     for person in house.people:
         person.socket.close()
     house.loop.pass_seconds(2 * LINGER_SECONDS)
     assert house.journal.counts == {
+        ("refused", "no TLS"): 1,
         ("gone", ":Exit"): 1,
         ("gone", "end of stream"): 1,
         ("gone", "connection lost"): 1,

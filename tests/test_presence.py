@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 import chat.presence
 import terminal.find
-from chat.presence import BURST_REPLIES, REPLY_SECONDS, Presence, announce
+from chat.presence import BURST_REPLIES, REPLY_SECONDS, Presence, announce, open_group
 from codec import Event, Kind, Roster
 from codec.presence import REQUEST_BYTES, RoomReply, format_reply, format_request
 from terminal.find import Finder, find_rooms
@@ -43,11 +44,6 @@ def test_flood_of_requests_gets_few_short_replies(loop: Loop) -> None:
     in_time = (loop.reactor.now - start) / REPLY_SECONDS
     assert len(sent) == pytest.approx(BURST_REPLIES + in_time, abs=2)
     assert sum(map(len, sent)) <= REQUEST_BYTES * len(sent)
-
-
-@pytest.mark.parametrize("members", [0, 1, 10**9 - 1])
-def test_no_reply_is_longer_than_its_request(members: int) -> None:
-    assert len(format_reply(RoomReply(NONCE, 65535, members))) <= REQUEST_BYTES
 
 
 @given(st.data())
@@ -88,3 +84,22 @@ def test_rooms_of_this_machine_are_found(loop: Loop, monkeypatch: pytest.MonkeyP
     for room in rooms:
         room.close()
     finder.close()
+
+
+def test_room_without_an_ipv4_address_cannot_announce(loop: Loop) -> None:
+    with pytest.raises(OSError, match="needs an IPv4 address"):
+        announce(loop.reactor, Roster(), [], 1, nothing)
+
+
+def test_failing_call_is_named_and_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat.presence, "GROUP", "203.0.113.1")  # an address of no interface here
+    with pytest.raises(OSError, match="-announce: bind"):
+        open_group(["127.0.0.1"])
+
+
+def test_room_for_all_interfaces_joins_the_group_on_each() -> None:
+    interfaces = socket.if_nameindex()
+    memberships = chat.presence._memberships(["0.0.0.0"])  # noqa: S104
+    assert [member[8:] for member in memberships] == [
+        index.to_bytes(4, sys.byteorder) for index, _ in interfaces
+    ]

@@ -196,6 +196,31 @@ def test_line_is_shown_in_4096_bytes_and_not_in_one_more(
     assert room.type("Alice", b"hi") == others(b"Alice: hi\n")
 
 
+@pytest.mark.parametrize(
+    ("username", "to", "limit"), [("Alice", "Bob", 4074), ("Bob", "longname", 4073)]
+)
+def test_message_by_enter_fits_the_longer_of_its_two_lines(
+    username: str, to: str, limit: int
+) -> None:
+    room = ScreenRoom(to)
+    room.join(username, echo=True)
+    text = b"x" * limit
+    shown = room.type(username, b":Msg %s %s" % (to.encode(), text), Kind.PRIVATE)
+    assert shown[to] == b"[Message from %s]: %s\n" % (username.encode(), text)
+    assert shown[username] == b"[Message to %s]: %s\n" % (to.encode(), text)
+    refused = room.type(username, b":Msg %s %sx" % (to.encode(), text), Kind.NOTICE)
+    assert refused == {username: b"* " + TOO_LONG % limit}
+
+
+def test_operator_is_heard_by_all_but_not_in_the_words_of_a_reply(room: ScreenRoom) -> None:
+    text = "x" * 4094
+    said = Event(Kind.ANNOUNCED, "", *2 * (b"* %s\n" % text.encode(),))
+    assert room.dispatcher.announce(text) == said
+    for wrong in (text + "x", "No such user: Bob", "Usage: none", "Message too long"):
+        with pytest.raises(ProtocolError):
+            room.dispatcher.announce(wrong)
+
+
 def test_reply_is_shown_in_4096_bytes_and_not_in_one_more(room: ScreenRoom) -> None:
     name = b"x" * (4096 - len("No such user: "))
     assert room.type("Alice", b":Msg %s hi" % name) == alice_alone(b"No such user: %s\n" % name)

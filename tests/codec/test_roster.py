@@ -58,6 +58,7 @@ def test_members_are_in_the_order_in_which_they_joined() -> None:
     for username in ("b-b_b.9", "zoe", "Ada"):
         roster.apply(Event(Kind.JOINED, username))
     assert roster.usernames == ["b-b_b.9", "zoe", "Ada"]
+    assert len(roster) == 3
     assert roster.users_line == b"Active Users: b-b_b.9, zoe, Ada\n"
 
 
