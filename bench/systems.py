@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.programs import free_port
 from tests.support.tls import CERTIFICATE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -162,7 +161,7 @@ def _nats(port: int, folder: Path) -> Sequence[str]:
     return ["nats-server", "-c", str(config), "-l", str(folder / "log")]
 
 
-def _ngircd(port: int, folder: Path, ssl_part: str = "") -> Sequence[str]:
+def _ngircd(port: int, folder: Path) -> Sequence[str]:
     config = folder / "ngircd.conf"
     config.write_text(
         f"[Global]\nName = irc.example.net\nInfo = bench\nListen = 127.0.0.1\nPorts = {port}\n"
@@ -171,15 +170,8 @@ def _ngircd(port: int, folder: Path, ssl_part: str = "") -> Sequence[str]:
         "MaxNickLength = 9\nMaxListSize = 0\nPingTimeout = 600\n"
         "[Options]\nDNS = no\nIdent = no\nPAM = no\nMorePrivacy = no\nSyslogFacility = local1\n"
         "[Channel]\nName = #room\nModes = P\n"
-        f"{ssl_part}"
     )
     return ["/usr/sbin/ngircd", "-n", "-f", str(config)]
-
-
-def _ngircd_tls(port: int, folder: Path) -> Sequence[str]:
-    plain_port = free_port()
-    files = f"CertFile = {CERTIFICATE}\nKeyFile = {CERTIFICATE}\n"
-    return _ngircd(plain_port, folder, f"[SSL]\n{files}Ports = {port}\n")
 
 
 SYSTEMS = (
@@ -190,12 +182,6 @@ SYSTEMS = (
     System("nats", Nats(), _nats, "nats-server"),
     System("twisted", Dialect(), _peer("twisted_chat.py"), "twisted"),
     System("ngircd", Irc(), _ngircd, "ngircd", max_flight_bytes=24 * 1024, joins_in_flight=8),
-    System(
-        *("ngircd, TLS", Irc(), _ngircd_tls, "ngircd"),
-        max_flight_bytes=24 * 1024,
-        joins_in_flight=8,
-        is_tls=True,
-    ),
     System("asyncio", Dialect(), _peer("asyncio_protocol.py")),
     System("streams", Dialect(), _peer("asyncio_streams.py")),
     System("uvloop", Dialect(), _peer("asyncio_protocol.py", "--uvloop"), "uvloop"),

@@ -41,7 +41,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "full": Size("a b c d e f g h i j k l m", 100, 1.5, 400_000, 1.0, 5, 10_000, 10.0, 2_000, 15),
-    "long": Size("10 n", 100, 1.5, 400_000, 10.0, 1, 10_000, 10.0, 2_000, 15),
+    "long": Size("10 n o p q", 100, 1.5, 400_000, 10.0, 1, 10_000, 10.0, 2_000, 15),
     "quick": Size("a c f h", 10, 0.2, 40_000, 0.5, 1, 100, 1.0, 500, 5),
 }
 
@@ -217,7 +217,6 @@ class Work(NamedTuple):
 
     `members`: where it stands in the plot. `systems`: which do it; all but the announcing ones if
     none is named. `is_quiet`: the CPU is idle while it is measured, so that all may do it at once.
-    `with_tls`: those that speak TLS do it, too.
     """
 
     letter: str
@@ -226,31 +225,29 @@ class Work(NamedTuple):
     members: int = 0
     systems: tuple[str, ...] = ()
     is_quiet: bool = False
-    with_tls: bool = False
 
     def is_done_by(self, system: System) -> bool:
-        if system.is_tls and not self.with_tls:
-            return False
         if self.systems:
             return system.name in self.systems
-        return not system.announces or self.letter == "g"
+        return not system.is_tls and (not system.announces or self.letter == "g")
 
 
 OURS = ("chatroom",)
+OVER_TLS = ("chatroom", "chatroom, TLS")
 FAST = ("chatroom", "relay", "redis", "nats")
 """Those that need no minute for millions of deliveries."""
 
 WORKS = (
-    Work("a", "blast, 1 sender to 100 members", blast_to(100), members=100, with_tls=True),
-    Work("b", "blast, 1 sender to 1,000 members", blast_to(1_000), members=1_000, with_tls=True),
+    Work("a", "blast, 1 sender to 100 members", blast_to(100), members=100),
+    Work("b", "blast, 1 sender to 1,000 members", blast_to(1_000), members=1_000),
     Work("10", "blast, 1 sender to 10 members", blast_to(10), members=10),
     Work("c", "50 talkers at once, to each other and 50 more", talkers),
     Work("d", "200 lines a second from 10 senders to 100 members", paced_to(100), members=100),
     Work(
         "e", "200 lines a second from 10 senders to 1,000 members", paced_to(1_000), members=1_000
     ),
-    Work("f", "idle members", idle, is_quiet=True, with_tls=True),
-    Work("g", "join storm, 256 in flight", joins, with_tls=True),
+    Work("f", "idle members", idle, is_quiet=True),
+    Work("g", "join storm, 256 in flight", joins),
     Work("h", "start, from exec to banner", start, systems=OURS),
     Work("i", "(a) with the console's pipe read", read_console, systems=OURS),
     Work("j", "burst of 2,000 lines to 1,000 members", burst_of(2_000), systems=FAST),
@@ -258,6 +255,9 @@ WORKS = (
     Work("l", "(a) beside a busy loop on the server's core", beside_a_busy_loop, systems=FAST),
     Work("m", "one line at a time between two, said and private", private_lines, systems=OURS),
     Work("n", "one line a second to 10,000 members", paced_to(10_000, 1, 1), systems=FAST[:2]),
+    Work("o", "(a) over TLS", blast_to(100), systems=OVER_TLS),
+    Work("p", "(f) over TLS", idle, systems=OVER_TLS, is_quiet=True),
+    Work("q", "(g) over TLS", joins, systems=OVER_TLS),
 )
 
 
