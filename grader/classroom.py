@@ -14,11 +14,11 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Sequence
-from typing import IO, NamedTuple, NoReturn
+from typing import IO, Any, NamedTuple
 
 from grader import kernel, report
+from grader.child import answer_and_end
 from grader.gradebook import INDEX, Gradebook, remark_of
 from grader.grading import Graded, Grading
 from grader.submissions import Submission
@@ -160,32 +160,19 @@ class _Classroom:
         pid = os.fork()
         if pid == 0:
             os.close(answers)
-            self._be_grader(submission, theirs, story)
+            answer_and_end(theirs, lambda: self._grade(submission, story))
         os.close(theirs)
         self._running[answers] = _Running(pid, answers, submission, story, bytearray())
         self._selector.register(answers, selectors.EVENT_READ)
 
-    def _be_grader(self, submission: Submission, answers: int, story: IO[str]) -> NoReturn:
-        """In the child: grade, answer, and be gone."""
-        try:
-            # Ctrl-C goes to all of us; the parent hears it, and ends us.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-            if self.stopped_by:
-                sys.exit(1)
-            kernel.adopt_orphans(end_with_parent=True)
-            sys.stdout = story
-            graded = self._grading.grade(submission)
-            story.flush()
-            with open(answers, "wb") as stream:
-                stream.write(json.dumps(graded.as_json()).encode())
-        except SystemExit:
-            pass
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(0)
+    def _grade(self, submission: Submission, story: IO[str]) -> dict[str, Any]:
+        """In the child: the answer."""
+        if self.stopped_by:  # between the fork and the child's own handlers
+            sys.exit(1)
+        sys.stdout = story
+        graded = self._grading.grade(submission)
+        story.flush()
+        return graded.as_json()
 
     def _hear(self, running: _Running) -> None:
         data = os.read(running.answers, 65536)

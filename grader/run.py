@@ -18,12 +18,12 @@ import socket
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from grader import kernel, solution, surroundings
+from grader.child import answer_and_end
 from grader.play import Outcome, play
 from grader.processes import Setting
 from grader.room import SLOWEST
@@ -209,52 +209,37 @@ class _Run:
             raise
         if pid == 0:
             os.close(answers)
-            self._be_worker(case, port, directory, theirs, uses_barriers)
+            answer_and_end(theirs, lambda: self._play(case, port, directory, uses_barriers))
         os.close(theirs)
         deadline = time.monotonic() + CASE_SECONDS
         worker = _Worker(pid, answers, case, port, attempt, uses_barriers, deadline, bytearray())
         self._workers[answers] = worker
         self._selector.register(answers, selectors.EVENT_READ)
 
-    def _be_worker(
-        self, case: Case, port: int, directory: Path, answers: int, uses_barriers: bool
-    ) -> None:
-        """In the child: play the case, answer, and be gone."""
+    def _play(self, case: Case, port: int, directory: Path, uses_barriers: bool) -> dict[str, Any]:
+        """In the child: the answer."""
+        options = self._options
         try:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends us
-            kernel.adopt_orphans(end_with_parent=True)
-            options = self._options
-            try:
-                solution.copy(self._prepared, directory, options.user)
-                setting = Setting(
-                    directory,
-                    options.python,
-                    options.on_terminal,
-                    options.timeout,
-                    options.user,
-                    options.version,
-                )
-                outcome = play(
-                    case,
-                    self._rubric,
-                    setting,
-                    port,
-                    options.is_strict,
-                    self._learned,
-                    uses_barriers,
-                )
-            finally:
-                shutil.rmtree(directory, ignore_errors=True)
-            with open(answers, "wb") as stream:
-                stream.write(json.dumps(outcome.as_json()).encode())
-        except SystemExit:
-            pass
-        except BaseException:
-            traceback.print_exc()
+            solution.copy(self._prepared, directory, options.user)
+            setting = Setting(
+                directory,
+                options.python,
+                options.on_terminal,
+                options.timeout,
+                options.user,
+                options.version,
+            )
+            return play(
+                case,
+                self._rubric,
+                setting,
+                port,
+                options.is_strict,
+                self._learned,
+                uses_barriers,
+            ).as_json()
         finally:
-            sys.stderr.flush()
-            os._exit(0)
+            shutil.rmtree(directory, ignore_errors=True)
 
     def _hear(self, worker: _Worker) -> None:
         data = os.read(worker.answers, 65536)
