@@ -142,6 +142,9 @@ autograder:  ## build autograder.zip for Gradescope (docs/GRADING.md)
 picture: $(TOOLS)  ## draw docs/session.svg, docs/report.svg and docs/client.svg from runs of the real programs
 	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg docs/client.svg
 
+architecture:  ## draw docs/architecture.svg, the layers, from the imports
+	@$(PYTHON) -m tools.structure docs/architecture.svg
+
 lessons: $(TOOLS)  ## draw docs/lessons/ for docs/LESSONS.md from runs of the real programs
 	@$(BIN)/python -m tools.lessons docs/lessons
 

@@ -12,6 +12,7 @@ from cli.limits import limits
 from tests.support import faults
 from tests.support.house import House, Person
 from tests.support.protocol import NOW
+from tools import structure
 from tools.lessons import PICTURES
 from tools.man import pages
 from tools.session import ROOT, Step, read_sessions, run_session
@@ -75,6 +76,12 @@ def test_each_lesson_has_a_picture_and_a_question_in_120_words() -> None:
         assert len(text.split()) <= 120
     assert {path.stem for path in (ROOT / "docs" / "lessons").iterdir()} == {*PICTURES}
     assert all(f"(lessons/{name}.svg)" in "".join(lessons) for name in PICTURES)
+
+
+def test_picture_of_the_layers_is_that_of_the_imports() -> None:
+    assert (ROOT / "docs" / "architecture.svg").read_text() == structure.drawing(), (
+        "make architecture"
+    )
 
 
 def test_limits_are_those_of_the_source() -> None:

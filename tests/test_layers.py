@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.structure import imported_modules
+
 ROOT = Path(__file__).resolve().parent.parent
 
 KNOWS: dict[str, set[str]] = {
@@ -58,7 +60,7 @@ def complaints(layer: str, source: str) -> list[str]:
 
 
 def _wrong_imports(layer: str, tree: ast.AST) -> Iterator[str]:
-    for module in _imported_modules(tree):
+    for module in imported_modules(tree):
         if module == layer or module in KNOWS[layer]:
             continue
         if layer == PURE_LAYER and module not in PURE_MODULES:
@@ -67,17 +69,6 @@ def _wrong_imports(layer: str, tree: ast.AST) -> Iterator[str]:
             yield f"{layer} imports {module}, which is not below it"
         elif module not in sys.stdlib_module_names:
             yield f"{layer} imports {module}, which is not in the standard library"
-
-
-def _imported_modules(tree: ast.AST) -> Iterator[str]:
-    """The first part of each name, wherever in the file it is imported; "." for a relative one,
-    which hides where it leads."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name.split(".")[0]
-        elif isinstance(node, ast.ImportFrom):
-            yield (node.module or "").split(".")[0] if not node.level else "."
 
 
 def _wrong_calls(layer: str, tree: ast.AST) -> Iterator[str]:
@@ -94,7 +85,7 @@ def test_file_keeps_to_its_layer(path: Path) -> None:
 
 def test_model_of_the_protocol_imports_no_product() -> None:
     source = (ROOT / "tests" / "support" / "protocol.py").read_text()
-    assert set(_imported_modules(ast.parse(source))) <= sys.stdlib_module_names
+    assert set(imported_modules(ast.parse(source))) <= sys.stdlib_module_names
 
 
 def test_every_part_was_looked_at() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from html import escape
 
 from tools.diagram.ladder import Band, Column, Ladder, Row
+from tools.ink import DARK, HUES, LIGHT
 
 WIDTH = 880
 LEFT = 96
@@ -19,35 +20,6 @@ HEAD = 64
 PAD = 6
 DATA_CHARACTER = 6.65
 NOTE_CHARACTER = 6.3
-
-LIGHT = {
-    "page": "#ffffff",
-    "band": "#f3f5f8",
-    "ink": "#1f2328",
-    "quiet": "#656d76",
-    "lane": "#d0d7de",
-    "bad": "#cf222e",
-    "good": "#1a7f37",
-    "cut": "#9a6700",
-}
-DARK = {
-    "page": "#0d1117",
-    "band": "#161b22",
-    "ink": "#e6edf3",
-    "quiet": "#8b949e",
-    "lane": "#3d444d",
-    "bad": "#ff7b72",
-    "good": "#56d364",
-    "cut": "#e3b341",
-}
-HUES = (
-    ("#0969da", "#58a6ff"),
-    ("#8250df", "#bc8cff"),
-    ("#1b7c83", "#39c5cf"),
-    ("#bc4c00", "#ffa657"),
-    ("#bf3989", "#ff7eb6"),
-    ("#57606a", "#b1bac4"),
-)
 
 PAGE = """<!doctype html>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
