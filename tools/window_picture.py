@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.support.programs import PASSCODE, Room
 from tests.support.window import LineWindow, clock_patch
+from tools.ink import DARK
 
 LINE_HEIGHT = 17
 CHARACTER_WIDTH = 7.25
@@ -17,8 +18,8 @@ MARGIN = 14
 TITLE_HEIGHT = 26
 SIZE = (19, 80)
 
-GROUND, INK = "#0d1117", "#e6edf3"
-_INKS = {"default": INK, "red": "#ff7b72", "green": "#7ee787", "magenta": "#d2a8ff"}
+GROUND, INK, QUIET = DARK["page"], DARK["ink"], DARK["quiet"]
+_INKS = {"default": INK, "red": DARK["bad"], "green": DARK["good"], "magenta": "#d2a8ff"}
 
 SCRIPT = (
     ("bob", "is the reactor assignment due on Friday?"),
@@ -79,7 +80,7 @@ def draw_screen(title: str, screen: Any) -> str:
         f"<title>{escape(title)}</title>\n<style>text {{ font: 12px ui-monospace,"
         " 'DejaVu Sans Mono', Menlo, Consolas, monospace; white-space: pre }</style>\n"
         f'<rect width="{width}" height="{height}" rx="8" fill="{GROUND}"/>\n'
-        f'<text x="{MARGIN}" y="18" fill="#6e7681">{escape(title)}</text>\n'
+        f'<text x="{MARGIN}" y="18" fill="{DARK["quiet"]}">{escape(title)}</text>\n'
     ]
     for line in range(screen.lines):
         places = [(column, screen.buffer[line][column]) for column in range(screen.columns)]
