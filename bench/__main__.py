@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import report
+from bench import plot, report
 from bench.systems import ROOT, SYSTEMS, System
 from bench.works import SIZES, WORKS, Figures, Work
 
@@ -38,7 +38,7 @@ def main() -> None:
     if flags.json:
         flags.json.write_text(json.dumps(report.as_json(results), indent=1) + "\n")
     if flags.plot:
-        report.plot(results, flags.plot)
+        plot.draw(results, flags.plot)
 
 
 def measure(work: Work, systems: list[System], size: str) -> dict[str, Figures | str]:

@@ -1,4 +1,4 @@
-"""Figures as a table, as JSON and as a plot."""
+"""Figures as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -121,34 +121,3 @@ def as_json(rows: list[Row]) -> object:
             row.work.letter: {"title": row.work.title, "results": row.results} for row in rows
         },
     }
-
-
-def plot(rows: list[Row], path: Path) -> None:
-    """Two pictures, each system a line in both, on logarithmic axes: what a server delivers in a
-    flood, and how late a single line is when 200 come in a second, against members."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "chatroom"
-    from matplotlib import pyplot
-
-    figure, (flood, paced) = pyplot.subplots(1, 2, figsize=(11, 4.5))
-    for axes, key, title, label in (
-        (flood, "per_cpu_second", "One who pours", "deliveries per second of server CPU"),
-        (paced, "p99_ms", "200 lines a second", "milliseconds until a line is read, p99"),
-    ):
-        points: dict[str, list[tuple[int, float]]] = {}
-        for work, results in rows:
-            is_paced = work.letter in ("d", "e")
-            for name, result in results.items():
-                if work.members and is_paced == (axes is paced) and isinstance(result, dict):
-                    points.setdefault(name, []).append((work.members, result[key]))
-        for name, line in points.items():
-            members, figures = zip(*sorted(line), strict=True)
-            style = {"linewidth": 3} if name == "chatroom" else {"linewidth": 1.2}
-            axes.plot(members, figures, marker="o", label=name, **style)
-        axes.set(xscale="log", yscale="log", xlabel="members", ylabel=label, title=title)
-        axes.grid(True, which="major", alpha=0.3)
-    paced.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.tight_layout()
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
