@@ -24,9 +24,19 @@ README = ROOT / "README.md"
 PROTOCOL = ROOT / "docs" / "PROTOCOL.md"
 RELIABILITY = ROOT / "docs" / "RELIABILITY.md"
 
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+LONG_DOCUMENTS = {"PROTOCOL", "RELIABILITY", "MUTANTS", "bench"}
+"""A specification, and tables."""
+
 
 def wire_examples(document: Path) -> list[str]:
     return re.findall(r"^```wire\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def headings_of(document: Path) -> list[str]:
+    """The anchors of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def literal(text: str) -> bytes:
@@ -82,6 +92,19 @@ def test_picture_of_the_layers_is_that_of_the_imports() -> None:
     assert (ROOT / "docs" / "architecture.svg").read_text() == structure.drawing(), (
         "make architecture"
     )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_of_a_document_lead_somewhere(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", document.read_text()):
+        path = document.parent / target if target else document
+        assert path.exists(), target
+        assert not anchor or anchor in headings_of(path), anchor
+
+
+def test_documents_are_short_enough_to_be_read() -> None:
+    words = {path.stem: len(path.read_text().split()) for path in (ROOT / "docs").glob("*.md")}
+    assert {name for name, count in words.items() if count > 1_500} <= LONG_DOCUMENTS
 
 
 def test_limits_are_those_of_the_source() -> None:
