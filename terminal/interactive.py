@@ -132,7 +132,7 @@ class InteractiveClient:
         signals = Signals(self._reactor, sorted(numbers), self._signal_received)
         try:
             self._screen.open(self)
-            self._watch_silence()
+            self._reactor.call_soon(self._watch_silence)  # when the link has begun to dial
             self._reactor.run()
         finally:
             self._screen.close()

@@ -33,8 +33,7 @@ def test_signal_to_the_server_is_told_to_every_member(on_terminal: bool) -> None
 
 @fault(51, 58)
 def test_neither_deaf_member_nor_unread_console_keeps_the_server() -> None:
-    """Two real seconds."""
-    with Room() as room:
+    with Room(patch="server.SHUTDOWN_SECONDS = 0.1") as room:
         alice, deaf = room.join_raw("Alice"), room.join_raw("Deaf")
         (bob,) = room.join("Bob")
         for output in (deaf.stdout, room.server.stdout):

@@ -183,7 +183,8 @@ def test_client_that_leaves_sends_all_and_shows_what_still_comes(typed: bytes, s
 
 def test_server_that_does_not_read_keeps_no_client_that_leaves() -> None:
     """tests/test_leaving.py has one that does not end."""
-    with FakeServer(redirect="< /dev/zero") as fake:
+    patch = "import terminal.session; terminal.session.GOODBYE_SECONDS = 0.1"
+    with FakeServer(redirect="< /dev/zero", patch=patch) as fake:
         fake.peer.stdout.pause()
         fake.lets_in()
         fake.peer.types("still listening?")

@@ -146,8 +146,8 @@ def test_paused_screen_delays_no_one_and_loses_nothing() -> None:
 
 
 def test_unread_warning_does_not_keep_a_client_that_leaves(full_pipe: str) -> None:
-    """Two real seconds. It warns of what it could not show, or would."""
-    patch = "import terminal.session; terminal.session.QUIET_SECONDS = 0"
+    """It warns of what it could not show, or would."""
+    patch = "import terminal.session as s; s.QUIET_SECONDS = s.GOODBYE_SECONDS = 0"
     with Room() as room:
         mute = room.start_member("Mute", patch=patch, redirect=f"> {full_pipe} 2>&1")
         room.server.shows("Mute joined the chatroom")

@@ -137,6 +137,8 @@ def test_half_done_handshakes_cost_members_nothing(certificate: Path) -> None:
         room.all_show("Alice: hello", but=alice)
         bob.types("hello")
         room.all_show("Bob: hello", but=bob)
+        for stranger in strangers:
+            stranger.close()  # or the server would wait for their ends
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl")

@@ -32,13 +32,13 @@ CALLS = {
     "setsockopt": (3, "EINVAL ENOPROTOOPT ENOTCONN"),
     "getsockname": (9, "ENOBUFS"),
     "ioctl": (7, "ENOMEM"),
-    "poll": (24, "EINTR ENOMEM"),
     "shutdown": (7, "ENOTCONN"),
     "close": (12, "EIO EINTR"),
     "write": (26, "EAGAIN EPIPE ENOSPC EIO"),
 }
 """The calls of a server that serves: how often one session makes each, its end included, and how
-it may fail. `send` is sendto there, `recv` recvfrom, `accept` accept4, and `select` poll."""
+it may fail. `send` is sendto there, `recv` recvfrom, and `accept` accept4. There is no poll: only a
+descriptor that cannot be opened anew is asked (reactor.descriptors), and the streams are pipes."""
 
 START_CALLS = """
 newfstatat 360/18 EACCES; openat 66/2 EMFILE; read 110/10 EIO; lseek 96/24 EINVAL; close 64/6 EIO

@@ -63,8 +63,9 @@ def _go_on(room: Room, program: Program, fault: Fault) -> None:
     shown = bytes(program.stdout.unread)
     if shown.startswith(b"Server"):
         room.port = int(shown.split()[4].rstrip(b"."))
-        room.enter("Alice")
+        alice = room.enter("Alice")
         program.signal(signal.SIGTERM)
+        alice.end_input()  # or it would wait for her end
     elif shown:
         program.types(":Exit")
     told = program.stderr.take_rest().decode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from functools import lru_cache
 
 import pytest
 
@@ -20,17 +19,17 @@ from tests.support.faults import fault
 from tests.support.patches import Patch
 from tests.support.size import IS_LONG
 
-BLOCK = 22
-"""Seeds that come, together, to everything that seeds are for; none of them is slow."""
+QUICK = [4, 5, 17, 28, 29, 31, 36, 39, 44, 49, 60, 65, 67, 71, 80, 84, 85, 89, 97, 99, 107, 109]
+QUICK += [114, 117]
+"""Seeds that take 50 ms each, and come together, several times, to all that seeds are for."""
 
-SEEDS = planted.SEEDS if IS_LONG else planted.SEEDS[:BLOCK]
+BLOCKS = [QUICK, *([*planted.SEEDS[at : at + 20]] for at in planted.SEEDS[::20] if IS_LONG)]
 
 
-@lru_cache(maxsize=1)
-def play(first: int) -> str:
-    """All that happens in the seeds from this one on; none of them may fail."""
+def play(seeds: list[int]) -> str:
+    """All that happens in these seeds; none of them may fail."""
     story: list[str] = []
-    for seed in SEEDS[first : first + BLOCK]:
+    for seed in seeds:
         if failure := failure_of(make_script(seed), story.append):
             shrunk = describe_shrunk(make_script(seed))
             replay = f"python -m tests.simulation --seed {seed}"
@@ -58,25 +57,22 @@ HAPPENINGS = (
 )
 
 
-def test_first_seeds_come_to_everything_they_are_for() -> None:
+@pytest.mark.parametrize("seeds", BLOCKS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+def test_seeds_pass(seeds: list[int]) -> None:
     """Look here when you change the chances of script.py."""
-    text = play(0)
-    assert not [happening for happening in HAPPENINGS if not re.search(happening, text)]
+    text = play(seeds)
+    if seeds == QUICK:
+        assert not [happening for happening in HAPPENINGS if not re.search(happening, text)]
 
 
-@pytest.mark.parametrize("first", SEEDS[::BLOCK])
-def test_seeds_pass(first: int) -> None:
-    play(first)
-
-
-@pytest.mark.parametrize("seed", range(400 if IS_LONG else 20))
+@pytest.mark.parametrize("seed", range(400) if IS_LONG else QUICK)
 def test_transport_as_tls_passes_any_seed(seed: int) -> None:
     """Every second member has one, beside those on plain sockets."""
     script = make_script(seed)
     run(script._replace(setting=script.setting._replace(is_scrambled=True)))
 
 
-@pytest.mark.parametrize("seed", range(20 if IS_LONG else 5))
+@pytest.mark.parametrize("seed", range(20) if IS_LONG else QUICK[:5])
 def test_any_part_of_a_script_is_a_script(seed: int) -> None:
     script = make_script(seed)
     chance = random.Random(seed)
@@ -85,13 +81,13 @@ def test_any_part_of_a_script_is_a_script(seed: int) -> None:
 
 
 @fault(58)
-@pytest.mark.parametrize("seed", range(40 if IS_LONG else 5))
+@pytest.mark.parametrize("seed", range(40) if IS_LONG else QUICK[:5])
 def test_server_may_be_told_to_end_at_any_moment(seed: int) -> None:
     """A thousand: `python -m tests.simulation --shutdowns 0-999`."""
     run(make_script_cut_short(seed))
 
 
-@pytest.mark.parametrize("seed", [3, 5, 8])
+@pytest.mark.parametrize("seed", QUICK[:3])
 def test_a_seed_is_the_same_each_time(seed: int) -> None:
     stories: list[list[str]] = [[], []]
     for story in stories:

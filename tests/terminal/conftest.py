@@ -33,8 +33,8 @@ class Chat(Room):
         self, *, port: int = 0, size: tuple[int, int] = (24, 80), patch: str = "pass"
     ) -> Window:
         """Alice's client starts, after `patch`."""
-        patch = f"{clock_patch(self.clock)}; {patch}"
-        program = f"import sys, client; {patch}; sys.exit(client.main())"
+        patch = f"{clock_patch(self.clock)}\n{patch}"
+        program = f"import sys, client\n{patch}\nsys.exit(client.main())"
         words = ["-join", "-host=127.0.0.1", f"-port={port or self.port}", "-username=Alice"]
         words += [f"-passcode={PASSCODE}", f"-ui={self._ui}"]
         command = [sys.executable, "-c", program, *words]

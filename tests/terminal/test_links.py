@@ -36,12 +36,21 @@ def stub(tmp_path: Path) -> Stub:
 
 
 CAME_BACK = "Connected to 127.0.0.1 on port {port}"
+QUICK_RESTS = """
+from terminal.link import Link
+set_timer = Link._set_timer
+Link._set_timer = lambda link, seconds, call: set_timer(
+    link, seconds * (0.05 if call == link._begin else 1), call
+)
+"""
+"""A patch by which the rests before it dials again are short, and are told as ever."""
+
 ENTER, JOIN = f"ENTER Alice {PASSCODE}", f"JOIN Alice {PASSCODE}"
 
 
 def test_lost_room_is_joined_again_with_the_line_kept(stub: Stub) -> None:
     with stub:
-        window = stub.sit_down(port=stub.stub_port)
+        window = stub.sit_down(port=stub.stub_port, patch=QUICK_RESTS)
         server = stub.accept(ENTER)
         server.types("OK", "* a notice of the server's", "Active Users: Bob, Alice")
         window.sees(
@@ -54,10 +63,9 @@ def test_lost_room_is_joined_again_with_the_line_kept(stub: Stub) -> None:
         server.shows("one", "two", ":users")
         server.types("Alice: one")
         window.sees("         Alice │ one")
-        window.sees(f"             · │ waiting for 127.0.0.1 port {stub.stub_port} …")
         server.close()
         window.sees(
-            "               │ connection closed by the server; trying again in 1 s",
+            "             · │ connection closed by the server; trying again in 1 s",
             "             ? │ not confirmed: two",
             "               │ not confirmed: :users",
             typed="Alice·offline❯ half",
@@ -78,6 +86,28 @@ def test_lost_room_is_joined_again_with_the_line_kept(stub: Stub) -> None:
         server.types("ERROR Incorrect passcode")
         window.closes(1)
         assert "Incorrect passcode" in window.rows()
+
+
+def test_silence_is_told_until_there_is_an_answer(stub: Stub) -> None:
+    with stub:
+        patch = "from terminal import interactive; interactive.SILENCE_SECONDS = 0.1"
+        window = stub.sit_down(port=stub.stub_port, patch=patch)
+        server = stub.accept(ENTER)
+        waiting = f"· │ waiting for 127.0.0.1 port {stub.stub_port} …"
+        window.sees(f"12:13        {waiting}")
+        server.types("OK", "Active Users: Alice")
+        window.sees("               │ no one else is here yet", typed="Alice·1❯")
+        window.keys("one\\rtwo\\r")
+        server.shows("one", "two")
+        server.types("Alice: one")
+        window.sees("         Alice │ one", f"             {waiting}")
+        server.types("Alice: two")
+        window.sees("         Alice │ two")
+        window.keys(":exit\\r")
+        server.shows(":exit")
+        server.stdout.expect_end()
+        server.close()
+        window.closes(0)
 
 
 def test_server_without_enter_is_joined_and_own_lines_are_drawn(stub: Stub) -> None:
@@ -176,6 +206,7 @@ def test_vanished_terminal_ends_the_client(chat: Chat) -> None:
     window.hang_up()
     bob.shows("Alice left the chatroom")
     window.ends(-signal.SIGHUP)
+    bob.close()
 
 
 # Where it cannot be had.

@@ -1,0 +1,56 @@
+"""A link that was lost is made again, after rests that grow. The clock is virtual."""
+
+from __future__ import annotations
+
+import socket
+
+from codec import Join
+from reactor import SocketTransport
+from terminal.link import REST_SECONDS, Link, LinkError, Room
+from tests.reactor.conftest import Loop
+from tests.reactor.conftest import loop as loop
+
+
+class Owner:
+    """Of a link: what it was told."""
+
+    def __init__(self) -> None:
+        self.rests: list[float] = []
+
+    def link_up(self, has_echo: bool) -> None:
+        assert has_echo
+
+    def line_received(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def link_down(self, reason: str, rest_seconds: float) -> None:
+        self.rests.append(rest_seconds)
+
+    def link_over(self, error: LinkError | None) -> None:
+        raise AssertionError(error)
+
+
+def let_in_and_close(loop: Loop, door: socket.socket, link: Link, owner: Owner) -> None:
+    owner.rests.clear()
+    loop.turn()
+    peer, _ = door.accept()
+    with peer:
+        peer.send(b"OK\n")
+        loop.turn_until(lambda: link.is_up)
+    loop.turn_until(lambda: owner.rests)
+    assert owner.rests == [1.0]
+
+
+def test_rests_grow_to_half_a_minute_until_it_is_in(loop: Loop) -> None:
+    owner = Owner()
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        address = door.getsockname()
+        where = Room([address[0]], *address, SocketTransport)
+        link = Link(loop.reactor, where, Join("Alice", b"abc12", True), owner)
+        let_in_and_close(loop, door, link, owner)
+    loop.pass_seconds(sum(REST_SECONDS) + 30)
+    assert owner.rests == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    with socket.create_server(address) as door:
+        loop.pass_seconds(30)
+        let_in_and_close(loop, door, link, owner)
+    link.close()
