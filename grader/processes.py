@@ -328,6 +328,7 @@ class _Rest:
         self._are_pids_known = False  # none has run since they were counted
         self._counted = 0.0
         self._threads: dict[tuple[int, int], kernel.Thread] = {}
+        self._busy: tuple[int, int] | None = None  # one that was awake at the last look
         self._have_timers: bool | None = None  # None: not asked since one of them ran
         self._looked = 0.0
         self._was_at_rest = False
@@ -350,6 +351,8 @@ class _Rest:
         """Seconds of rest since `begin_again` in which nothing waited to be read; infinity if only
         we can end it; 0 as well if somebody is not at rest."""
         now = time.monotonic()
+        if now - self._counted < COUNT_SECONDS and self._is_busy_still():
+            return 0.0  # which is all that most looks have to find out
         have_run = self._sample(now)
         is_asleep = all(thread.is_asleep for thread in self._threads.values())
         is_at_rest = is_asleep or self._are_spinning()
@@ -431,16 +434,25 @@ class _Rest:
             self._stuck.update(waiting)
             self._waiting = {}
 
+    def _is_busy_still(self) -> bool:
+        if not self._busy:
+            return False
+        return kernel.is_awake(*self._busy) and not self._has_spun(self._busy[0])
+
     def _are_spinning(self) -> bool:
         """Whether all that are awake have looked around in vain since anything last happened."""
-        for (pid, _), thread in self._threads.items():
-            if thread.is_asleep:
-                continue
-            ticks = kernel.processor_ticks(pid)
-            enough = _YOUNG_POLLER_TICKS if ticks < _YOUNG_TICKS else _POLLER_TICKS
-            if ticks - self._first_ticks.setdefault(pid, ticks) < enough:
+        self._busy = None
+        for place, thread in self._threads.items():
+            if not thread.is_asleep and not self._has_spun(place[0]):
+                self._busy = place
                 return False
         return True
+
+    def _has_spun(self, pid: int) -> bool:
+        """Whether a process has computed for long enough since anything last happened."""
+        ticks = kernel.processor_ticks(pid)
+        enough = _YOUNG_POLLER_TICKS if ticks < _YOUNG_TICKS else _POLLER_TICKS
+        return ticks - self._first_ticks.setdefault(pid, ticks) >= enough
 
 
 def _end_children() -> None:

@@ -114,7 +114,9 @@ class _Run:
         self._options = options
         self._wanted = {case.id for case in cases}
         self._cases = _with_needs(rubric, self._wanted)
-        self._waiting = list(self._cases)
+        # The long ones first, so that none of them is played alone at the end; but what has no
+        # points comes last, in case the time is over.
+        self._waiting = sorted(self._cases, key=lambda case: (not case.points, -_length(case)))
         self._told: set[str] = set()
         self._on_outcome = on_outcome
         self._workers: dict[int, _Worker] = {}
@@ -322,6 +324,14 @@ def _with_needs(rubric: Rubric, wanted: set[str]) -> list[Case]:
         if case.id in needed:
             needed.update(case.needs)
     return [case for case in rubric.cases if case.id in needed]
+
+
+def _length(case: Case) -> int:
+    """Grows with the time that a case takes: each program has to start, and each act is waited
+    for; where a network holds bytes back, that takes as long as ten of them."""
+    programs = sum(len(step.who) for step in case.steps if step.kind in ("given", "join", "start"))
+    networks = sum(10 for step in case.steps if step.kind == "given" and step.detail)
+    return 2 * programs + sum(step.is_act for step in case.steps) + networks
 
 
 def _not_played(case: Case, cause: Outcome) -> Outcome:
