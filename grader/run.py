@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from grader import kernel, solution, surroundings
-from grader.child import answer_and_end
+from grader.child import answer_and_end, end_orphans
 from grader.play import Outcome, play
 from grader.processes import Setting
 from grader.room import SLOWEST
@@ -94,6 +94,9 @@ def grade(
         run = _Run(rubric, prepared, options, cases, on_outcome)
         try:
             run.play_all()
+        except BaseException:
+            run.tell_known()
+            raise
         finally:
             run.end()
         return [run.outcomes[case.id] for case in cases]
@@ -282,21 +285,21 @@ class _Run:
         self._tell(outcome)
 
     def _end_orphans(self) -> None:
-        """Those whom a killed worker has left to us."""
-        ours = self._strangers | {worker.pid for worker in self._workers.values()}
-        while orphans := set(_children()) - ours:
-            for pid in orphans:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+        end_orphans([*self._strangers, *(worker.pid for worker in self._workers.values())])
 
     def _tell(self, outcome: Outcome) -> None:
         self.outcomes[outcome.case] = outcome
+        self.tell_known(is_over=False)
+
+    def tell_known(self, is_over: bool = True) -> None:
+        """Tell each outcome that was not told. One that may be forgiven waits for all cases before
+        it, unless the run is over: then it stands as it is."""
         charged: dict[str, str] = {}
         is_known = True  # what all cases before this one have cost
         for case in self._cases:
             known = self.outcomes.get(case.id)
             is_known &= known is not None
-            if known is None or (known.faults and not is_known):
+            if known is None or (known.faults and not (is_known or is_over)):
                 continue
             if known.faults and charged.keys() >= set(known.faults):
                 places = dict.fromkeys(charged[fault] for fault in known.faults)
