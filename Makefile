@@ -122,8 +122,8 @@ test-grader: $(TOOLS)  ## run the grader's own tests (three minutes)
 test-grader-quick: $(TOOLS)  ## the smallest of them: our own programs, and one mistake of each group
 	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader/test_ci.py tests/grader/test_forgive.py tests/grader/test_mutants.py $(ARGS)
 
-mutants: $(TOOLS)  ## grade our own programs with each of many mistakes in them (half an hour)
-	@$(BIN)/python -m tests.grader.mutants $(ARGS)
+mutants: $(TOOLS)  ## grade our own programs with each of many mistakes in them (half an hour); goes on where it ended
+	@$(BIN)/python -m tests.grader.mutants --state .mutants $(ARGS)
 
 habits: $(TOOLS)  ## grade correct programs with odd manners, quiet and beside busy loops (half an hour); goes on where it ended
 	@$(BIN)/python -m tests.grader.habits --state .habits $(ARGS)
@@ -149,7 +149,7 @@ lessons: $(TOOLS)  ## draw docs/lessons/ for docs/LESSONS.md from runs of the re
 	@$(BIN)/python -m tools.lessons docs/lessons
 
 clean:  ## remove everything that was made
-	@rm -rf .venv .venv-* .habits .coverage .hypothesis .mypy_cache .ruff_cache dist autograder.zip
+	@rm -rf .venv .venv-* .habits .mutants .coverage .hypothesis .mypy_cache .ruff_cache dist autograder.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(TOOLS): requirements-dev.txt

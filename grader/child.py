@@ -6,12 +6,13 @@ has failed, which the parent takes for the grader's own failure.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from grader import kernel
@@ -35,3 +36,14 @@ def answer_and_end(answers: int, work: Callable[[], Any]) -> NoReturn:
     finally:
         sys.stderr.flush()
         os._exit(0)
+
+
+def end_orphans(kept: Iterable[int]) -> None:
+    """End those children of ours that are none of `kept`: processes that a killed one has left to
+    us. Linux only."""
+    ours = set(kept)
+    while kernel.IS_HERE and (orphans := set(kernel.children(os.getpid())) - ours):
+        for pid in orphans:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)

@@ -6,7 +6,6 @@ and its reports are written as soon as they are known; a run that was stopped ke
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 from typing import IO, Any, NamedTuple
 
 from grader import kernel, report
-from grader.child import answer_and_end
+from grader.child import answer_and_end, end_orphans
 from grader.gradebook import INDEX, Gradebook, remark_of
 from grader.grading import Graded, Grading
 from grader.submissions import Submission
@@ -202,16 +201,7 @@ class _Classroom:
         running.story.close()
         del self._running[running.answers]
         os.waitpid(running.pid, 0)
-        self._end_orphans()
-
-    def _end_orphans(self) -> None:
-        """Those whom a process that was killed has left to us."""
-        ours = {running.pid for running in self._running.values()}
-        while kernel.IS_HERE and (orphans := set(kernel.children(os.getpid())) - ours):
-            for pid in orphans:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-                    os.waitpid(pid, 0)
+        end_orphans(running.pid for running in self._running.values())
 
     # What is told.
 

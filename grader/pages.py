@@ -69,7 +69,7 @@ def format_student(rubric: Rubric, cases: Sequence[Case], graded: Graded) -> str
                 story = f"<pre>{chr(10).join(lines).rstrip()}</pre>"
             is_open = " open" if mark == "FAIL" else ""
             head = f"<details id='{_text(case.id)}'{is_open}><summary>{title}</summary>"
-            parts.append(f"{head}{story or _steps(case)}</details>\n")
+            parts.append(f"{head}{story or _steps(rubric, case)}</details>\n")
     return _page(f"{graded.name}: {report.number(graded.total)}", "".join(parts))
 
 
@@ -184,8 +184,8 @@ def _circumstances(graded: Graded) -> str:
     return _text(" · " + " · ".join(parts))
 
 
-def _steps(case: Case) -> str:
-    return f"<pre>{_text(chr(10).join(step.sentence for step in case.steps))}</pre>"
+def _steps(rubric: Rubric, case: Case) -> str:
+    return f"<pre>{_text(chr(10).join(report.sentences_of(rubric, case)))}</pre>"
 
 
 def _mark(mark: str) -> str:

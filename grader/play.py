@@ -470,7 +470,7 @@ class _Player:
         program = self.session.start(
             name,
             [
-                _fill(argument, port=str(port), host=self._rubric.host, **values)
+                words.fill(argument, port=str(port), host=self._rubric.host, **values)
                 for argument in arguments
             ],
         )
@@ -499,7 +499,9 @@ class _Player:
 
     def _fill(self, text: str, name: str = "") -> str:
         port = self._ports.get(name, self._port)
-        return _fill(text, port=str(port), host=self._rubric.host, passcode=self._rubric.passcode)
+        return words.fill(
+            text, port=str(port), host=self._rubric.host, passcode=self._rubric.passcode
+        )
 
 
 def _shift_to(wanted: int, now: int) -> int:
@@ -519,12 +521,6 @@ def _coarse_time() -> float:
     if sys.platform == "linux":
         return time.clock_gettime(5)  # CLOCK_REALTIME_COARSE, which Python has no name for
     return time.time()
-
-
-def _fill(text: str, **values: str) -> str:
-    for key, value in values.items():
-        text = text.replace(f"{{{key}}}", value)
-    return text
 
 
 _ACTS: dict[str, Callable[[_Player, Step], None]] = {

@@ -51,9 +51,10 @@ BLIND_SECONDS = 0.4
 
 TICK_SECONDS = 0.006
 SLOW_TICK_SECONDS = 0.03
+BUSY_TICK_SECONDS = 0.01
 FAST_TICK_SECONDS = 0.001
-"""Between two looks at who is at rest; slower once everybody has been for a while, and faster where
-a proxy has to feed somebody byte by byte."""
+"""Between two looks at who is at rest; slower once everybody has been for a while or while somebody
+computes, and faster where a proxy has to feed somebody byte by byte."""
 
 END_SECONDS = 10.0
 """Longest that is spent on killing those who breed."""
@@ -218,13 +219,16 @@ class Session:
         seconds, or time is out. Returns whether it holds. Raises TooManyProcessesError."""
         deadline = time.monotonic() + max(self._setting.timeout, 2 * patience)
         self.is_final = False
-        while not until():
+        holds = until()
+        while not holds:
             has_moved = self._turn()
             rest = 0.0 if has_moved else self._still_for()
             if rest >= patience or time.monotonic() > deadline:
                 self._read_all()
                 self.is_final = rest == math.inf
                 return until()
+            # While somebody computes there is nothing to see but what is printed.
+            holds = (has_moved or not self._rest.is_busy) and until()
         return True
 
     def settle(self) -> bool:
@@ -253,6 +257,7 @@ class Session:
     def _turn(self) -> bool:
         """Read what there is, for at most a tick. True if there was anything."""
         tick = SLOW_TICK_SECONDS if self._rest.is_long else TICK_SECONDS
+        tick = BUSY_TICK_SECONDS if self._rest.is_busy else tick
         ready = self._selector.select(FAST_TICK_SECONDS if self._proxies else tick)
         for key, _ in ready:
             if isinstance(key.data, Stream):
@@ -328,6 +333,7 @@ class _Rest:
         self._are_pids_known = False  # none has run since they were counted
         self._counted = 0.0
         self._threads: dict[tuple[int, int], kernel.Thread] = {}
+        self._busy: tuple[int, int] | None = None  # one that was awake at the last look
         self._have_timers: bool | None = None  # None: not asked since one of them ran
         self._looked = 0.0
         self._was_at_rest = False
@@ -350,6 +356,9 @@ class _Rest:
         """Seconds of rest since `begin_again` in which nothing waited to be read; infinity if only
         we can end it; 0 as well if somebody is not at rest."""
         now = time.monotonic()
+        if now - self._counted < COUNT_SECONDS and self._is_busy_still():
+            return 0.0  # which is all that most looks have to find out
+        self._busy = None
         have_run = self._sample(now)
         is_asleep = all(thread.is_asleep for thread in self._threads.values())
         is_at_rest = is_asleep or self._are_spinning()
@@ -368,6 +377,11 @@ class _Rest:
             return self._seconds
         self._wait_for(waiting, gap)
         return 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        """Somebody was seen to compute, and not for long yet."""
+        return self._busy is not None
 
     @property
     def is_long(self) -> bool:
@@ -431,16 +445,24 @@ class _Rest:
             self._stuck.update(waiting)
             self._waiting = {}
 
+    def _is_busy_still(self) -> bool:
+        if not self._busy:
+            return False
+        return kernel.is_awake(*self._busy) and not self._has_spun(self._busy[0])
+
     def _are_spinning(self) -> bool:
         """Whether all that are awake have looked around in vain since anything last happened."""
-        for (pid, _), thread in self._threads.items():
-            if thread.is_asleep:
-                continue
-            ticks = kernel.processor_ticks(pid)
-            enough = _YOUNG_POLLER_TICKS if ticks < _YOUNG_TICKS else _POLLER_TICKS
-            if ticks - self._first_ticks.setdefault(pid, ticks) < enough:
+        for place, thread in self._threads.items():
+            if not thread.is_asleep and not self._has_spun(place[0]):
+                self._busy = place
                 return False
         return True
+
+    def _has_spun(self, pid: int) -> bool:
+        """Whether a process has computed for long enough since anything last happened."""
+        ticks = kernel.processor_ticks(pid)
+        enough = _YOUNG_POLLER_TICKS if ticks < _YOUNG_TICKS else _POLLER_TICKS
+        return ticks - self._first_ticks.setdefault(pid, ticks) >= enough
 
 
 def _end_children() -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from grader.patterns import Clock
 from grader.play import Outcome
 from grader.rubric import Case, Rubric
-from grader.words import Line, compare, visible
+from grader.words import Line, compare, fill, tell, visible
 
 __all__ = ["explain", "format_outcome", "format_table", "total_of", "visible"]
 
 NOT_PLAYED = "not played, because "
 """How the summary begins of a case whose needs have failed."""
+
+EXAMPLE_TIME = 1344846194
+"""Mon Aug 13 08:23:14 2012."""
 
 _WIDTH = 76
 _COLORS = {"right": "32", "wrong": "31", "head": "1"}
@@ -140,8 +144,18 @@ def format_list(rubric: Rubric, cases: Sequence[Case]) -> str:
             lines += ["", f"{group.title} ({worth})"]
         for case in own:
             lines += ["", f"  {group.id}/{case.id}: {case.title} ({number(case.points)})"]
-            lines += [f"      {_mode(step.is_strict)}{step.sentence}" for step in case.steps]
+            lines += [f"      {sentence}" for sentence in sentences_of(rubric, case)]
     return "\n".join(lines) + "\n"
+
+
+def sentences_of(rubric: Rubric, case: Case) -> list[str]:
+    """What is done and expected, as a person would say it; the port is a random one, and the time
+    an example."""
+    clock = Clock(EXAMPLE_TIME, EXAMPLE_TIME, 0, rubric.time_formats)
+    values = {"host": rubric.host, "passcode": rubric.passcode, "port": "PORT"}
+    return [
+        _mode(step.is_strict) + tell(fill(step.sentence, **values), clock) for step in case.steps
+    ]
 
 
 def _mode(is_strict: bool | None) -> str:

@@ -24,8 +24,8 @@ START_SECONDS = 20.0
 ANSWER_SECONDS = 2.0
 """An answer may take so long, which is promised to students."""
 
-PATIENCE_SECONDS = 2.5
-"""Rest after which an answer is too slow: one that takes two seconds by its own clock is not."""
+TOLERANCE_SECONDS = 0.5
+"""So much more is let pass, since one that takes two seconds by its own clock is in time."""
 
 SILENCES = 3
 """A silence of so many times the slowest answer is the end, where nothing else proves it."""
@@ -64,7 +64,7 @@ class Room:
 
     def wait_for_answer(self, has_come: Callable[[], bool]) -> bool:
         began = time.monotonic()
-        in_time = self._session.wait(has_come, PATIENCE_SECONDS)
+        in_time = self._session.wait(has_come, ANSWER_SECONDS + TOLERANCE_SECONDS)
         if in_time:
             self.learned[SLOWEST] = max(self._slowest(), time.monotonic() - began)
         return in_time

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from grader import kernel, solution, surroundings
-from grader.child import answer_and_end
+from grader.child import answer_and_end, end_orphans
 from grader.play import Outcome, play
 from grader.processes import Setting
 from grader.room import SLOWEST
@@ -94,6 +94,9 @@ def grade(
         run = _Run(rubric, prepared, options, cases, on_outcome)
         try:
             run.play_all()
+        except BaseException:
+            run.tell_known()
+            raise
         finally:
             run.end()
         return [run.outcomes[case.id] for case in cases]
@@ -114,7 +117,9 @@ class _Run:
         self._options = options
         self._wanted = {case.id for case in cases}
         self._cases = _with_needs(rubric, self._wanted)
-        self._waiting = list(self._cases)
+        # The long ones first, so that none of them is played alone at the end; but what has no
+        # points comes last, in case the time is over.
+        self._waiting = sorted(self._cases, key=lambda case: (not case.points, -_length(case)))
         self._told: set[str] = set()
         self._on_outcome = on_outcome
         self._workers: dict[int, _Worker] = {}
@@ -280,21 +285,21 @@ class _Run:
         self._tell(outcome)
 
     def _end_orphans(self) -> None:
-        """Those whom a killed worker has left to us."""
-        ours = self._strangers | {worker.pid for worker in self._workers.values()}
-        while orphans := set(_children()) - ours:
-            for pid in orphans:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+        end_orphans([*self._strangers, *(worker.pid for worker in self._workers.values())])
 
     def _tell(self, outcome: Outcome) -> None:
         self.outcomes[outcome.case] = outcome
+        self.tell_known(is_over=False)
+
+    def tell_known(self, is_over: bool = True) -> None:
+        """Tell each outcome that was not told. One that may be forgiven waits for all cases before
+        it, unless the run is over: then it stands as it is."""
         charged: dict[str, str] = {}
         is_known = True  # what all cases before this one have cost
         for case in self._cases:
             known = self.outcomes.get(case.id)
             is_known &= known is not None
-            if known is None or (known.faults and not is_known):
+            if known is None or (known.faults and not (is_known or is_over)):
                 continue
             if known.faults and charged.keys() >= set(known.faults):
                 places = dict.fromkeys(charged[fault] for fault in known.faults)
@@ -322,6 +327,14 @@ def _with_needs(rubric: Rubric, wanted: set[str]) -> list[Case]:
         if case.id in needed:
             needed.update(case.needs)
     return [case for case in rubric.cases if case.id in needed]
+
+
+def _length(case: Case) -> int:
+    """Grows with the time that a case takes: each program has to start, and each act is waited
+    for; where a network holds bytes back, that takes as long as ten of them."""
+    programs = sum(len(step.who) for step in case.steps if step.kind in ("given", "join", "start"))
+    networks = sum(10 for step in case.steps if step.kind == "given" and step.detail)
+    return 2 * programs + sum(step.is_act for step in case.steps) + networks
 
 
 def _not_played(case: Case, cause: Outcome) -> Outcome:

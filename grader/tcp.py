@@ -27,6 +27,11 @@ _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI2s2s32xIQ")
 _MESSAGE = struct.Struct("=BBBB2s2s16s16x16xII")
 _ALIVE = 0xFFFFFFFF & ~(1 << TIME_WAIT | 1 << LISTEN)
+_ATTRIBUTE = struct.Struct("=HH")
+_BYTECODE = 1  # INET_DIAG_REQ_BYTECODE
+_OPERATION = struct.Struct("=BBH")
+_JUMP = 1
+_LOCAL, _REMOTE = 2, 4  # INET_DIAG_BC_S_GE and _D_GE; the next number is "at most"
 _NO_COOKIE = 0xFFFFFFFFFFFFFFFF
 
 
@@ -46,7 +51,7 @@ def queues(ports: set[int]) -> list[Queue]:
     """All sockets with one of these ports at either end."""
     try:
         with _open() as netlink:
-            return [queue for port in ports for queue in _ask(netlink, port)]
+            return _ask(netlink, ports)
     except OSError:
         return _read_tables(ports)
 
@@ -65,7 +70,7 @@ def connections_to(port: int) -> set[int]:
     """The ports from which clients are connected to this port."""
     try:
         with _open() as netlink:
-            found = list(_dump(netlink, socket.AF_INET, 1 << ESTABLISHED, 0, port))
+            found = list(_dump(netlink, socket.AF_INET, 1 << ESTABLISHED, [(_REMOTE, port)]))
     except OSError:
         found = _read_tables({port})
     return {q.local_port for q in found if q.state == ESTABLISHED and q.remote_port == port}
@@ -75,26 +80,30 @@ def _open() -> socket.socket:
     return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG)
 
 
-def _ask(netlink: socket.socket, port: int) -> list[Queue]:
-    """The kernel walks through all of its sockets for each question, but for those that listen."""
-    found = _ask_listeners(netlink, port)
-    is_ipv6 = any(":" in queue.address for queue in found)
-    for family in _FAMILIES if is_ipv6 else _FAMILIES[:1]:
-        found += _dump(netlink, family, _ALIVE, port, 0)
-        found += _dump(netlink, family, _ALIVE, 0, port)
+def _ask(netlink: socket.socket, ports: set[int]) -> list[Queue]:
+    """IPv6 is asked for where somebody listens by it: the kernel walks through all of its sockets
+    for each question, but for those that listen."""
+    ends = [(end, port) for port in sorted(ports) for end in (_LOCAL, _REMOTE)]
+    found = list(_dump(netlink, socket.AF_INET, _ALIVE | 1 << LISTEN, ends))
+    listeners = [(_LOCAL, port) for port in sorted(ports)]
+    listening = list(_dump(netlink, socket.AF_INET6, 1 << LISTEN, listeners))
+    if listening:
+        found += [*listening, *_dump(netlink, socket.AF_INET6, _ALIVE, ends)]
     return found
 
 
 def _ask_listeners(netlink: socket.socket, port: int) -> list[Queue]:
-    return [q for family in _FAMILIES for q in _dump(netlink, family, 1 << LISTEN, port, 0)]
+    wanted = [(_LOCAL, port)]
+    return [q for family in _FAMILIES for q in _dump(netlink, family, 1 << LISTEN, wanted)]
 
 
 def _dump(
-    netlink: socket.socket, family: int, states: int, local: int, remote: int
+    netlink: socket.socket, family: int, states: int, ends: list[tuple[int, int]]
 ) -> Iterator[Queue]:
-    """Sockets in one of `states`, bits by their number, with these ports; 0 is any."""
-    ends = local.to_bytes(2, "big"), remote.to_bytes(2, "big")
-    request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, states, *ends, 0, _NO_COOKIE)
+    """Sockets in one of `states`, bits by their number, with one of these ports at that end."""
+    test = _one_of(ends)
+    request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, states, b"", b"", 0, _NO_COOKIE)
+    request += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(test), _BYTECODE) + test
     length = _HEADER.size + len(request)
     netlink.send(_HEADER.pack(length, _SOCK_DIAG_BY_FAMILY, _DUMP_REQUEST, 0, 0) + request)
     while True:
@@ -112,6 +121,24 @@ def _dump(
             ports = int.from_bytes(source, "big"), int.from_bytes(target, "big")
             yield _queue(host, *ports, state, unread, unsent)
             start += (length + 3) & ~3
+
+
+def _one_of(ends: list[tuple[int, int]]) -> bytes:
+    """The kernel's test of a socket, `struct inet_diag_bc_op`: each end as "at least, and at most,
+    and then to the accepting end"; what jumps beyond that is refused."""
+    test = b""
+    for end, port in reversed(ends):
+        beyond = 0 if test else 4
+        argument = _OPERATION.pack(0, 0, port)
+        test = b"".join(
+            (
+                *(_OPERATION.pack(end, 8, 20 + beyond), argument),
+                *(_OPERATION.pack(end + 1, 8, 12 + beyond), argument),
+                _OPERATION.pack(_JUMP, 4, 4 + len(test)),
+                test,
+            )
+        )
+    return test
 
 
 def _read_tables(ports: set[int]) -> list[Queue]:

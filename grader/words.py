@@ -38,13 +38,21 @@ def visible(text: str) -> str:
     return shown.replace(" \u23ce", "\u2423\u23ce")
 
 
+def fill(text: str, **values: str) -> str:
+    """With what a case decides, such as its port, in the place of `{port}`."""
+    for key, value in values.items():
+        text = text.replace(f"{{{key}}}", value)
+    return text
+
+
 def tell(sentence: str, clock: Clock) -> str:
     """A sentence of a case as a person would say it: with what is typed and seen, to the letter."""
 
     def quote(found: re.Match[str]) -> str:
         return f"\u201c{visible(show(json.loads(found[0]), clock))}\u201d"
 
-    return _QUOTED.sub(quote, sentence)
+    any_order = ", the names in any order" * bool(_NAMES.search(sentence))
+    return _QUOTED.sub(quote, sentence) + any_order
 
 
 def nearest(expectation: Expectation, seen: str, clock: Clock) -> list[str]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -60,6 +60,23 @@ class Grade(NamedTuple):
     failed: set[str]
     score: float
     stories: dict[str, str]
+
+
+class Progress:
+    """What a long run has done, kept in a file, from which the next goes on. `rows`: by key."""
+
+    def __init__(self, state: Path | None) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self._state = state
+        if state and state.exists():
+            for line in state.read_text("utf-8").splitlines():
+                self.rows.update(json.loads(line))
+
+    def add(self, key: str, row: dict[str, Any]) -> None:
+        self.rows[key] = row
+        if self._state:
+            with self._state.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({key: row}) + "\n")
 
 
 def run_grader(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

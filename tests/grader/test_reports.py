@@ -8,7 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from grader import gradescope, rubric, words
+from grader import gradescope, report, rubric, run, words
+from grader.gradebook import Gradebook
+from grader.grading import Graded
 from grader.play import Outcome
 from tests.grader.grading import SOLUTIONS, run_grader
 
@@ -36,6 +38,35 @@ def test_results_are_valid_from_the_first_moment(tmp_path: Path) -> None:
     tests = json.loads(path.read_text())["tests"]
     assert [test["score"] for test in tests] == [CASES[0].points] + [0] * (len(CASES) - 1)
     assert sum(test["max_score"] for test in tests) == 20
+
+
+def test_forgiven_fault_is_told_in_every_report(tmp_path: Path) -> None:
+    charged, forgiven = (
+        Outcome(case.id, False, faults=["a prompt (client)"]) for case in CASES[:2]
+    )
+    forgiven.has_passed, forgiven.forgiven = True, f"forgiven: see {charged.case}"
+    told = f"forgiven: see {charged.case}, for a prompt (client)"
+    graded = Graded("ann", "Ann", outcomes=[charged, forgiven])
+    results = gradescope.Results(tmp_path / "results.json", RUBRIC, CASES)
+    results.add(forgiven)
+    (tmp_path / "records").mkdir()
+    book = Gradebook(RUBRIC, CASES[:2], tmp_path, None)
+    book.add(graded)
+    assert report.format_outcome(CASES[1], forgiven).endswith(f"\n     {told}\n")
+    for name in ("ann.txt", "ann.html"):
+        assert f"{told} (1 of 2 cases)" in (tmp_path / name).read_text("utf-8")
+    assert told in (tmp_path / "results.json").read_text("utf-8")
+    assert book.rows()[1][-1] == f"1, {told}"
+
+
+def test_stopped_run_tells_what_waits_to_be_forgiven(tmp_path: Path) -> None:
+    told: list[Outcome] = []
+    started = run._Run(RUBRIC, tmp_path, run.Options(1, "python3"), CASES, told.append)
+    started._tell(Outcome(CASES[1].id, False, faults=["a prompt (client)"]))
+    assert told == []
+    started.tell_known()
+    started.end()
+    assert [(outcome.case, outcome.has_passed) for outcome in told] == [(CASES[1].id, False)]
 
 
 def test_junit_tells_each_case_and_its_failure(tmp_path: Path) -> None:
@@ -78,6 +109,7 @@ def test_mistake_on_the_command_line_is_told(arguments: list[str], complaint: st
 
 
 def test_list_plays_nothing() -> None:
-    run = run_grader("--list", "--only", "banner")
-    assert run.returncode == 0
-    assert 'server sees "Server started on port {port}. Accepting connections"' in run.stdout
+    listed = run_grader("--list", "--only", "banner")
+    assert listed.returncode == 0
+    told = "server sees \u201cServer started on port PORT. Accepting connections\u201d"
+    assert told in listed.stdout
