@@ -169,7 +169,7 @@ class Guest:
         if self._deadline.is_pending:
             self._deadline.cancel()
             if isinstance(error, TransportError):
-                self._host.note_refusal(self, ProtocolError("No TLS", f": {error}"))
+                self._host.note_refusal(self, ProtocolError("No TLS", ": ", str(error)))
             else:
                 self._host.note_end("never joined")
         self._host.forget(self)

@@ -51,6 +51,11 @@ class Address:
         self._file = os.stat(self.text)
         return sock
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is a path, and there is no file any more."""
+        return self.is_path and not os.path.lexists(self.text)
+
     def remove(self) -> None:
         """Delete the file that `listen` has made, unless another server has its name by now."""
         with contextlib.suppress(OSError):

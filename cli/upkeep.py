@@ -133,7 +133,7 @@ class Upkeep:
             from chat.motd import Motd
 
             motd = Motd(path)
-            self.reloaders.append(lambda: self._reload(motd.reload))
+            self.reloaders.append(lambda: self._reload(motd.reload, "what was read before stays"))
             pages.append(lambda: motd.page)
         if lines:
             from chat.history import History
@@ -143,11 +143,11 @@ class Upkeep:
             pages.append(lambda: history.page)
         self._parts.room.greet = lambda: [page() for page in pages]
 
-    def _reload(self, reload: Callable[[], None]) -> None:
+    def _reload(self, reload: Callable[[], None], otherwise: str) -> None:
         try:
             reload()
         except OSError as error:
-            self._parts.warn(f"{reason_of(error)}; what was read before stays")
+            self._parts.warn(f"{reason_of(error)}; {otherwise}")
 
     def _open_admin(self, path: str) -> None:
         from chat.admin import Admin, AdminDoor
@@ -182,6 +182,12 @@ class Upkeep:
             on_broken=lambda error: parts.warn(f"{path}: {error.strerror}; opening it anew"),
             on_given_up=lambda error: parts.warn(f"{path}: {error.strerror}; -admin is off"),
         )
+
+        def renew() -> None:
+            if address.is_gone:
+                listener.replace(open_anew())
+
+        self.reloaders.append(lambda: self._reload(renew, "-admin is off"))
         parts.bus.add_listener(metrics.apply)
         parts.reactor.on_turn = metrics.note_turn
         self._closers += [listener.close, door.close, address.remove]

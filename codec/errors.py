@@ -11,7 +11,7 @@ class ProtocolError(ValueError):
 
     `code` says what went wrong: a constant of codec.handshake or codec.framing, or what a server
     has sent in its place. Programs compare the code and never the text. The text is the code, then
-    `why` in our own words, then `name`, which the sender chose.
+    `why` in our own words, then `name`, which the sender chose, or a detail.
     """
 
     def __init__(self, code: str, why: str = "", name: str = "") -> None:

@@ -354,7 +354,7 @@ class Fanout:
             connection = cursor.connection
             sock = connection.transport.plain_socket
             if cursor.position != start or cursor.splices or not sock or connection.sending:
-                self._serve_apart(cursor)
+                self._serve_apart(cursor, page, start)
                 continue
             try:
                 if (sent_bytes := sock.send(page)) == size:
@@ -374,14 +374,34 @@ class Fanout:
         for cursor in [cursor for cursor in self._lags if not page or cursor not in self._live]:
             cursor.connection.flush()
 
-    def _serve_apart(self, cursor: Cursor) -> None:
-        """A member that is not at the page's start, or has more to get than the page, or less."""
-        if cursor.owed_bytes or cursor.connection.sending is not OPEN:
-            cursor.connection.flush()
+    def _serve_apart(self, cursor: Cursor, page: bytes, start: int) -> None:
+        """A member that is not at the page's start, or has more to get than the page, or less, or
+        whose transport is no plain socket."""
+        connection = cursor.connection
+        is_owed_page = cursor.position == start and not cursor.splices
+        if is_owed_page and connection.sending is OPEN and not connection.transport.has_output:
+            self._hand_over(cursor, page)
+        elif cursor.owed_bytes or connection.sending is not OPEN:
+            connection.flush()
             if cursor.owed_bytes:  # its transport may have to send what is its own first
                 self.note_owed(cursor)
         else:
             cursor.pass_skips()  # it said the whole page itself
+
+    def _hand_over(self, cursor: Cursor, page: bytes) -> None:
+        """The page and nothing else, through a transport that has nothing of its own to send."""
+        connection = cursor.connection
+        try:
+            sent_bytes = connection.send([page])
+        except Exception:  # it costs this one, and not those behind it
+            self._reactor.report()
+            connection.abort()
+            return
+        if sent_bytes == len(page):
+            cursor.position += sent_bytes
+            return
+        cursor.advance(sent_bytes)
+        connection.wait_until_writable()
 
     def _flush_after_failed_turn(self) -> None:
         for cursor in [*self._live, *self._lags]:

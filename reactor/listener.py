@@ -186,6 +186,12 @@ class Listener:
             self._close_socket()
             self._release_reserve()
 
+    def replace(self, sock: socket.socket) -> None:
+        """Listen on `sock` from here on. What waits in the old backlog is reset by the kernel."""
+        self._close_socket()
+        self._socket = sock
+        self._watch()
+
     # For the loop.
 
     def handle_events(self, events: int) -> None:

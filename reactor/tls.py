@@ -41,12 +41,14 @@ OWN_BYTES: Annotated[
     "(RFC 8446, 4.6.3) and does not read the answers is cut.",
 ] = 256 * 1024
 
-RECORD_BYTES: Annotated[
+RECORD_BYTES = 16 * 1024
+"""What a record holds, at most (RFC 8446, 5.1)."""
+
+PORTION_BYTES: Annotated[
     int,
-    "What a record holds (RFC 8446, 5.1), and how much is encrypted at a time: it is kept for one "
-    "member if the kernel does not take it, where a page is shared by all. Four at a time were no "
-    "faster.",
-] = 16 * 1024
+    "How much is encrypted and sent at a time: what the kernel does not take of it is kept for one "
+    "member, where a page is shared by all.",
+] = 4 * RECORD_BYTES
 
 _HANDSHAKE_RECORD = b"\x16"  # how TLS begins (RFC 8446, 5.1); no letter of a plain text does
 _ALERT_RECORD = b"\x15"
@@ -205,15 +207,18 @@ class TlsTransport:
         return bool(self._unsent)
 
     def send(self, pieces: list[Bytes]) -> int:
+        if not self._push() and self._is_open:
+            return 0
         if not self._is_open:
-            self._push()
             return self._keep_early(pieces)
         taken_bytes = 0
-        outgoing, write = self._tls.outgoing, self._session.write
-        portions = portions_of(pieces)
-        while self._push() and (portion := next(portions, None)):
+        outgoing, write, send = self._tls.outgoing, self._session.write, self._socket.send
+        for portion in portions_of(pieces):
             taken_bytes += write(portion)
-            self._unsent = outgoing.read()
+            data = outgoing.read()
+            if (sent_bytes := send([data])) < len(data):
+                self._unsent = data[sent_bytes:]
+                break
         return taken_bytes
 
     def _keep_early(self, pieces: list[Bytes]) -> int:
@@ -258,12 +263,12 @@ class TlsTransport:
 
 
 def portions_of(pieces: list[Bytes]) -> Iterator[Bytes]:
-    """All of `pieces`, in their order, RECORD_BYTES at a time and the rest at the end."""
-    if len(pieces) == 1 and len(pieces[0]) <= RECORD_BYTES:
+    """All of `pieces`, in their order, PORTION_BYTES at a time and the rest at the end."""
+    if len(pieces) == 1 and len(pieces[0]) <= PORTION_BYTES:
         yield pieces[0]
         return
     portion: list[Bytes] = []
-    free_bytes = RECORD_BYTES
+    free_bytes = PORTION_BYTES
     for piece in pieces:
         rest = memoryview(piece)
         while rest:
@@ -272,7 +277,7 @@ def portions_of(pieces: list[Bytes]) -> Iterator[Bytes]:
             free_bytes -= len(portion[-1])
             if not free_bytes:
                 yield portion[0] if len(portion) == 1 else b"".join(portion)
-                portion, free_bytes = [], RECORD_BYTES
+                portion, free_bytes = [], PORTION_BYTES
     if portion:
         yield portion[0] if len(portion) == 1 else b"".join(portion)
 

@@ -215,7 +215,7 @@ def test_each_member_that_goes_is_counted_once_and_by_its_way(house: House) -> N
         person.socket.close()
     house.loop.pass_seconds(2 * LINGER_SECONDS)
     assert house.journal.counts == {
-        ("refused", "no TLS: what came first is no TLS"): 1,
+        ("refused", "no TLS"): 1,
         ("gone", ":Exit"): 1,
         ("gone", "end of stream"): 1,
         ("gone", "connection lost"): 1,

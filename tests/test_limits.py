@@ -31,6 +31,7 @@ NOT_IN_THE_TABLE = {
     "cli.flags": "HELP_COLUMNS",
     "cli.supervisor": "FIRST_DESCRIPTOR STATUS_SECONDS",
     "reactor.loop": "READ WRITE",
+    "reactor.tls": "RECORD_BYTES",
 }
 """Numbers that the server is not held to, or that the table cannot know."""
 

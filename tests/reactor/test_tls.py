@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from reactor import WRITE, Connection, SlowReaderError, TransportError
-from reactor.tls import HANDSHAKE_BYTES, RECORD_BYTES, Tls, make_client_context, portions_of
+from reactor.tls import (
+    HANDSHAKE_BYTES,
+    OWN_BYTES,
+    PORTION_BYTES,
+    RECORD_BYTES,
+    Tls,
+    make_client_context,
+    portions_of,
+)
 from tests.reactor.conftest import PATTERN, Loop, MakePair, Recorder, unix_pair
 from tests.reactor.crowd import Crowd, Member
 from tests.support.tls import TlsPeer, server_tls
@@ -204,12 +212,12 @@ def test_pages_and_private_lines_pass_in_order(loop: Loop, make_pair: MakePair) 
     crowd.close()
 
 
-@pytest.mark.parametrize("sizes", [[], [1], [RECORD_BYTES], [RECORD_BYTES + 1, 5], [3, 40_000, 7]])
-def test_portions_are_records_of_all_pieces(sizes: list[int]) -> None:
+@pytest.mark.parametrize("sizes", [[], [1], [PORTION_BYTES], [PORTION_BYTES + 1, 5], [3, 90_000, 7]])
+def test_portions_are_all_pieces_in_order(sizes: list[int]) -> None:
     data = PATTERN[: sum(sizes)]
     ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
     pieces: Any = [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]
     portions = list(map(bytes, portions_of(pieces)))
     assert b"".join(portions) == data
-    assert all(len(portion) == RECORD_BYTES for portion in portions[:-1])
+    assert all(len(portion) == PORTION_BYTES for portion in portions[:-1])
     assert all(portions)
