@@ -63,6 +63,7 @@ from reactor.stdio import (
 )
 from reactor.timers import Timer
 from reactor.transport import SocketTransport, Transport, TransportError
+from reactor.tty import set_terminal, stop_process
 from reactor.unix import listen_unix
 
 __all__ = [
@@ -98,4 +99,6 @@ __all__ = [
     "naming",
     "notice_vanished_peers",
     "raise_descriptor_limit",
+    "set_terminal",
+    "stop_process",
 ]

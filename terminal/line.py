@@ -11,9 +11,8 @@ import contextlib
 import math
 import os
 import select
-import signal
 
-from reactor import Reactor, Sink, Source, discard_typed
+from reactor import Reactor, Sink, Source, discard_typed, stop_process
 from terminal.conversation import Row
 from terminal.formatter import Formatter
 from terminal.interactive import DrawnScreenOwner
@@ -99,9 +98,7 @@ class LineScreen:
         self._readline.hide()
         self._write_now(_MODES_OFF)
         self._readline.give_back()
-        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTSTP)
-        signal.signal(signal.SIGTSTP, handler)
+        stop_process()
         self._last_height = 0
         self._readline.take_again()
         self._write_now(self._modes_on())
