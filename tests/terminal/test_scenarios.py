@@ -182,7 +182,8 @@ SCENARIOS = {
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_person_sees(name: str, chat: Chat) -> None:
+def test_person_sees(name: str, chat_anywhere: Chat) -> None:
+    chat = chat_anywhere
     window = chat.alice()
     rows: list[str] = []
     for step in [*SCENARIOS[name].strip().split("\n"), ""]:
