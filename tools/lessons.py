@@ -157,7 +157,7 @@ def main() -> None:
 
 
 def save(trace: Path, picture: Path) -> None:
-    events = read_events(trace.read_text("utf-8").splitlines())
+    events = read_events(trace.read_text("utf-8"))
     picture.write_text(draw(Builder(events).ladder), "utf-8")
 
 
