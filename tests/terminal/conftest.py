@@ -28,7 +28,8 @@ set -g destroy-unattached on
 class Chat(Room):
     """What the server prints and what others read is not looked at: Alice's screen is."""
 
-    def __init__(self, clock: Path, *flags: str, ui: str = "line") -> None:
+    def __init__(self, clock: Path, ui: str = "line", flags: Sequence[str] = ()) -> None:
+        """The server has these `flags` more."""
         super().__init__(*flags)
         self.clock = clock
         self._ui = ui

@@ -152,9 +152,10 @@ def test_no_server_ends_with_status_1(chat: Chat) -> None:
 
 
 def test_room_is_joined_over_tls_or_a_unix_socket_and_traced(tmp_path: Path) -> None:
-    tls = (f"-tls-cert={CERTIFICATE}", f"-tls-key={CERTIFICATE}")
     path = f"{tmp_path}/socket"
-    with Chat(tmp_path / "clock", "-listen=127.0.0.1", f"-listen={path}", *tls) as chat:
+    listen = ["-listen=127.0.0.1", f"-listen={path}"]
+    listen += [f"-tls-cert={CERTIFICATE}", f"-tls-key={CERTIFICATE}"]
+    with Chat(tmp_path / "clock", flags=listen) as chat:
         pin = fingerprint_of(first_certificate(Path(CERTIFICATE).read_text()))
         for host, flags in ((path, []), ("127.0.0.1", [f"-tls-fingerprint={pin}"])):
             trace = tmp_path / "trace"
