@@ -20,7 +20,7 @@ def set_terminal(descriptor: int, modes: list[Any], when: int = termios.TCSANOW)
     )  # the shell may come between
     try:
         with contextlib.suppress(termios.error):  # EIO: it is gone
-            if not _is_in_background(descriptor):
+            if not is_in_background(descriptor):
                 termios.tcsetattr(descriptor, when, modes)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -33,7 +33,8 @@ def stop_process() -> None:
     signal.signal(signal.SIGTSTP, handler)
 
 
-def _is_in_background(descriptor: int) -> bool:
+def is_in_background(descriptor: int) -> bool:
+    """Whether the terminal is another process group's now."""
     with contextlib.suppress(OSError):  # ENOTTY: no shell has it as its own
         return os.tcgetpgrp(descriptor) != os.getpgrp()
     return False

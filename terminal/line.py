@@ -12,7 +12,7 @@ import math
 import os
 import select
 
-from reactor import Reactor, Sink, Source, discard_typed, stop_process
+from reactor import Reactor, Sink, Source, discard_typed, is_in_background, stop_process
 from terminal.conversation import Row
 from terminal.formatter import Formatter
 from terminal.interactive import DrawnScreenOwner
@@ -95,7 +95,8 @@ class LineScreen:
             self._readline.resize()
 
     def suspend(self) -> None:
-        self._readline.hide()
+        if not is_in_background(0):  # or the shell's prompt stands there already
+            self._readline.hide()
         self._write_now(_MODES_OFF)
         self._readline.give_back()
         stop_process()

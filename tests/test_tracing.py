@@ -58,6 +58,14 @@ def test_guest_that_was_not_let_in_shows_no_guess(guesses: list[bytes], places: 
     assert not {*SECRET} & {*show(Mask(True), b"".join(guesses), places)}
 
 
+def test_rest_of_a_line_that_a_lost_connection_has_cut_is_hidden() -> None:
+    client = Mask(True)
+    server = Mask(False, answered=client)
+    assert client.show(b"RESUME QZQZ 5\n", 99) == b"RESUME ***\n"
+    assert server.show(b"OK QZQZ 7\nQZQZ\nBob: hi\n", 99) == b"OK ***\n***\nBob: hi\n"
+    assert [client.show(data, 99) for data in (b"QZ", b"QZ\nhi\n")] == [b"***", b"***\nhi\n"]
+
+
 def test_trace_tells_turns_segments_lines_and_states(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     trace.touch(0o644)

@@ -50,6 +50,7 @@ class Chat(Room):
         passcode: Sequence[str] = (f"-passcode={PASSCODE}",),
         size: tuple[int, int] = (24, 80),
         patch: str = "pass",
+        **env: str,
     ) -> Window:
         """Alice's client starts, after `patch`."""
         patch = f"{clock_patch(self.clock)}; {patch}"
@@ -58,7 +59,7 @@ class Chat(Room):
         command = [sys.executable, "-c", program, *words, *passcode, f"-ui={self._ui}", *flags]
         if self.is_in_tmux:
             command = self._in_tmux(command)
-        return self.run(INTERFACES[self._ui], "Alice", command, size=size)
+        return self.run(INTERFACES[self._ui], "Alice", command, size=size, env=env)
 
     def _in_tmux(self, command: Sequence[str]) -> list[str]:
         settings = self.clock.with_name("tmux.conf")
