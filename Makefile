@@ -44,12 +44,10 @@ run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
 certificate:  ## make one that signs itself, for HOST, in CERT and KEY; print its fingerprint to hand out
 	@./tools/certificate "$(HOST)" "$(CERT)" "$(KEY)"
 
-# Status 2 is a usage error: this terminal or this Python cannot draw.
-chat:  ## join the room at a terminal, with what you type kept whole; plain where that cannot be had
-	@trap : INT; set -- -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -passcode "$(PASSCODE)"; \
-		$(PYTHON) client.py "$$@" -ui line; status=$$?; \
-		if [ $$status -eq 2 ]; then $(PYTHON) client.py "$$@"; status=$$?; fi; \
-		[ $$status -eq 130 ] || exit $$status
+chat:  ## join the room at a terminal, with what you type kept whole; plain where that cannot be had; PASSCODE= asks
+	@trap : INT; ui=plain; if $(PYTHON) -m tools.interface; then ui=line; fi; \
+		$(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -ui $$ui \
+		$(if $(PASSCODE),-passcode "$(PASSCODE)"); status=$$?; [ $$status -eq 130 ] || exit $$status
 
 test: $(TOOLS)  ## run the tests, at a small size; ARGS is passed on to pytest
 	@$(BIN)/python -m pytest -q -n auto $(ARGS)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from cli.addresses import MAX_SHORT_PASSCODE_CHARACTERS, Address, is_path
-from cli.passcode import read_first_line
+from cli.passcode import ask, read_first_line
 from codec import decode_text, handshake, has_control_or_line_end
 from reactor.descriptors import open_writer
 
@@ -133,9 +133,13 @@ def parse_client_flags(
     flags = parser.parse_args(argv, ClientFlags())
     if flags.port is None and not is_path(flags.host):
         parser.error("the following arguments are required: -port/--port")
-    flags.passcode = _passcode(parser, flags, _client_passcode)
-    if flags.ui != PLAIN and (lack := _lack_of_terminal()):
+    is_drawn = flags.ui != PLAIN
+    if is_drawn and (lack := lack_of_terminal()):
         parser.error(f"-ui {flags.ui} needs a terminal, and {lack}")
+    if is_drawn and vars(flags)["passcode"] is None and flags.passcode_file is None:
+        flags.passcode = _ask_for_passcode(parser)
+    else:
+        flags.passcode = _passcode(parser, flags, _client_passcode)
     return flags
 
 
@@ -158,7 +162,11 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
     )
     parser.add_flag("port", type=_client_port, help="1 to 65535; a path needs none")
     parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
-    parser.add_flag("passcode", type=_client_passcode, help="the room's passcode")
+    parser.add_flag(
+        "passcode",
+        type=_client_passcode,
+        help="the room's passcode; with -ui it is asked for where it is not given",
+    )
     parser.add_flag("passcode-file", type=_word, help=_PASSCODE_FILE_HELP)
     parser.add_flag(
         "ui",
@@ -172,7 +180,7 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
     return parser
 
 
-def _lack_of_terminal() -> str:
+def lack_of_terminal() -> str:
     """Why there is nothing to draw on, or ""."""
     for descriptor, name in enumerate(("standard input", "standard output")):
         if not os.isatty(descriptor):
@@ -353,6 +361,13 @@ def _server_passcode(text: str) -> bytes:
     if len(passcode) > max_bytes:
         raise argparse.ArgumentTypeError(f"must not be longer than {max_bytes} bytes")
     return passcode
+
+
+def _ask_for_passcode(parser: _FlagParser) -> bytes:
+    try:
+        return _client_passcode(ask("Passcode: "))
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"the passcode {error}")
 
 
 def _passcode(

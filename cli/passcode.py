@@ -1,14 +1,27 @@
-"""The passcode's file: `-passcode-file`, for a passcode that is not to show in `ps`.
+"""A passcode that is not to show in `ps`: from a file (`-passcode-file`) or typed at a terminal.
 
-In: the name of a file. Out: its first line, without the line end. It may be a pipe (a shell's
-`<(...)`), a FIFO, or standard input, which is read no further than its first line.
+In: the name of a file, or a terminal. Out: its first line, without the line end. The file may be a
+pipe (a shell's `<(...)`), a FIFO, or standard input, which is read no further than its first line.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import signal
 import stat
+import termios
+
+from reactor import (
+    READ,
+    Reactor,
+    Signals,
+    end_by_signal,
+    ending_signals,
+    set_terminal,
+    stop_process,
+)
 
 MAX_PASSCODE_LINE_BYTES = 64 * 1024
 """Most that is read of a first line which does not end."""
@@ -36,6 +49,75 @@ def read_first_line(path: str) -> tuple[str, bool]:
     if not line:
         raise ValueError("its first line is empty")
     return os.fsdecode(line), is_readable_by_others(status)
+
+
+def ask(prompt: str) -> str:
+    """A line that is typed at the terminal of standard input, and not shown there; "" at its end. A
+    signal that ends or stops the process is obeyed, and the terminal is left as it was found.
+    """
+    question = _Question(prompt)
+    question.ask()
+    if question.signal_received:
+        end_by_signal(question.signal_received)
+    return os.fsdecode(bytes(question.typed).rstrip(b"\r\n"))
+
+
+class _Question:
+    def __init__(self, prompt: str) -> None:
+        self._prompt = prompt.encode()
+        self._as_found = termios.tcgetattr(0)
+        self._reactor = Reactor()
+        self.typed = bytearray()
+        self.signal_received = 0
+
+    def ask(self) -> None:
+        numbers = [*ending_signals(), signal.SIGQUIT, signal.SIGTSTP]
+        signals = Signals(self._reactor, numbers, self._obey)
+        self._reactor.set_interest(0, READ, self)
+        try:
+            self._begin()
+            self._reactor.run()
+        finally:
+            self._end()
+            signals.close()
+            self._reactor.close()
+
+    def handle_events(self, events: int) -> None:
+        piece = b""
+        with contextlib.suppress(OSError):  # EIO: the terminal is gone
+            piece = os.read(0, MAX_PASSCODE_LINE_BYTES)
+        self.typed += piece
+        if not piece or piece.endswith(b"\n"):
+            self._reactor.stop()
+
+    def handle_error(self) -> None:
+        self._reactor.stop()
+
+    def _obey(self, number: int) -> None:
+        if number != signal.SIGTSTP:
+            self.signal_received = number
+            self._reactor.stop()
+            return
+        self._end()
+        stop_process()
+        self.typed.clear()
+        self._begin()
+
+    def _begin(self) -> None:
+        silent = [*self._as_found]
+        silent[3] &= ~termios.ECHO
+        set_terminal(0, silent, termios.TCSAFLUSH)
+        self._write(self._prompt)
+
+    def _end(self) -> None:
+        """Half a passcode is forgotten: it would be shown, and taken for something else."""
+        is_whole = self.typed.endswith(b"\n")
+        set_terminal(0, self._as_found, termios.TCSADRAIN if is_whole else termios.TCSAFLUSH)
+        self._write(b"\n")  # the typed one is not shown either
+
+    def _write(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):
+            os.write(1, data)
 
 
 def is_readable_by_others(status: os.stat_result) -> bool:

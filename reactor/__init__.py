@@ -63,6 +63,7 @@ from reactor.stdio import (
 )
 from reactor.timers import Timer
 from reactor.transport import SocketTransport, Transport, TransportError
+from reactor.tty import is_in_background, set_terminal, stop_process
 from reactor.unix import listen_unix
 
 __all__ = [
@@ -92,10 +93,13 @@ __all__ = [
     "end_by_signal",
     "ending_signals",
     "format_exception",
+    "is_in_background",
     "is_null_device",
     "listen",
     "listen_unix",
     "naming",
     "notice_vanished_peers",
     "raise_descriptor_limit",
+    "set_terminal",
+    "stop_process",
 ]

@@ -11,7 +11,7 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
-from codec.kinds import LineKind, ShownLine
+from codec.kinds import LineKind, ShownLine, parse_shown
 
 MERGED_NAMES = 10
 """Most names in a row of joins: it is drawn again for each."""
@@ -31,6 +31,7 @@ class RowKind(Enum):
     PRIVATE = "private"  # to the reader alone
     SENT = "sent"  # by the reader, to one member alone
     COMING = "coming"  # or going
+    HISTORY = "history"  # said before the reader came
     NOTICE = "notice"
     GOOD = "good"  # news of the connection
     BAD = "bad"
@@ -92,7 +93,7 @@ class Conversation:
             self._members = {name.lower(): name for name in line.usernames}
             return [self._row(RowKind.NOTICE, f"{line.text} ({len(self._members)})", PLAIN, time)]
         if line.kind is LineKind.NOTICE:
-            return [self._row(RowKind.NOTICE, line.text, PLAIN, time)]
+            return [self._take_notice(line.text, time)]
         if line.kind is LineKind.SHUTDOWN:
             return [self._row(RowKind.BAD, line.text, PLAIN, time)]
         return self._take_words(line, time)
@@ -130,6 +131,14 @@ class Conversation:
             return self._shown
         return self._row(RowKind.COMING, text, label, time)
 
+    def _take_notice(self, text: str, time: str) -> Row:
+        """History stands before the first list of members alone, each line with its own time."""
+        past = None if self._members else _PAST.fullmatch(text)
+        line = parse_shown(past["line"]) if past else None
+        if past and line and line.kind is LineKind.SAID:
+            return self._row(RowKind.HISTORY, line.text, line.name, past["time"])
+        return self._row(RowKind.NOTICE, text, PLAIN, time)
+
     def _take_words(self, line: ShownLine, time: str) -> list[Row]:
         if line.kind is LineKind.SENT:
             text = f"{JOINED} {line.name}: {line.text}"
@@ -163,3 +172,6 @@ class Conversation:
 
 
 _SPOKEN = {RowKind.SAID, RowKind.OWN, RowKind.MENTION, RowKind.PRIVATE, RowKind.SENT}
+_SPOKEN |= {RowKind.HISTORY}
+
+_PAST = re.compile(r"(?P<time>\d\d:\d\d) (?P<line>.*)")  # docs/PROTOCOL.md, section 9

@@ -35,6 +35,7 @@ _STYLES = {
     RowKind.PRIVATE: _ITALIC,
     RowKind.SENT: _ITALIC,
     RowKind.COMING: _DIM,
+    RowKind.HISTORY: _DIM,
     RowKind.NOTICE: _DIM,
 }
 _ASCII = str.maketrans("│┆»─→←·❯…“”", '|:>-><.>.""')
@@ -93,8 +94,8 @@ class Formatter:
             return self._painted(self._own(label), _DIM)
         if row.kind in (RowKind.OWN, RowKind.SENT):
             return self._painted(label, _BOLD)
-        colour = self._palette.colour_of(row.speaker)
-        return self._painted(label, _REVERSE if row.kind is RowKind.MENTION else "", colour)
+        style = {RowKind.MENTION: _REVERSE, RowKind.HISTORY: _DIM}.get(row.kind, "")
+        return self._painted(label, style, self._palette.colour_of(row.speaker))
 
     def _text(self, row: Row, text: str) -> str:
         """A script that is written from right to left turns its own piece around, and no more."""

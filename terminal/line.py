@@ -11,9 +11,8 @@ import contextlib
 import math
 import os
 import select
-import signal
 
-from reactor import Reactor, Sink, Source, discard_typed
+from reactor import Reactor, Sink, Source, discard_typed, is_in_background, stop_process
 from terminal.conversation import Row
 from terminal.formatter import Formatter
 from terminal.interactive import DrawnScreenOwner
@@ -96,12 +95,11 @@ class LineScreen:
             self._readline.resize()
 
     def suspend(self) -> None:
-        self._readline.hide()
+        if not is_in_background(0):  # or the shell's prompt stands there already
+            self._readline.hide()
         self._write_now(_MODES_OFF)
         self._readline.give_back()
-        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTSTP)
-        signal.signal(signal.SIGTSTP, handler)
+        stop_process()
         self._last_height = 0
         self._readline.take_again()
         self._write_now(self._modes_on())

@@ -18,6 +18,8 @@ import termios
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from reactor import set_terminal
+
 HISTORY_LINES = 1000
 """Most lines that are remembered, in memory alone: private ones are among them."""
 
@@ -80,7 +82,7 @@ class Readline:
 
     def __init__(self, owner: LineOwner) -> None:
         self._owner = owner
-        self._module, self._library = _load()
+        self._module, self._library = load()
         self._libc = ctypes.CDLL(None)
         self._keys = bytearray()
         self._is_installed = False
@@ -115,13 +117,11 @@ class Readline:
 
     def give_back(self) -> None:
         """Leave the terminal as it was found; the line stays as it is, to be hidden before."""
-        with contextlib.suppress(termios.error):  # EIO: it is gone
-            termios.tcsetattr(0, termios.TCSANOW, self._as_found)
+        set_terminal(0, self._as_found)
 
     def take_again(self) -> None:
         """Undo `give_back`."""
-        with contextlib.suppress(termios.error):
-            termios.tcsetattr(0, termios.TCSANOW, self._raw)
+        set_terminal(0, self._raw)
 
     def close(self) -> None:
         """Edit no more: the line is gone from the screen."""
@@ -297,8 +297,8 @@ def _decoded(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _load() -> tuple[Any, ctypes.CDLL]:
-    """The module and the library that it uses."""
+def load() -> tuple[Any, ctypes.CDLL]:
+    """The module and the library that it uses. Raises UnsupportedError."""
     try:
         import readline
     except ImportError as error:

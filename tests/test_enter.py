@@ -54,6 +54,16 @@ def test_one_that_is_gone_when_the_turn_ends_has_not_joined(house: House) -> Non
     house.join("Bob", ann)
 
 
+def test_one_that_is_to_enter_is_no_guest_any_more(house: House) -> None:
+    bob = house.connect()
+    bob.socket.send(b"ENTER Bob abc12\n")
+    has_made_room: list[bool] = []
+    house.loop.reactor.call_soon(lambda: has_made_room.append(house.room.gate.make_room()))
+    house.loop.turn(3)
+    assert has_made_room == [False]
+    bob.reads(b"OK\nActive Users: Bob\n")
+
+
 def test_one_whose_time_is_up_as_it_enters_comes_in(house: House) -> None:
     bob = house.connect()
     bob.socket.send(b"ENTER Bob abc12\n")

@@ -58,6 +58,14 @@ def test_guest_that_was_not_let_in_shows_no_guess(guesses: list[bytes], places: 
     assert not {*SECRET} & {*show(Mask(True), b"".join(guesses), places)}
 
 
+def test_rest_of_a_line_that_a_lost_connection_has_cut_is_hidden() -> None:
+    client = Mask(True)
+    server = Mask(False, answered=client)
+    assert client.show(b"RESUME QZQZ 5\n", 99) == b"RESUME ***\n"
+    assert server.show(b"OK QZQZ 7\nQZQZ\nBob: hi\n", 99) == b"OK ***\n***\nBob: hi\n"
+    assert [client.show(data, 99) for data in (b"QZ", b"QZ\nhi\n")] == [b"***", b"***\nhi\n"]
+
+
 def test_trace_tells_turns_segments_lines_and_states(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     trace.touch(0o644)
@@ -83,7 +91,7 @@ def test_trace_tells_turns_segments_lines_and_states(tmp_path: Path) -> None:
     kinds = {e["event"] for e in events}
     assert kinds >= {"begin", "turn", "open", "send", "fin", "close", "state", "deliver", "end"}
     assert events[-1] == events[-1] | {"event": "end", "left_out": 0}
-    picture = draw(Builder(read_events(trace.read_text().splitlines())).ladder)
+    picture = draw(Builder(read_events(trace.read_text())).ladder)
     assert "cut in 2, 2 lines" in picture
 
 
@@ -117,7 +125,7 @@ def test_trace_that_cannot_be_written_ends_the_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lines", ["", "[]", '{"t": 0, "event": "turn"}', '{"t": 0}'])
 def test_what_is_no_trace_is_refused(lines: str) -> None:
     with pytest.raises(ValueError, match="trace"):
-        read_events(lines.splitlines())
+        read_events(f"{lines}\n")
 
 
 @pytest.mark.parametrize("how", [["--split", "1"], ["--join", "0.2"], ["--delay", "0.1"], []])

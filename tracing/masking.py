@@ -8,6 +8,8 @@ line is looked at from its start. What is hidden (docs/PROTOCOL.md, sections 4 a
                               since it may be a passcode whose username was forgotten
     RESUME ***                OK ***
     :Msg <name> ***           [Message from <name>]: ***, and "to"
+    what follows RESUME       and its answer, up to the next line end: a line that the connection
+                              before has cut goes on there
 
 A first line of a client that begins with another word is hidden whole, and so is all that it sends
 before it was answered OK: a second guess. Not so where `is_lenient`: the protocol may be another
@@ -26,6 +28,7 @@ _WITH_USERNAME = (b"JOIN", b"ENTER")
 _WORDS = (*_WITH_USERNAME, b"RESUME")
 _USERNAME = re.compile(rb"[^ ]* ")
 _TYPED_PRIVATE = re.compile(rb":msg[ \t]+[^ \t]+[ \t]+", re.IGNORECASE)
+_RESUMES = re.compile(rb"RESUME |OK [^ ]+ [0-9]")
 _SHOWN_PRIVATE = re.compile(rb"\[Message (?:from|to) [^ ]+\]: ")
 
 
@@ -33,7 +36,15 @@ class Mask:
     """One direction of one connection. `answered`: that of the client, where this one is the
     server's."""
 
-    __slots__ = ("_answered", "_is_first", "_is_lenient", "_is_of_client", "_line", "is_joined")
+    __slots__ = (
+        "_answered",
+        "_is_lenient",
+        "_is_of_client",
+        "_is_resumed",
+        "_line",
+        "_lines",
+        "is_joined",
+    )
 
     def __init__(
         self, is_of_client: bool, is_lenient: bool = False, answered: Mask | None = None
@@ -43,28 +54,34 @@ class Mask:
         self._is_of_client = is_of_client
         self._answered = answered
         self._is_lenient = is_lenient
-        self._is_first = True
+        self._lines = 0  # that have ended
+        self._is_resumed = False
         self._line = b""  # the unfinished line, or as much of it as decides
 
     def show(self, data: bytes, max_bytes: int) -> bytes:
         """The first `max_bytes` of `data`, the next bytes of the stream, without what is secret."""
-        shown, line, is_first = [], self._line, self._is_first
-        for place, piece in enumerate(data[:max_bytes].split(b"\n")):
-            if place:
-                line, is_first = b"", False
+        shown, line, is_resumed = [], self._line, self._is_resumed
+        for number, piece in enumerate(data[:max_bytes].split(b"\n"), self._lines):
+            if number > self._lines:
+                is_resumed = is_resumed or (number == 1 and bool(_RESUMES.match(line)))
+                line = b""
             whole = line + piece
-            visible = max(0, self._count_visible(whole, is_first) - len(line))
+            count = 0 if is_resumed and number == 1 else self._count_visible(whole, not number)
+            visible = max(0, count - len(line))
+            line = whole
             shown.append(piece if visible >= len(piece) else piece[:visible] + HIDDEN)
         self._remember(data)
         return b"\n".join(shown)
 
     def _remember(self, data: bytes) -> None:
         first, line_end, rest = data.rpartition(b"\n")
-        if self._is_first and line_end and self._answered:
-            answer = (self._line + first).split(b"\n")[0].split(b" ")[0]
-            self._answered.is_joined = answer.rstrip(b"\r") == b"OK"
+        if not self._lines and line_end:
+            whole = (self._line + first).split(b"\n")[0]
+            self._is_resumed = bool(_RESUMES.match(whole))
+            if self._answered:
+                self._answered.is_joined = whole.split(b" ")[0].rstrip(b"\r") == b"OK"
         self._line = ((b"" if line_end else self._line) + rest)[:_LINE_BYTES]
-        self._is_first = self._is_first and not line_end
+        self._lines += data.count(b"\n")
 
     def _count_visible(self, line: bytes, is_first: bool) -> int:
         """How many bytes at the start of `line`, which may be unfinished, are not secret."""

@@ -189,12 +189,16 @@ class TracingReactor(Reactor):
 
 
 def address_of(descriptor: int) -> str:
-    """Where the peer of a socket is, or "" when it is not there any more."""
+    """Where the peer of a socket is, or "" when it is not there any more; `unix`, and the path if
+    it has one, for a UNIX socket."""
     sock = socket.socket(fileno=descriptor)
     try:
-        host, port = sock.getpeername()[:2]
+        address = sock.getpeername()
+        if isinstance(address, str):
+            return f"unix {address}".rstrip()
+        host, port = address[:2]
         return f"{host}:{port}"
-    except (OSError, ValueError):
+    except OSError:
         return ""
     finally:
         sock.detach()
@@ -219,6 +223,8 @@ def _peer_of(connection: Connection) -> int:
 
 def _state_of(connection: Connection, interest: int) -> State:
     protocol = connection.protocol
-    who = f"{type(protocol).__name__.lower()} {getattr(protocol, 'username', '')}".rstrip()
+    who = (
+        f"{type(protocol).__name__.strip('_').lower()} {getattr(protocol, 'username', '')}".rstrip()
+    )
     sending = connection.sending.name.lower()
     return who, bool(interest & READ), sending, bool(interest & WRITE)

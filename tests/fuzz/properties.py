@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from codec.presence import format_reply, format_request, parse_reply, parse_request
-from tests.fuzz import admin
+from tests.fuzz import admin, readers
 from tests.fuzz.core import core
 from tests.fuzz.guided import CORPUS_SCRIPTS, mutated_script
 from tests.fuzz.mutation import mutated
@@ -50,6 +50,8 @@ ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "sessions": (core, MAKERS.map(lambda maker: maker.make(b"script"))),
     "mutated corpus": (core, MUTATED),
     "datagrams": (look_at_datagram, DATAGRAMS | st.binary(max_size=70)),
+    "keys": (readers.look_at_keys, readers.KEYS),
+    "traces": (readers.look_at_trace, readers.TRACES),
     "admin": (admin.obey, admin.LINES),
     "fan-out": (lambda example: play(*example), st.tuples(SCRIPTS, TAPES)),
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,14 +15,25 @@ from tests.support.window import LineWindow, Window, clock_patch
 
 INTERFACES: dict[str, type[Window]] = {"line": LineWindow}
 
+TMUX_SETTINGS = """
+set -g default-terminal screen-256color
+set -g status off
+set -g focus-events on
+set -s escape-time 0
+set -g assume-paste-time 0
+set -g destroy-unattached on
+"""
+
 
 class Chat(Room):
     """What the server prints and what others read is not looked at: Alice's screen is."""
 
-    def __init__(self, clock: Path, ui: str = "line") -> None:
-        super().__init__()
+    def __init__(self, clock: Path, ui: str = "line", flags: Sequence[str] = ()) -> None:
+        """The server has these `flags` more."""
+        super().__init__(*flags)
         self.clock = clock
         self._ui = ui
+        self.is_in_tmux = False
         self._people: dict[str, RawClient] = {}
 
     def finish(self) -> None:
@@ -30,15 +43,29 @@ class Chat(Room):
             self.server.terminate()
 
     def sit_down(
-        self, *, port: int = 0, size: tuple[int, int] = (24, 80), patch: str = "pass"
+        self,
+        *flags: str,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        passcode: Sequence[str] = (f"-passcode={PASSCODE}",),
+        size: tuple[int, int] = (24, 80),
+        patch: str = "pass",
+        **env: str,
     ) -> Window:
         """Alice's client starts, after `patch`."""
         patch = f"{clock_patch(self.clock)}\n{patch}"
         program = f"import sys, client\n{patch}\nsys.exit(client.main())"
-        words = ["-join", "-host=127.0.0.1", f"-port={port or self.port}", "-username=Alice"]
-        words += [f"-passcode={PASSCODE}", f"-ui={self._ui}"]
-        command = [sys.executable, "-c", program, *words]
-        return self.run(INTERFACES[self._ui], "Alice", command, size=size)
+        words = ["-join", f"-host={host}", f"-port={port or self.port}", "-username=Alice"]
+        command = [sys.executable, "-c", program, *words, *passcode, f"-ui={self._ui}", *flags]
+        if self.is_in_tmux:
+            command = self._in_tmux(command)
+        return self.run(INTERFACES[self._ui], "Alice", command, size=size, env=env)
+
+    def _in_tmux(self, command: Sequence[str]) -> list[str]:
+        settings = self.clock.with_name("tmux.conf")
+        settings.write_text(TMUX_SETTINGS)
+        tmux = ["tmux", "-S", str(self.clock.with_name("tmux")), "-f", str(settings)]
+        return [*tmux, "new-session", shlex.join(command)]
 
     def alice(self, size: tuple[int, int] = (24, 80)) -> Window:
         """She is in the room, and Bob is."""
@@ -63,3 +90,12 @@ class Chat(Room):
 def chat(tmp_path: Path) -> Iterator[Chat]:
     with Chat(tmp_path / "clock") as chat:
         yield chat
+
+
+@pytest.fixture(params=["window", "tmux"])
+def chat_anywhere(request: pytest.FixtureRequest, chat: Chat) -> Chat:
+    """Alice's client has the window to itself, or tmux draws there what it draws."""
+    chat.is_in_tmux = request.param == "tmux"
+    if chat.is_in_tmux and not shutil.which("tmux"):
+        pytest.skip("NOT TESTED: there is no tmux")
+    return chat

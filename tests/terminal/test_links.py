@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import sys
@@ -10,7 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.programs import PASSCODE, Program, RawClient, Room, Stage, free_port
+from reactor.tls import fingerprint_of, first_certificate
+from tests.end_to_end.test_idle import switches_once_asleep
+from tests.support.faults import fault
+from tests.support.programs import (
+    HAS_PROC,
+    PASSCODE,
+    Program,
+    RawClient,
+    Room,
+    Stage,
+    free_port,
+)
+from tests.support.tls import CERTIFICATE
 from tests.support.window import Window
 from tests.terminal.conftest import Chat
 
@@ -168,11 +181,60 @@ def test_no_server_ends_with_status_1(chat: Chat) -> None:
     window.closes(1)
 
 
+def test_room_is_joined_over_tls_or_a_unix_socket_and_traced(tmp_path: Path) -> None:
+    path = f"{tmp_path}/socket"
+    listen = ["-listen=127.0.0.1", f"-listen={path}"]
+    listen += [f"-tls-cert={CERTIFICATE}", f"-tls-key={CERTIFICATE}"]
+    with Chat(tmp_path / "clock", flags=listen) as chat:
+        pin = fingerprint_of(first_certificate(Path(CERTIFICATE).read_text()))
+        for host, flags in ((path, []), ("127.0.0.1", [f"-tls-fingerprint={pin}"])):
+            trace = tmp_path / "trace"
+            window = chat.sit_down(*flags, f"-trace={trace}", host=host)
+            window.sees(typed="Alice·1❯")
+            window.keys("hello\\r:Msg Alice psst\\r")
+            window.sees("         Alice │ hello", "         Alice » → Alice: psst")
+            window.keys("\\x04")
+            window.closes(0)
+            assert "hello\\\\n" in trace.read_text()
+            assert not {PASSCODE, "psst"} & {*re.findall(r"\w+", trace.read_text())}
+
+
+# A passcode that is not given is asked for.
+
+
+def test_passcode_is_asked_for_and_not_shown(chat: Chat) -> None:
+    window = chat.sit_down(passcode=())
+    window.waits_for(lambda: window.rows() == ["Passcode:"])
+    window.keys(f"x\\x15{PASSCODE}\\r")
+    window.sees("               │ no one else is here yet", typed="Alice·1❯")
+    assert PASSCODE not in "".join(window.rows())
+    window.keys("\\x04")
+    window.closes(0)
+
+
+def test_empty_passcode_is_a_usage_error(chat: Chat) -> None:
+    window = chat.sit_down(passcode=())
+    window.waits_for(lambda: window.rows() == ["Passcode:"])
+    window.keys("\\r")
+    window.complains("error: the passcode must not be empty (-help shows how)")
+    window.closes(2)
+
+
 # The terminal is left as it was found.
 
 
 def settings(window: Window) -> list[object]:
     return termios.tcgetattr(window.stdout.fileno())
+
+
+def test_signal_leaves_the_terminal_that_is_asked_as_it_was(chat: Chat) -> None:
+    window = chat.sit_down(passcode=())
+    before = settings(window)
+    window.waits_for(lambda: window.rows() == ["Passcode:"])
+    assert settings(window) != before
+    window.keys("half\\x03")
+    window.closes(-signal.SIGINT)
+    assert settings(window) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP])
@@ -256,3 +318,20 @@ def test_plain_client_loads_nothing_of_it() -> None:
         room.server.shows("Alice left the chatroom")
         alice.shows("set()")
         alice.exits(0)
+
+
+@fault(36)
+@pytest.mark.skipif(not HAS_PROC, reason="NOT TESTED: the kernel does not tell")
+def test_drawn_client_with_nothing_to_do_does_not_wake_up(chat: Chat) -> None:
+    window = chat.alice()
+    chat.person("Bob").types("hello", "Alice?")
+    window.keys("half")
+    window.sees("           Bob │ Alice?", typed="Alice·2❯ half")
+    before = switches_once_asleep(window)
+    for _ in range(2):  # the while of it
+        passer_by = chat.start("client.py", "-version")
+        passer_by.stdout.take_line()
+        passer_by.exits(0)
+    assert switches_once_asleep(window) == before
+    window.keys("\\x15\\x04")
+    window.closes(0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +11,7 @@ from codec.text import is_drawn_from_right
 from terminal.completer import completions
 from terminal.conversation import LISTED_NAMES, MERGED_NAMES, Conversation, Row, RowKind
 from terminal.formatter import Formatter
-from terminal.keys import MAX_PASTE_BYTES, Focus, KeyDecoder
+from terminal.keys import MAX_PASTE_BYTES, KeyDecoder
 from terminal.measure import width_of, wrap_words
 from terminal.palette import Palette
 from terminal.questions import looks_mistyped
@@ -57,6 +55,18 @@ def test_bell_rings_for_the_reader_alone() -> None:
         Conversation("Alice"), *lines, "[Message to Bob]: Alice", "Alice left the chatroom"
     )
     assert [row.rings for row in rows] == [True, True, False, False, False, False]
+
+
+def test_history_is_dim_and_has_its_own_times() -> None:
+    conversation = Conversation("Alice")
+    lines = ["* History", "* 11:58 Bob: hi Alice", "* 11:59 Alice: hi", "* End of history"]
+    rows = rows_of(conversation, *lines, "Active Users: Bob, Alice", "* 11:58 Bob: x")
+    assert [row[:4] for row in rows[1:3]] == [
+        (RowKind.HISTORY, "hi Alice", "Bob", "11:58"),
+        (RowKind.HISTORY, "hi", "Alice", "11:59"),
+    ]
+    assert "\x1b[2mBob\x1b[m" in Formatter(Palette(0)).format(rows[1], 80)[0]
+    assert [row.kind for row in (rows[0], *rows[3:])] == [RowKind.NOTICE] * 4
 
 
 TEXTS = st.text(
@@ -138,27 +148,6 @@ MEANT += [";-)", "", "// x"]
 @pytest.mark.parametrize("text", MISTYPED + MEANT)
 def test_mistyped_command_is_asked_about(text: str) -> None:
     assert looks_mistyped(text) is (text in MISTYPED)
-
-
-PASTE = b"\x1b[200~a\nb\xc3\xa9\x1b[I\x1b[201~"
-
-
-@given(st.lists(st.integers(0, 60)))
-def test_keys_come_whole_however_they_are_cut(cuts: list[int]) -> None:
-    data = b"x\xe6\x97\xa5\x1b[A" + PASTE + b"\x1b[Iy\x1b[O\xf0\x9f\x98\x80"
-    cuts = [
-        cut for cut in cuts if cut < len(data) and data[cut - 1 : cut] != b"\x1b"
-    ]  # ESC is a key
-    places = [0, *sorted({*cuts}), len(data)]
-    decoder = KeyDecoder()
-    pieces = [data[start:end] for start, end in itertools.pairwise(places)]
-    parts = [part for piece in pieces for part in decoder.feed_data(piece)]
-    assert b"".join(b"\x1b[" + x.value if isinstance(x, Focus) else x for x in parts) == data
-    keys = [part for part in parts if isinstance(part, bytes)]
-    assert any(PASTE in part for part in keys)
-    for part in keys:
-        part.decode()
-    assert [part for part in parts if isinstance(part, Focus)] == [Focus.GAINED, Focus.LOST]
 
 
 def test_paste_without_end_is_not_kept_for_ever() -> None:

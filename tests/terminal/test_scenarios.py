@@ -11,6 +11,8 @@ A script is lines of a mark and a text:
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.terminal.conftest import Chat
@@ -182,7 +184,8 @@ SCENARIOS = {
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_person_sees(name: str, chat: Chat) -> None:
+def test_person_sees(name: str, chat_anywhere: Chat) -> None:
+    chat = chat_anywhere
     window = chat.alice()
     rows: list[str] = []
     for step in [*SCENARIOS[name].strip().split("\n"), ""]:
@@ -206,4 +209,45 @@ def test_person_sees(name: str, chat: Chat) -> None:
     window.keys("\\x03")
     window.sees(typed=window.typed().split("❯")[0] + "❯")
     window.keys("\\x04")
+    window.closes(0)
+
+
+def test_lines_for_the_reader_stand_out(chat: Chat) -> None:
+    window = chat.alice()
+    window.keys("mine\\r")
+    window.sees("         Alice │ mine")
+    chat.person("Bob").types("hi Alice", ":Msg Alice psst", "no more")
+    window.sees(f"{HEAD[:-4]}Bob │ hi Alice", f"{HEAD[:-4]}Bob » psst", f"{HEAD[:-4]}Bob │ no more")
+    assert window.screen.bells == 2
+    assert window.style_of("mine").bold
+    assert window.style_of("Bob │ hi").reverse
+    assert window.style_of("psst").italics
+    assert not any(window.style_of("no more")[3:])
+    assert window.style_of("Bob │ no").fg == window.style_of("Bob │ hi").fg != "default"
+    window.keys("\\x04")
+    window.closes(0)
+
+
+def test_window_that_is_made_narrow_wraps_what_comes(chat: Chat) -> None:
+    window = chat.alice()
+    window.keys("half a li")
+    window.sees(typed="Alice·2❯ half a li")
+    window.resize(24, 40)
+    chat.person("Bob").types("one two three four five six seven")
+    window.sees(
+        "     Bob │ one two three four five six", "         ┆ seven", typed="Alice·2❯ half a li"
+    )
+    window.keys("\\x15\\x04")
+    window.closes(0)
+
+
+def test_inputrc_and_no_color_are_heeded(chat: Chat, tmp_path: Path) -> None:
+    settings = tmp_path / "inputrc"
+    settings.write_text('"\\C-t": "from a macro"\n')
+    window = chat.sit_down(INPUTRC=str(settings), NO_COLOR="1")
+    window.sees(typed="Alice·1❯")
+    window.keys("\\x14")
+    window.sees(typed="Alice·1❯ from a macro")
+    assert window.style_of("Connected").fg == "default"
+    window.keys("\\x15\\x04")
     window.closes(0)

@@ -16,13 +16,13 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="a page that shows all bytes")
     options = parser.parse_args()
     try:
-        text = sys.stdin.read() if options.file == "-" else Path(options.file).read_text("utf-8")
-        ladder = Builder(read_events(text.splitlines())).ladder
+        data = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
+        ladder = Builder(read_events(data.decode())).ladder
     except OSError as error:
         parser.exit(1, f"error: {options.file}: {error.strerror}\n")
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         parser.exit(1, f"error: {options.file}: {error}\n")
-    sys.stdout.write((draw_page if options.page else draw)(ladder))
+    sys.stdout.buffer.write((draw_page if options.page else draw)(ladder).encode())
 
 
 if __name__ == "__main__":

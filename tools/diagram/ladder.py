@@ -1,6 +1,6 @@
 """A trace as a ladder: columns for the ends, bands for the turns, a row for each thing to see.
 
-In: the lines of a trace (tracing.recorder lists its events). Out: a Ladder, which says what stands
+In: the text of a trace (tracing.recorder lists its events). Out: a Ladder, which says what stands
 where and knows no pixel. Turns that are alike are folded into one band; of a long trace the middle
 is left out, and the picture says how much. Raises ValueError for what is no trace.
 """
@@ -8,7 +8,8 @@ is left out, and the picture says how much. Raises ValueError for what is no tra
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -25,6 +26,36 @@ FLOOD_BYTES = 8 * 1024
 """Turns in a row that each move so much, with nothing else to be seen, are drawn as one."""
 
 MOVES = ("recv", "send")
+
+_SEGMENT = {"peer": int, "bytes": int, "data": str, "lines": int, "rest": int}
+
+FIELDS: dict[str, dict[str, type]] = {
+    "begin": {"program": str, "middle": str},
+    "turn": {"turn": int},
+    "open": {"peer": int, "side": str},
+    "recv": _SEGMENT,
+    "send": _SEGMENT | {"of": int},
+    "fin": {"peer": int, "by": str},
+    "close": {"peer": int, "how": str},
+    "lost": {"peer": int, "call": str, "error": str},
+    "state": {
+        "peer": int,
+        "who": str,
+        "reading": bool,
+        "sending": str,
+        "waiting": bool,
+        "owed": int,
+    },
+    "deliver": {"lines": int, "text": str, "to": str},
+    "watch": {"name": str, "value": int},
+    "timer": {"call": str},
+    "log": {"text": str},
+    "bug": {"error": str},
+    "left out": {"events": int},
+}
+"""Of each event that is drawn, what is looked at."""
+
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass
@@ -75,19 +106,36 @@ class Ladder:
     footnotes: list[str]
 
 
-def read_events(lines: Iterable[str]) -> list[Event]:
-    """The events of a trace. Raises ValueError with the number of a line that is none."""
+def read_events(text: str) -> list[Event]:
+    """The events of a trace. A last line that has no end is left out: its writer was killed. Raises
+    ValueError with the number of a line that is none."""
     events = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.split("\n")[:-1], 1):
         try:
-            event = json.loads(line)
-            event["t"], event["event"] = float(event["t"]), str(event["event"])
-        except (ValueError, TypeError, KeyError) as error:
+            event = json.loads(line, parse_constant=_refuse)
+            fields: dict[str, type] = {"t": float, "event": str}
+            fields |= FIELDS.get(event["event"], {})
+            events.append(
+                event | {name: _taken(event[name], kind) for name, kind in fields.items()}
+            )
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ValueError(f"line {number} is no event of a trace") from error
-        events.append(event)
     if not events or events[0]["event"] != "begin":
         raise ValueError("no trace: it does not start with `begin`")
     return events
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _taken(value: Any, kind: type) -> Any:
+    """`value`, which is of this kind; a text without what XML cannot hold."""
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise TypeError
+    return _NOT_IN_XML.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 class Builder:
@@ -103,10 +151,9 @@ class Builder:
         self._find_columns(events)
         turns = [self._band(turn) for turn in _turns(events)]
         bands = list(_fold([band for band in turns if band.rows]))
-        middle = str(events[0].get("middle", ""))
         self.ladder = Ladder(
-            f"Trace of {events[0].get('program', 'a program')}",
-            middle,
+            f"Trace of {events[0]['program']}",
+            events[0]["middle"],
             self._columns,
             list(_shorten(bands)),
             list(self._footnotes()),
@@ -115,9 +162,10 @@ class Builder:
     def _find_columns(self, events: list[Event]) -> None:
         names = {e["peer"]: e["who"][7:] for e in events if _is_member(e)}
         for event in events:
-            if event["event"] != "open":
+            peer, side = event.get("peer"), event.get("side", "client")
+            # In a flood of connections not even each `open` is recorded.
+            if event["event"] not in FIELDS or peer is None or peer in self._column_of:
                 continue
-            peer, side = event["peer"], event["side"]
             number = sum(column.side == side for column in self._columns) + 1
             name = "server" if side == "server" else "client"
             title = names.get(peer) or (f"{name} {number}" if name == "client" else name)
@@ -239,7 +287,7 @@ class Builder:
 
 
 def _is_member(event: Event) -> bool:
-    return event["event"] == "state" and str(event["who"]).startswith("member ")
+    return event["event"] == "state" and bool(event["who"].startswith("member "))
 
 
 def _turns(events: list[Event]) -> Iterator[list[Event]]:

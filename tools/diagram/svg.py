@@ -66,6 +66,7 @@ class _Picture:
             *self._bands(),
             *self._lanes(),
             *self._titles(),
+            *self._brackets(),
             *self._rows(),
             *self._footnotes(),
         ]
@@ -121,6 +122,11 @@ class _Picture:
             if end < self._footer:
                 yield f'<path class="c{hue} cap" d="M{x - 5} {end - 1}h10"/>'
 
+    def _brackets(self) -> Iterator[str]:
+        for row in (row for band in self._ladder.bands for row in band.rows):
+            if row.cut_from and id(row.cut_from) in self._row_y:
+                yield self._bracket(row, self._row_y[id(row.cut_from)], self._row_y[id(row)])
+
     def _titles(self) -> Iterator[str]:
         yield f'<text class="title" x="{self._x(None)}" y="40">{escape(self._ladder.middle)}</text>'
         for number, column in enumerate(self._ladder.columns):
@@ -150,8 +156,6 @@ class _Picture:
             yield self._note(row, y)
             return
         yield from self._arrow(row, y)
-        if row.cut_from and id(row.cut_from) in self._row_y:
-            yield self._bracket(row, self._row_y[id(row.cut_from)], y)
 
     def _note(self, row: Row, y: float) -> str:
         text = f"→ {row.text}" if row.tone == "deliver" else row.text

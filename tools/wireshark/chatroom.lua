@@ -158,10 +158,12 @@ local function is_first(stream, pinfo, offset, direction)
 end
 
 local function add_line(tree, range, line, stream, pinfo, offset, is_client)
-  local item = tree:add(f.line, range, line)
   local first = is_first(stream, pinfo, offset, is_client and "asked" or "answered")
-  if is_client and first then
-    local word, second = split_request(line)
+  local word, second = split_request(line)
+  local is_request = is_client and first
+  -- A passcode, and what may be one, is in no field.
+  local item = tree:add(f.line, range, is_request and (word or "") .. " …" or line)
+  if is_request then
     if word and not pinfo.visited then
       stream.asked_for = word == "RESUME" and (tokens[second] or "resumed") or second
     end
