@@ -4,9 +4,9 @@ In: members that came by ENTER, the ends of their connections, and requests to R
 members that go on where their connection broke, in both directions, and the departure of those that
 do not come back in time. What was sent, and is kept for them, is reactor.keeper's subject.
 
-A member's token names its place by a number and proves it by 128 random bits. It is exchanged at each
-resume. The one that was presented is good until the member has shown that it has read the answer, by
-sending anything: the answer may be lost, too.
+A member's token names its place by a number and proves it by 128 random bits. It is exchanged at
+each resume. The one that was presented is good until the member has shown that it has read the
+answer, by sending anything: the answer may be lost, too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from codec import (
 )
 from codec.handshake import OK
 from reactor import Connection, Cursor, Reactor, SlowReaderError, Timer
-from reactor.keeper import KeptCursor, Keeper
+from reactor.keeper import Keeper, KeptCursor
 
 if TYPE_CHECKING:
     from chat.room import Room
@@ -39,24 +39,24 @@ TOKEN_BYTES: Annotated[int, "Random bytes of a token: 128 bits cannot be guessed
 
 
 class ResumableMember(Member):
-    """A Member that outlives its connection. `number` and `token` are those of its place."""
+    """A Member that outlives its connection. `number` and `token` are those of its place, one of
+    `places`, which are set by these."""
 
     __slots__ = (
         "_asked_from",
-        "_places",
         "absence",
         "number",
         "old_token",
+        "places",
         "received_bytes",
         "token",
     )
 
     cursor: KeptCursor
+    places: Places
 
     def __init__(self, host: Room, guest: Guest, decoder: LineDecoder, *rest: Any) -> None:
         super().__init__(host, guest, decoder, *rest)
-        assert host.places
-        self._places = host.places
         self.received_bytes = len(decoder.rest)
         """How many bytes have come from it, from behind the LF of its first line."""
         self.number = 0
@@ -79,9 +79,10 @@ class ResumableMember(Member):
         connection.close()
 
     def flushed(self) -> None:
-        if not (self.cursor.is_attached or self._has_left):
-            if not self.cursor.attach(self.connection, self._asked_from):
-                self.connection.abort()
+        if self.cursor.is_attached or self._has_left:
+            return
+        if not self.cursor.attach(self.connection, self._asked_from):
+            self.connection.abort()  # the answer took too long to be sent
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._has_left:
@@ -106,14 +107,14 @@ class ResumableMember(Member):
         else:
             self.connection.protocol = GONE
             self.connection.abort()
-        answer = Resume(self._places.renew_token(self, request.token), self.received_bytes)
+        answer = Resume(self.places.renew_token(self, request.token), self.received_bytes)
         self._source, self._port = guest.source, guest.port
         self._asked_from = request.received_bytes
         self.connection = guest.connection
         rest = guest.hand_over(self)
         self.connection.write(encode_line(format_resumed(answer)))
         self.connection.flush()  # and then `flushed`, mostly at once
-        if self._places.is_waiting(self):
+        if self.places.is_waiting(self):
             self.connection.pause_reading()  # lines of the connection before come first
         else:
             self.connection.resume_reading()
@@ -133,7 +134,7 @@ class ResumableMember(Member):
 
     def _be_absent(self) -> None:
         self.cursor.discard()
-        self.connection = self._places.begin_absence(self)
+        self.connection = self.places.begin_absence(self)
 
 
 class Absence:
@@ -203,9 +204,9 @@ class Places:
         ok = encode_line(f"{OK} {token}")
         cursor = KeptCursor(self._keeper, guest.connection, len(ok))
         self._room.fanout.subscribe(guest.connection, cursor)
-        member = guest.become_member(username, cursor, max_line_bytes, ResumableMember)
-        assert isinstance(member, ResumableMember)
-        member.number, member.token = self._last_number, token
+        made = guest.become_member(username, cursor, max_line_bytes, ResumableMember)
+        member = cast(ResumableMember, made)
+        member.places, member.number, member.token = self, self._last_number, token
         self._members[member.number] = self._by_cursor[cursor] = member
         return member, ok
 
@@ -254,8 +255,8 @@ class Places:
         number = int(token.partition(".")[0]) if _TOKEN.fullmatch(token) else 0
         member = self._members.get(number)
         if member:
-            tokens = member.token, member.old_token
-            if any([compare_digest(token, each) for each in tokens]):  # both, in any case
+            is_right = compare_digest(token, member.token)
+            if is_right | compare_digest(token, member.old_token):  # both, in any case
                 return member
         if member or not 0 < number <= self._last_number:
             self._room.gate.note_wrong_passcode(guest.source)

@@ -25,7 +25,6 @@ from codec.text import LocalTime
 from reactor import Listener, Reactor
 from reactor.stdio import Owing
 
-
 MAX_RESUME_SECONDS = 3600
 """Most that -resume takes: who is gone for longer has left."""
 

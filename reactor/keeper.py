@@ -9,8 +9,8 @@ last KEPT_BYTES that were sent, and further if nothing was dropped yet. Nothing 
 - A cursor remembers the splices that it has passed. Between two of them it counts nothing: how far
   the stream has come is told by its position.
 
-All of it is bounded: see the limits below. Where a cursor would go beyond them it is given up, which
-its owner is told; those that have been without a connection for the longest go first.
+All of it is bounded: see the limits below. Where a cursor would go beyond them it is given up,
+which its owner is told; those that have been without a connection for the longest go first.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class KeptCursor(Cursor):
         self._passed: deque[Splice] = deque()  # since then
         self._passed_bytes = 0  # how many they added
         self.passed_private_bytes = 0
-        """How many bytes that were written to this member alone are kept although they were sent."""
+        """How many bytes that were written to this member alone are kept, although sent."""
         self.is_attached = True
         """Whether it has a connection."""
         keeper.cursors[self] = None
@@ -258,8 +258,8 @@ class Keeper:
         self.detached: dict[KeptCursor, None] = {}
         """Those without a connection, the longest first."""
         self.passed: dict[KeptCursor, None] = {}
-        """Those that remember what they have passed, the one that has passed nothing for the longest
-        first."""
+        """Those that remember what they have passed, the one that has passed nothing for the
+        longest first."""
         self.passed_private_bytes = 0
         self._is_review_due = False
         self._lowest_position = 0  # of those without a connection

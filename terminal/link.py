@@ -2,9 +2,9 @@
 
 In: lines to send. Out: the calls of a LinkOwner. It dials without ever blocking, asks to come in by
 ENTER, or by JOIN where the server does not know that, and after a loss tries again, with longer and
-longer rests between. Where the server keeps our place it asks for that by RESUME: both streams go on
-at the byte where they broke. For that it keeps what was sent and not answered, and nothing else for
-later: its owner tells what was lost where there is no place.
+longer rests between. Where the server keeps our place it asks for that by RESUME: both streams go
+on at the byte where they broke. For that it keeps what was sent and not answered, and nothing else
+for later: its owner tells what was lost where there is no place.
 
     RESTING -> DIALLING -> JOINING -> TALKING -> RESTING ...    until it is OVER
 """

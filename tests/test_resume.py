@@ -1,5 +1,5 @@
-"""Members that lose their connection and come back, or do not. tests/simulation/resume.py loses many
-at every byte; here is what is done at the edges."""
+"""Members that lose their connection and come back, or do not. tests/simulation/resume.py loses
+many at every byte; here is what is done at the edges."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_longest_absent_leaves_first_for_want_of_room(
 ) -> None:
     monkeypatch.setattr(keeper, "MAX_ABSENT_MEMBERS", 1)
     bob = kept.join("Bob")
-    for place, name in enumerate(("Ann", "Cid"), 1):
+    for name in ("Ann", "Cid"):
         person = kept.ask(f"ENTER {name} abc12\n".encode())
         bob.reads(f"{name} joined the chatroom\n".encode())
         person.resets()

@@ -296,8 +296,8 @@ class Peer:
     """One connection. `screen` is all that it is to read; `is_closed`: its bytes are ignored.
 
     A member whose place is kept has a token, the first of `tokens`; a second is good, too, until it
-    sends something. `stream` is all that it is to read behind its OK, on all of its connections, and
-    `received_bytes` how much it has sent on them."""
+    sends something. `stream` is all that it is to read behind its OK, on all of its connections,
+    and `received_bytes` how much it has sent on them."""
 
     reader: LineReader
     screen: bytearray = field(default_factory=bytearray)
