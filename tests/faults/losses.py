@@ -33,11 +33,11 @@ _NUMBERED = re.compile(r"[│»] (?:→ \w+: )?([a-z]+\d+)$")
 
 
 class CuttingRelay(threading.Thread):
-    """Relays connections to `port` until it has cut `count` of them, and then all that come."""
+    """Relays connections to `port`, and cuts them while some are `left` to be cut."""
 
-    def __init__(self, port: int, count: int, chance: random.Random) -> None:
+    def __init__(self, port: int, chance: random.Random) -> None:
         super().__init__(daemon=True)
-        self.left = count
+        self.left = 0
         """How many are still to be cut."""
         self._chance = chance
         self._to = ("127.0.0.1", port)
@@ -80,6 +80,8 @@ class CuttingRelay(threading.Thread):
             data = sock.recv(self._chance.randint(1, PIECE_BYTES))
         budget[0] -= len(data)
         is_cut = self.left > 0 and budget[0] < 0
+        if is_cut and budget[0] + len(data) < 0:
+            budget[0] = -len(data)  # it was over before
         if is_cut:
             data = data[: max(0, budget[0] + len(data))]
         with contextlib.suppress(OSError):
@@ -139,10 +141,10 @@ def run(count: int, seed: int) -> str:
         carol = chat.connect("Carol")
         carol.types(f"JOIN Carol {PASSCODE}")
         carol.shows("OK")
-        relay = CuttingRelay(chat.port, count, chance)
+        relay = CuttingRelay(chat.port, chance)
         relay.start()
         try:
-            return _play(chat, relay, carol, chance)
+            return _play(chat, relay, count, carol, chance)
         finally:
             relay.stop()
 
@@ -154,7 +156,9 @@ class Losing(Chat):
         super().__init__(clock, flags=("-resume", "60"))
 
 
-def _play(chat: Chat, relay: CuttingRelay, carol: RawClient, chance: random.Random) -> str:
+def _play(
+    chat: Chat, relay: CuttingRelay, count: int, carol: RawClient, chance: random.Random
+) -> str:
     size = (24, 80)
     people = []
     for name, other in (("Alice", "Bob"), ("Bob", "Alice")):
@@ -162,7 +166,7 @@ def _play(chat: Chat, relay: CuttingRelay, carol: RawClient, chance: random.Rand
         people.append(Typist(window, name[0].lower(), other))
     for typist in people:
         typist.window.waits_for(lambda typist=typist: "·3❯" in typist.window.typed())  # type: ignore[misc]
-    began_at = time.monotonic()
+    began_at, relay.left = time.monotonic(), count  # what is lost at first ends a client
     while relay.left > 0:
         for typist in people:
             typist.act(chance)

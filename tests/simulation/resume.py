@@ -42,6 +42,9 @@ PEOPLE = ("Ann", "Bob", "Cid", "Dan")
 LOSSES = 20
 """In each seed."""
 
+MOST_ABSENT_SECONDS = 20.0
+"""From when one was in the room last: then it is let back."""
+
 BUFFER_BYTES = 700
 """Of each of the four socket buffers on the way."""
 
@@ -73,7 +76,7 @@ class Person:
         self.token = b""
         self.old_tokens: list[bytes] = []
         self.is_up = False
-        self.back_at = 0.0
+        self.lost_at = self.back_at = 0.0
         self.end: End | None = None
         self._world = world
         self._answer = bytearray()
@@ -127,8 +130,11 @@ class Person:
 
     def go(self) -> None:
         """There is no connection. What the relay held is lost."""
+        if self.is_up:
+            self.lost_at = self._world.now
         self.end, self.is_up = None, False
-        self.back_at = self._world.now + self._world.chance.choice((0, 0, 0.01, 1, 5, 25))
+        back_at = self._world.now + self._world.chance.choice((0, 0, 0.01, 1, 5, 25))
+        self.back_at = min(back_at, self.lost_at + MOST_ABSENT_SECONDS)
 
     def _move(self, end: End) -> None:
         """Some bytes, on each part of the way."""
@@ -285,8 +291,8 @@ def _live(world: World) -> None:
             talker.say()
             unsaid += len(talker.typed) - before
         loser = chance.choice(world.people)
-        # Some are lost while they resume, but each shows up from time to time.
-        if chance.random() < 0.05 and (loser.is_up or chance.random() < 0.3) and loser.end:
+        may_resume = world.now < loser.lost_at + MOST_ABSENT_SECONDS
+        if chance.random() < 0.05 and loser.end and (loser.is_up or may_resume):
             loser.lose()
             world.losses += 1
         world.turn()
@@ -330,7 +336,7 @@ def _check_old_tokens(world: World) -> None:
         for token in person.old_tokens[1:-1][-2:]:
             end = world.connect()
             end.send(b"RESUME %s %d\n" % (token, len(person.heard)))
-            world.turn_until(lambda end=end: len(end.unread) > 2)  # type: ignore[misc]
+            world.turn_until(lambda end=end: len(end.unread) > 5)  # type: ignore[misc]
             assert end.unread.startswith(b"ERROR"), f"{person.name}: {token!r} is good"
             end.close()
 
