@@ -14,6 +14,7 @@ import random
 import re
 import selectors
 import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -80,8 +81,6 @@ class CuttingRelay(threading.Thread):
             data = sock.recv(self._chance.randint(1, PIECE_BYTES))
         budget[0] -= len(data)
         is_cut = self.left > 0 and budget[0] < 0
-        if is_cut and budget[0] + len(data) < 0:
-            budget[0] = -len(data)  # it was over before
         if is_cut:
             data = data[: max(0, budget[0] + len(data))]
         with contextlib.suppress(OSError):
@@ -97,7 +96,7 @@ class CuttingRelay(threading.Thread):
             self._selector.unregister(sock)
             del self._others[sock], self._budgets[sock]
             if how == "rst":
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" + bytes(4))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if how == "half":
             self._half_open.append(server)
         else:
@@ -161,9 +160,9 @@ def _play(
 ) -> str:
     size = (24, 80)
     people = []
-    for name, other in (("Alice", "Bob"), ("Bob", "Alice")):
+    for name, friend in (("Alice", "Bob"), ("Bob", "Alice")):
         window = chat.sit_down(port=relay.port, size=size, patch=REST, name=name)
-        people.append(Typist(window, name[0].lower(), other))
+        people.append(Typist(window, name[0].lower(), friend))
     for typist in people:
         typist.window.waits_for(lambda typist=typist: "·3❯" in typist.window.typed())  # type: ignore[misc]
     began_at, relay.left = time.monotonic(), count  # what is lost at first ends a client

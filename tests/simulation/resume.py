@@ -50,7 +50,7 @@ BUFFER_BYTES = 700
 
 RELAY_BYTES = 300
 MOST_TURNS = 20_000
-MOST_UNSAID = 4_000
+MOST_UNSAID = 1_500
 """Bytes that all together may add while somebody is absent, so that no one is for too many."""
 
 _ANSWER = re.compile(rb"OK ([!-~]+)(?: (\d+))?\n")
