@@ -112,23 +112,24 @@ class Typist:
         self.typed: list[str] = []
         self._letter = letter
         self._other = other
-        self._is_typing = False
+        self.is_typing = False
         self._pressed_at = 0.0
 
-    def act(self, chance: random.Random) -> None:
-        """Type, or press Enter again, if a line is there and was not taken for a while."""
+    def act(self, chance: random.Random, is_last: bool = False) -> None:
+        """Type, or press Enter again, if a line is there and was not taken for a while. `is_last`:
+        nothing more is begun."""
         line = self.window.typed()
-        if self._is_typing and line.endswith("❯"):
-            self._is_typing = False
-        if not self._is_typing and re.search(r"·\d+❯$", line):
+        if self.is_typing and line.endswith("❯"):
+            self.is_typing = False
+        if not self.is_typing and not is_last and re.search(r"·\d+❯$", line):
             text = f"{self._letter}{len(self.typed)}"
             if chance.random() < 0.3:
                 text = "p" + text
             self.typed.append(text)
             self.window.keys(f":Msg {self._other} {text}\\r" if text[0] == "p" else f"{text}\\r")
-            self._is_typing, self._pressed_at = True, time.monotonic()
+            self.is_typing, self._pressed_at = True, time.monotonic()
         is_late = time.monotonic() > self._pressed_at + 0.2
-        if self._is_typing and is_late and re.search(r"·\d+❯ ", line):
+        if self.is_typing and is_late and re.search(r"·\d+❯ ", line):
             self.window.keys("\\r")
             self._pressed_at = time.monotonic()
 
@@ -169,6 +170,10 @@ def _play(
     while relay.left > 0:
         for typist in people:
             typist.act(chance)
+        chat.pump.turn(0.01)
+    while any(typist.is_typing for typist in people):
+        for typist in people:
+            typist.act(chance, is_last=True)
         chat.pump.turn(0.01)
     lines = sum(len(typist.typed) for typist in people)
     alice, bob = people

@@ -352,8 +352,8 @@ def _check_departure(world: World) -> None:
     for _ in range(MOST_TURNS):
         if world.now > lost_at + KEPT_SECONDS + 60:
             break
-        is_early = world.now < lost_at + KEPT_SECONDS
         world.turn()
+        is_early = world.now < lost_at + KEPT_SECONDS
         assert not (is_early and left in world.console), f"{gone.name} left too early"
     for person in others:
         assert person.heard.count(left) == 1, f"{person.name} reads of {gone.name} once"

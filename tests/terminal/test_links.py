@@ -84,7 +84,7 @@ def test_place_that_is_kept_is_taken_again_to_the_byte(stub: Stub) -> None:
     with stub:
         window = stub.sit_down(port=stub.stub_port)
         stub.accept(ENTER).types("ERROR Username already in use: Alice")
-        window.sees("             · │ Username already in use: Alice; trying again in 1 s")
+        window.sees("12:13        · │ Username already in use: Alice; trying again in 1 s")
         server = stub.accept(ENTER)
         server.types("OK t1", "Active Users: Bob, Alice")
         window.sees("               │ here: Bob", typed="Alice·2❯")
