@@ -105,6 +105,96 @@ class CuttingRelay(threading.Thread):
 
 
 class Typist:
+    """One at a window, who pastes numbered lines, and presses Enter until they are taken."""
+
+    def __init__(self, window: Window, letter: str, other: str) -> None:
+        self.window = window
+        self.typed: list[str] = []
+        self._letter = letter
+        self._other = other
+        self._pressed_at = 0.0
+
+    @property
+    def is_typing(self) -> bool:
+        """Whether the last of its lines is not on the screen."""
+        rows = self.window.screen.display
+        return bool(self.typed) and not any(self.typed[-1] == _number_of(row) for row in rows)
+
+    def act(self, chance: random.Random, is_last: bool = False) -> None:
+        """Type, or press Enter again if what was typed is still there. `is_last`: nothing more is
+        begun."""
+        line = self.window.typed()
+        is_late = time.monotonic() > self._pressed_at + 0.2
+        if not self.is_typing and not is_last and re.search(r"·\d+❯$", line):
+            lines = [self._next_line(chance) for _ in range(chance.randint(1, 4))]
+            self.window.keys("\\x1b[200~" + "\\n".join(lines) + "\\x1b[201~\\r")
+        elif is_late and re.search(r"·\d+❯ ", line):
+            self.window.keys("\\r")
+        else:
+            return
+        self._pressed_at = time.monotonic()
+
+    def _next_line(self, chance: random.Random) -> str:
+        is_private = chance.random() < 0.3
+        text = f"{'p' * is_private}{self._letter}{len(self.typed)}"
+        self.typed.append(text)
+        return f":Msg {self._other} {text}" if is_private else text
+
+
+def run(self) -> None:
+        while not self._is_over:
+            for key, _ in self._selector.select(0.1):
+                if key.data is None:
+                    self._accept()
+                elif key.data in self._others:
+                    self._pass_on(key.data)
+
+    def stop(self) -> None:
+        self._is_over = True
+        self.join()
+        for sock in [self._door, *self._others, *self._half_open]:
+            sock.close()
+        self._selector.close()
+
+    def _accept(self) -> None:
+        near, far = self._door.accept()[0], socket.create_connection(self._to)
+        budget = [self._chance.choice((20, 60, 100, 150, 300, 800))]
+        for sock, other in ((near, far), (far, near)):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._others[sock], self._budgets[sock] = other, budget
+            self._selector.register(sock, selectors.EVENT_READ, sock)
+
+    def _pass_on(self, sock: socket.socket) -> None:
+        budget, other = self._budgets[sock], self._others[sock]
+        data = b""
+        with contextlib.suppress(OSError):
+            data = sock.recv(self._chance.randint(1, PIECE_BYTES))
+        budget[0] -= len(data)
+        is_cut = self.left > 0 and budget[0] < 0
+        if is_cut:
+            data = data[: max(0, budget[0] + len(data))]
+        with contextlib.suppress(OSError):
+            other.sendall(data)
+        if is_cut or not data:
+            self.left -= is_cut
+            is_client = sock.getsockname() == self._door.getsockname()
+            ends = (sock, other) if is_client else (other, sock)
+            self._break(*ends, self._chance.choice(("rst", "fin", "half")) if is_cut else "fin")
+
+    def _break(self, client: socket.socket, server: socket.socket, how: str) -> None:
+        for sock in (client, server):
+            self._selector.unregister(sock)
+            del self._others[sock], self._budgets[sock]
+            if how == "rst":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if how == "half":
+            self._half_open.append(server)
+        else:
+            server.close()
+        client.close()
+
+
+class Typist:
     """One at a window, who types numbered lines, and presses Enter until each is taken."""
 
     def __init__(self, window: Window, letter: str, other: str) -> None:
@@ -198,7 +288,13 @@ def _check_screen(typist: Typist, other: Typist) -> None:
 
 
 def _numbered(window: Window) -> list[str]:
-    return [match[1] for row in window.said() if (match := _NUMBERED.search(row))]
+    return [text for row in window.said() if (text := _number_of(row))]
+
+
+def _number_of(row: str) -> str:
+    """The numbered line that a row shows, if any."""
+    match = _NUMBERED.search(row.rstrip())
+    return match[1] if match else ""
 
 
 def _check_carol(carol: RawClient, people: list[Typist]) -> None:

@@ -15,6 +15,7 @@ What ought to be is said here by counting alone: each line has a number.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import random
 import re
@@ -107,6 +108,8 @@ class Person:
             return
         try:
             self._move(self.end)
+        except BlockingIOError:
+            pass
         except OSError:
             self.go()
 
@@ -116,7 +119,8 @@ class Person:
         if end is None:
             return
         if chance.random() < 0.3:
-            self._move(end)
+            with contextlib.suppress(OSError):
+                self._move(end)
         match chance.choice(("fin", "reset", "silence", "half")):
             case "fin":
                 end.close()
