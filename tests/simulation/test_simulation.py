@@ -10,7 +10,7 @@ import pytest
 from chat.session import Member
 from reactor.fanout import Cursor
 from reactor.log import Log
-from tests.simulation import planted
+from tests.simulation import planted, resume
 from tests.simulation.__main__ import describe_shrunk
 from tests.simulation.script import Script, Setting, Step, make_script, make_script_cut_short
 from tests.simulation.shrink import failure_of, kind_of
@@ -70,6 +70,12 @@ def test_transport_as_tls_passes_any_seed(seed: int) -> None:
     """Every second member has one, beside those on plain sockets."""
     script = make_script(seed)
     run(script._replace(setting=script.setting._replace(is_scrambled=True)))
+
+
+@fault(89)
+@pytest.mark.parametrize("seed", range(50 if IS_LONG else 3))
+def test_members_that_lose_their_connections_lose_nothing_else(seed: int) -> None:
+    assert resume.run(seed) == resume.LOSSES
 
 
 @pytest.mark.parametrize("seed", range(20) if IS_LONG else QUICK[:5])

@@ -50,16 +50,17 @@ class Chat(Room):
         passcode: Sequence[str] = (f"-passcode={PASSCODE}",),
         size: tuple[int, int] = (24, 80),
         patch: str = "pass",
+        name: str = "Alice",
         **env: str,
     ) -> Window:
-        """Alice's client starts, after `patch`."""
+        """Alice's client, or that of another `name`, starts, after `patch`."""
         patch = f"{clock_patch(self.clock)}\n{patch}"
         program = f"import sys, client\n{patch}\nsys.exit(client.main())"
-        words = ["-join", f"-host={host}", f"-port={port or self.port}", "-username=Alice"]
+        words = ["-join", f"-host={host}", f"-port={port or self.port}", f"-username={name}"]
         command = [sys.executable, "-c", program, *words, *passcode, f"-ui={self._ui}", *flags]
         if self.is_in_tmux:
             command = self._in_tmux(command)
-        return self.run(INTERFACES[self._ui], "Alice", command, size=size, env=env)
+        return self.run(INTERFACES[self._ui], name, command, size=size, env=env)
 
     def _in_tmux(self, command: Sequence[str]) -> list[str]:
         settings = self.clock.with_name("tmux.conf")
