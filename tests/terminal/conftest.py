@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import PASSCODE, RawClient, Room
-from tests.support.window import LineWindow, Window, clock_patch
+from tests.support.window import FullWindow, LineWindow, Window, clock_patch
 
-INTERFACES: dict[str, type[Window]] = {"line": LineWindow}
+INTERFACES: dict[str, type[Window]] = {"line": LineWindow, "full": FullWindow}
 
 
 class Chat(Room):
@@ -30,7 +30,7 @@ class Chat(Room):
             self.server.terminate()
 
     def sit_down(
-        self, *, port: int = 0, size: tuple[int, int] = (24, 80), patch: str = "pass"
+        self, *, port: int = 0, size: tuple[int, int] | None = None, patch: str = "pass"
     ) -> Window:
         """Alice's client starts, after `patch`."""
         patch = f"{clock_patch(self.clock)}; {patch}"
@@ -38,9 +38,10 @@ class Chat(Room):
         words = ["-join", "-host=127.0.0.1", f"-port={port or self.port}", "-username=Alice"]
         words += [f"-passcode={PASSCODE}", f"-ui={self._ui}"]
         command = [sys.executable, "-c", program, *words]
-        return self.run(INTERFACES[self._ui], "Alice", command, size=size)
+        kind = INTERFACES[self._ui]
+        return self.run(kind, "Alice", command, size=size or kind.USUAL_SIZE)
 
-    def alice(self, size: tuple[int, int] = (24, 80)) -> Window:
+    def alice(self, size: tuple[int, int] | None = None) -> Window:
         """She is in the room, and Bob is."""
         window = self.sit_down(size=size)
         window.sees(typed="Alice·1❯")
@@ -59,7 +60,13 @@ class Chat(Room):
         self._people.pop(name).close()
 
 
+@pytest.fixture(params=INTERFACES)
+def ui(request: pytest.FixtureRequest) -> str:
+    """Each interface that draws."""
+    return str(request.param)
+
+
 @pytest.fixture
-def chat(tmp_path: Path) -> Iterator[Chat]:
-    with Chat(tmp_path / "clock") as chat:
+def chat(tmp_path: Path, ui: str) -> Iterator[Chat]:
+    with Chat(tmp_path / "clock", ui) as chat:
         yield chat
