@@ -139,8 +139,8 @@ test-hand-in: hand-in $(TOOLS)  ## grade what is handed in, on pipes and on term
 autograder:  ## build autograder.zip for Gradescope (docs/GRADING.md)
 	@$(PYTHON) -m tools.autograder.build autograder.zip
 
-picture: $(TOOLS)  ## draw docs/session.svg, docs/report.svg and docs/client.svg from runs of the real programs
-	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg docs/client.svg
+picture: $(TOOLS)  ## draw docs/session.svg, docs/report.svg, docs/client.svg and docs/full.svg from runs of the real programs
+	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg docs/client.svg docs/full.svg
 
 lessons: $(TOOLS)  ## draw docs/lessons/ for docs/LESSONS.md from runs of the real programs
 	@$(BIN)/python -m tools.lessons docs/lessons

@@ -116,14 +116,15 @@ class FullScreen:
         self._task = self._loop.create_task(run)
 
     def show(self, rows: list[Row]) -> None:
+        page = self._page
         for row in rows:
-            self._page.scrollback.add(row)
+            page.scrollback.add(row)
             if row.kind is RowKind.UNREAD:
-                self._is_away, self._page.new_rows = True, 0
-            elif row.kind in _NEWS and (self._is_away or not self._page.scrollback.follows):
-                self._page.new_rows += 1
-        if any(row.rings for row in rows):
-            write_now(_BELL)
+                self._is_away, page.new_rows = True, 0
+            elif row.kind in _NEWS and (self._is_away or not page.scrollback.follows):
+                page.new_rows += 1
+            if row.rings:
+                write_now(_BELL)
         self._queue_draw()
 
     def set_state(self, members: list[str], is_online: bool) -> None:

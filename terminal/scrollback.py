@@ -46,7 +46,6 @@ class Scrollback:
         self._format_row = format_row
         self._rows: list[Row] = []
         self._bytes = 0
-        self._names: dict[str, str] = {}
         self._formatted: dict[int, list[str]] = {}
         self._columns, self._lines = 80, 24
         self._top: Place | None = None  # the first line shown; None follows the newest
@@ -67,9 +66,6 @@ class Scrollback:
             last = self._rows.pop()
             self._bytes -= sys.getsizeof(last.text)
             self._formatted.pop(len(self._rows), None)
-        if row.speaker:  # most of what a row takes would be copies of one name
-            name = self._names.setdefault(row.speaker, row.speaker)
-            row = row._replace(speaker=name, label=name if row.label else "")
         self._rows.append(row)
         self._bytes += sys.getsizeof(row.text)
         if len(self._rows) >= KEPT_ROWS + _DROPPED_ROWS or self._bytes > KEPT_BYTES:
@@ -159,7 +155,6 @@ class Scrollback:
         self._bytes -= sum(sys.getsizeof(row.text) for row in gone)
         del self._rows[first : first + count]
         self._formatted.clear()
-        self._names.clear()
         if self._top:
             self._top = self._top._replace(row=max(0, self._shifted(self._top.row, first, count)))
         self._found = self._shifted(self._found, first, count)

@@ -1,7 +1,7 @@
-"""Draws terminals as SVG: `picture.py <session.svg> <report.svg> <client.svg>`.
+"""Draws terminals as SVG: `picture.py <session.svg> <report.svg> <line.svg> <full.svg>`.
 
 The session is the longest of README.md, the report is the grader's of a solution with one mistake;
-the client is one that draws (tools.window_picture). What is drawn is what the programs printed
+the others are the clients that draw (tools.window_picture). What is drawn is what the programs printed
 just now.
 """
 
@@ -15,7 +15,7 @@ from html import escape
 from pathlib import Path
 
 from tools.session import ROOT, Step, read_sessions, run_session
-from tools.window_picture import draw_window
+from tools.window_picture import UIS, draw_window
 
 LINE_HEIGHT = 17
 CHARACTER_WIDTH = 7.25
@@ -94,7 +94,8 @@ def main() -> None:
     Path(sys.argv[1]).write_text(draw("A session of the chat room", run_session(session)), "utf-8")
     Path(sys.argv[2]).write_text(draw("A report of the grader", run_report()), "utf-8")
     with tempfile.TemporaryDirectory() as folder:
-        Path(sys.argv[3]).write_text(draw_window(Path(folder) / "clock"), "utf-8")
+        for place, ui in enumerate(UIS, start=3):
+            Path(sys.argv[place]).write_text(draw_window(Path(folder) / "clock", ui), "utf-8")
 
 
 if __name__ == "__main__":

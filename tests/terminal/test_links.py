@@ -194,7 +194,7 @@ WITHOUT = {
         "full",
         "it needs prompt_toolkit: pip install 'chatroom[tui]'",
     ),
-    "sys.modules['terminal'] = None": (
+    "del sys.modules['terminal']; sys.modules['terminal.drawn'] = None": (
         "full",
         "it needs the folder terminal/, which is not beside the program",
     ),

@@ -12,6 +12,8 @@ A script is lines of a mark and a text:
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from tests.terminal.conftest import Chat
@@ -199,7 +201,7 @@ def test_person_sees(name: str, chat: Chat) -> None:
         elif mark == "=":
             window.sees(typed=text.replace(r"\n", "\n"))
         elif mark == "?":
-            window.waits_for(lambda words=text.split(): window.offers(*words))  # type: ignore[misc]
+            window.waits_for(functools.partial(window.offers, *text.split()))
         elif mark == "-":
             chat.leaves(text)
         elif mark:
