@@ -137,8 +137,8 @@ test-hand-in: hand-in $(TOOLS)  ## grade what is handed in, on pipes and on term
 autograder:  ## build autograder.zip for Gradescope (docs/GRADING.md)
 	@$(PYTHON) -m tools.autograder.build autograder.zip
 
-picture: $(TOOLS)  ## draw docs/session.svg, docs/report.svg and docs/client.svg from runs of the real programs
-	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg docs/client.svg
+picture: $(TOOLS)  ## draw docs/session.svg, docs/report.svg, docs/client.svg and docs/full.svg from runs of the real programs
+	@$(BIN)/python -m tools.picture docs/session.svg docs/report.svg docs/client.svg docs/full.svg
 
 architecture:  ## draw docs/architecture.svg, the layers, from the imports
 	@$(PYTHON) -m tools.structure docs/architecture.svg

@@ -36,7 +36,7 @@ import functools
 
 from cli import trace
 from cli.addresses import is_path
-from cli.flags import PLAIN, ClientFlags, Run, complain, parse_client_flags, say
+from cli.flags import FULL, PLAIN, ClientFlags, Run, complain, parse_client_flags, say
 from cli.tls import TlsSetupError, add_client_flags, make_client_transport
 from codec import Join, ProtocolError, format_join
 from reactor import LoopError, end_by_signal, format_exception, naming
@@ -123,9 +123,10 @@ def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
         addresses = [flags.host] if is_path(flags.host) else resolve(flags.host)
         room = Room(addresses, flags.host, flags.port, _transport_maker(flags, parts))
         reactor = parts.make_reactor(lambda: client.complain(format_exception()))
-        client = make_client(reactor, room, Join(flags.username, flags.passcode))
+        join = Join(flags.username, flags.passcode)
+        client = make_client(reactor, room, join, is_full=flags.ui == FULL)
     except ImportError as error:
-        complain(f"error: -ui {flags.ui} cannot be had: {reason_of(error)}")
+        complain(f"error: -ui {flags.ui} cannot be had: {_lack(error)}")
         return 2
     except (OSError, UnicodeError) as error:
         complain(f"error: cannot connect to {_place(flags)}: {reason_of(error)}")
@@ -143,6 +144,15 @@ def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
         is_for_the_user = client.error.is_for_the_user
         say(1 if is_for_the_user else 2, f"{'' if is_for_the_user else 'error: '}{client.error}")
     return status
+
+
+def _lack(error: ImportError) -> str:
+    """What an interface lacks."""
+    if error.name == "terminal":
+        return "it needs the folder terminal/, which is not beside the program"
+    if (error.name or "").startswith("prompt_toolkit"):
+        return "it needs prompt_toolkit: pip install 'chatroom[tui]'"
+    return reason_of(error)
 
 
 if __name__ == "__main__":

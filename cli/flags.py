@@ -33,7 +33,7 @@ _ASSIGNMENT_PASSCODE = re.compile(rb"[A-Za-z0-9]{1,5}")
 _PASSCODE_FILE_HELP = "a file with the passcode in its first line, which does not show in ps"
 
 
-PLAIN, LINE = INTERFACES = ("plain", "line")
+PLAIN, LINE, FULL = INTERFACES = ("plain", "line", "full")
 """What -ui takes: how a client is shown."""
 
 _DUMB = (None, "", "dumb", "unknown")
@@ -149,7 +149,7 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
     parser = _FlagParser(
         usage=(
             f"{_command('client.py')} -join -host <host> -port <port> -username <username> "
-            "-passcode <passcode> [-ui line]"
+            "-passcode <passcode> [-ui line|full]"
         ),
         description="Join a chat room.",
         epilog=(
@@ -174,7 +174,8 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
         choices=INTERFACES,
         default=PLAIN,
         metavar="UI",
-        help="plain (as it is without this), or line: what you type stays whole while others talk",
+        help="plain (as it is without this); line: what you type stays whole while others talk; "
+        "full: the whole window (pip install 'chatroom[tui]')",
     )
     for add_flags in features:
         add_flags(parser)

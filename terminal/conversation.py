@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from sys import intern
 from typing import NamedTuple
 
 from codec.kinds import LineKind, ShownLine, parse_shown
@@ -60,11 +61,12 @@ class Conversation:
 
     def __init__(self, username: str) -> None:
         self.username = username
+        self._folded = username.lower()
         self._mention = re.compile(rf"(?<![\w.-]){re.escape(username)}(?![\w-])", re.IGNORECASE)
         self._members: dict[str, str] = {}  # folded -> as its owner spells it
         self._time = ""
-        self._last = Row(RowKind.NOTICE, "")  # with its label, even where that was not repeated
-        self._shown = self._last  # as it was shown
+        self._last_kind, self._last_label = RowKind.NOTICE, ""  # even where it was not repeated
+        self._shown = Row(RowKind.NOTICE, "")  # the last one, as it was shown
         self._together: list[str] = []  # who are in the last row, if that is one of joins
         self._is_away = False
         self._has_mark = False
@@ -122,7 +124,7 @@ class Conversation:
         else:
             self._members.pop(line.name.lower(), None)
         label = JOINED if has_joined else LEFT
-        can_merge = self._last.kind is RowKind.COMING and self._last.label == label
+        can_merge = self._last_kind is RowKind.COMING and self._last_label == label
         is_merged = can_merge and 0 < len(self._together) < MERGED_NAMES
         self._together = [*self._together, line.name] if is_merged else [line.name]
         text = f"{', '.join(self._together)} {'joined' if has_joined else 'left'}"
@@ -151,27 +153,27 @@ class Conversation:
             marks.append(self._row(RowKind.UNREAD, "new", "", ""))
         kind = RowKind.PRIVATE
         if line.kind is LineKind.SAID:
-            kind = RowKind.MENTION if self._mention.search(line.text) else RowKind.SAID
+            kind = RowKind.MENTION if self._has_mention(line.text) else RowKind.SAID
         return [*marks, self._row(kind, line.text, line.name, time)]
 
-    def _row(self, kind: RowKind, text: str, label: str, time: str) -> Row:
-        speaker = label if kind in _SPOKEN else ""
-        whole = Row(kind, text, label, time, speaker)
-        before, self._last = self._last, whole
-        if time:  # an unread mark has none
-            is_same_minute, self._time = time == self._time, time
-            whole = whole._replace(time="" if is_same_minute else time)
-        is_private = [row in (RowKind.PRIVATE, RowKind.SENT) for row in (before.kind, kind)]
-        is_same = before.label == label and is_private[0] == is_private[1]
-        if is_same and kind is not RowKind.MENTION:
-            whole = whole._replace(label="")
-        if whole.time and not whole.label:
-            whole = whole._replace(label=label)
-        self._shown = whole
-        return whole
+    def _has_mention(self, text: str) -> bool:
+        return self._folded in text.lower() and bool(self._mention.search(text))
 
+    def _row(self, kind: RowKind, text: str, label: str, time: str) -> Row:
+        label = intern(label)  # of which one copy is enough for all rows that are kept
+        speaker = label if kind in _SPOKEN else ""
+        is_same = label == self._last_label and (kind in _PRIVATE) == (self._last_kind in _PRIVATE)
+        self._last_kind, self._last_label = kind, label
+        shown_time = ""
+        if time and time != self._time:  # an unread mark has none
+            shown_time = self._time = time
+        is_repeated = is_same and not shown_time and kind is not RowKind.MENTION
+        self._shown = Row(kind, text, "" if is_repeated else label, shown_time, speaker)
+        return self._shown
+
+
+_PAST = re.compile(r"(?P<time>\d\d:\d\d) (?P<line>.*)")  # docs/PROTOCOL.md, section 9
 
 _SPOKEN = {RowKind.SAID, RowKind.OWN, RowKind.MENTION, RowKind.PRIVATE, RowKind.SENT}
 _SPOKEN |= {RowKind.HISTORY}
-
-_PAST = re.compile(r"(?P<time>\d\d:\d\d) (?P<line>.*)")  # docs/PROTOCOL.md, section 9
+_PRIVATE = (RowKind.PRIVATE, RowKind.SENT)  # tuples: the hash of an Enum is slow

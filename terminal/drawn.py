@@ -7,20 +7,26 @@ import os
 
 from codec import Join
 from reactor import Reactor
-from terminal.interactive import InteractiveClient
-from terminal.line import LineScreen
+from terminal.interactive import DrawnScreen, InteractiveClient
 from terminal.link import Room
 
 __all__ = ["Room", "make_client"]
 
 
-def make_client(reactor: Reactor, room: Room, join: Join) -> InteractiveClient:
-    """An InteractiveClient on standard input and output. Raises UnsupportedError where readline
-    cannot be had."""
-    screen = LineScreen(
-        reactor,
-        join.username,
-        may_colour=not os.environ.get("NO_COLOR"),  # no-color.org
-        is_unicode="UTF" in locale.nl_langinfo(locale.CODESET).upper(),
-    )
+def make_client(reactor: Reactor, room: Room, join: Join, is_full: bool) -> InteractiveClient:
+    """An InteractiveClient on standard input and output: on the whole window if `is_full`. Raises
+    ImportError where what that needs cannot be had."""
+    may_colour = not os.environ.get("NO_COLOR")  # no-color.org
+    is_unicode = "UTF" in locale.nl_langinfo(locale.CODESET).upper()
+    screen: DrawnScreen
+    if is_full:
+        from terminal.full import FullScreen
+
+        screen = FullScreen(
+            reactor, join.username, room.place, may_colour=may_colour, is_unicode=is_unicode
+        )
+    else:
+        from terminal.line import LineScreen
+
+        screen = LineScreen(reactor, join.username, may_colour=may_colour, is_unicode=is_unicode)
     return InteractiveClient(reactor, screen, room, join)

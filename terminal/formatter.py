@@ -68,6 +68,10 @@ class Formatter:
         count = f"·{members}" if members else ""
         return [(username, _BOLD), (self._own(f"{count}❯ "), "")]
 
+    def paint(self, text: str, style: str = "", colour: str = "") -> str:
+        """A text of ours, with its SGR parameters."""
+        return self._painted(self._own(text), style, colour)
+
     # Details.
 
     def _heads(self, row: Row, columns: int) -> tuple[str, str]:

@@ -7,26 +7,19 @@ then the line is cleared, the rows are written, and the line is drawn again belo
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import select
 
-from reactor import Reactor, Sink, Source, discard_typed, is_in_background, stop_process
+from reactor import Reactor, Sink, Source, is_in_background, stop_process
 from terminal.conversation import Row
+from terminal.device import discard_input, window_size, write_now
 from terminal.formatter import Formatter
 from terminal.interactive import DrawnScreenOwner
 from terminal.keys import FOCUS_OFF, FOCUS_ON, PASTE_OFF, PASTE_ON, Focus, KeyDecoder
 from terminal.palette import Palette
 from terminal.readline_binding import Readline
 
-DRAIN_SECONDS = 0.2
-"""Longest that is waited at the end for what the terminal has still to report."""
-
 _BELL = b"\a"
 _MODES_OFF = PASTE_OFF + FOCUS_OFF
-_ASK_STATUS, _STATUS = b"\x1b[5n", b"\x1b[0n"  # DSR: it is answered behind all that was reported
-_FALLBACK_SIZE = os.terminal_size((80, 24))
 
 
 class LineScreen:
@@ -67,7 +60,7 @@ class LineScreen:
         self._owner = owner
         self._is_open = self._is_line_shown = True
         self._readline.open(self._prompt())
-        self._write_now(self._modes_on())
+        write_now(self._modes_on())
         self._keyboard = Source(self._reactor, 0, self._typed, owner.end_typed)
 
     def show(self, rows: list[Row]) -> None:
@@ -87,7 +80,7 @@ class LineScreen:
             self._readline.clear_line()
 
     def ring(self) -> None:
-        self._write_now(_BELL)
+        write_now(_BELL)
 
     def resize(self) -> None:
         self._last_height = 0
@@ -97,12 +90,12 @@ class LineScreen:
     def suspend(self) -> None:
         if not is_in_background(0):  # or the shell's prompt stands there already
             self._readline.hide()
-        self._write_now(_MODES_OFF)
+        write_now(_MODES_OFF)
         self._readline.give_back()
         stop_process()
         self._last_height = 0
         self._readline.take_again()
-        self._write_now(self._modes_on())
+        write_now(self._modes_on())
         self._readline.show()
 
     def close(self) -> None:
@@ -114,10 +107,8 @@ class LineScreen:
         if self._keyboard:
             self._keyboard.pause()
         self._readline.close()
-        self._write_now(_MODES_OFF)
-        if self._has_reported:
-            self._drain()
-        discard_typed(0)
+        write_now(_MODES_OFF)
+        discard_input(self._has_reported)
         self._readline.give_back()
 
     # For readline.
@@ -179,7 +170,7 @@ class LineScreen:
             self._queue_draw()
 
     def _drawn(self, rows: list[Row]) -> str:
-        columns, lines = self._size()
+        columns, lines = window_size()
         texts: list[list[str]] = []
         begins_with = ""
         for row in rows:
@@ -203,30 +194,6 @@ class LineScreen:
 
     def _modes_on(self) -> bytes:
         return FOCUS_ON + (PASTE_ON if self._readline.wants_paste_marks else b"")
-
-    def _write_now(self, data: bytes) -> None:
-        """Past what waits: modes of the terminal."""
-        with contextlib.suppress(OSError):
-            if select.select([], [1], [], 0)[1]:
-                os.write(1, data)
-
-    def _drain(self) -> None:
-        """Read what was reported before the reports were switched off."""
-        self._write_now(_ASK_STATUS)
-        seen = b""
-        with contextlib.suppress(OSError):
-            while _STATUS not in seen and select.select([0], [], [], DRAIN_SECONDS)[0]:
-                data = os.read(0, 4096)
-                if not data:
-                    break
-                seen += data
-
-    def _size(self) -> os.terminal_size:
-        with contextlib.suppress(OSError):
-            size = os.get_terminal_size(1)
-            if size.columns:
-                return size
-        return _FALLBACK_SIZE
 
     def _colours(self, may_colour: bool) -> int:
         return self._readline.colours if may_colour else 0

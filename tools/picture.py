@@ -1,8 +1,8 @@
-"""Draws terminals as SVG: `picture.py <session.svg> <report.svg> <client.svg>`.
+"""Draws terminals as SVG: `picture.py <session.svg> <report.svg> <line.svg> <full.svg>`.
 
 The session is the longest of README.md, the report is the grader's of a solution with one mistake;
-the client is one that draws (tools.window_picture). What is drawn is what the programs printed
-just now.
+the others are the clients that draw (tools.window_picture). What is drawn is what the programs
+printed just now.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from tools.ink import DARK
 from tools.session import ROOT, Step, read_sessions, run_session
-from tools.window_picture import draw_window
+from tools.window_picture import UIS, draw_window
 
 WIDTH = 880
 GAP = 12
@@ -160,7 +160,8 @@ def main() -> None:
     )
     Path(sys.argv[2]).write_text(draw("A report of the grader", run_report()), "utf-8")
     with tempfile.TemporaryDirectory() as folder:
-        Path(sys.argv[3]).write_text(draw_window(Path(folder) / "clock"), "utf-8")
+        for place, ui in enumerate(UIS, start=3):
+            Path(sys.argv[place]).write_text(draw_window(Path(folder) / "clock", ui), "utf-8")
 
 
 if __name__ == "__main__":

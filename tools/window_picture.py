@@ -9,17 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.programs import PASSCODE, Room
-from tests.support.window import LineWindow, clock_patch
+from tests.support.window import FullWindow, LineWindow, Window, clock_patch
 from tools.ink import DARK
 
 LINE_HEIGHT = 17
 CHARACTER_WIDTH = 7.25
 MARGIN = 14
 TITLE_HEIGHT = 26
-SIZE = (19, 80)
+
+UIS: dict[str, tuple[type[Window], tuple[int, int], str]] = {
+    "line": (LineWindow, (19, 80), "half a li"),
+    "full": (FullWindow, (25, 100), ":"),
+}
+"""What shows it, its size, and what is being typed."""
 
 GROUND, INK, QUIET = DARK["page"], DARK["ink"], DARK["quiet"]
 _INKS = {"default": INK, "red": DARK["bad"], "green": DARK["good"], "magenta": "#d2a8ff"}
+
+TYPED = "typed, and then she looks elsewhere"
 
 SCRIPT = (
     ("bob", "is the reactor assignment due on Friday?"),
@@ -32,21 +39,22 @@ SCRIPT = (
         "carol",
         "a long line that wraps at a word because it goes on and on, to a second row: 日本語, café",
     ),
-    ("", "half a li\\x1b[O"),
+    ("", TYPED),
     ("dave", ":Msg Alice do you have the solution to number 3?"),
     ("bob", "who is at the whiteboard session tomorrow?"),
 )
 """Who says what; lines of no one are keys of Alice."""
 
 
-def draw_window(clock: Path) -> str:
+def draw_window(clock: Path, ui: str) -> str:
     """The picture; `clock` is a file for the time of day."""
+    kind, size, typed = UIS[ui]
     with Room() as room:
         people = {name: room.connect(name) for name in ("bob", "carol", "dave")}
         program = f"import sys, client; {clock_patch(clock)}; sys.exit(client.main())"
         flags = ["-join", "-host=127.0.0.1", f"-port={room.port}", "-username=Alice"]
-        command = [sys.executable, "-c", program, *flags, f"-passcode={PASSCODE}", "-ui=line"]
-        window = room.run(LineWindow, "Alice", command, size=SIZE)
+        command = [sys.executable, "-c", program, *flags, f"-passcode={PASSCODE}", f"-ui={ui}"]
+        window = room.run(kind, "Alice", command, size=size)
         window.sees(typed="Alice·1❯")
         for number, (name, person) in enumerate(people.items(), start=2):
             person.types(f"JOIN {name} {PASSCODE}")
@@ -56,12 +64,12 @@ def draw_window(clock: Path) -> str:
             if name:
                 people[name].types(text)
             else:
-                window.keys(text)
+                window.keys(text.replace(TYPED, f"{typed}\\x1b[O"))
             if name or text.endswith("\\r"):
                 window.waits_for(lambda rows=rows: len(window.said()) > rows)  # type: ignore[misc]
             else:
-                window.sees(typed="Alice·4❯ half a li")
-        picture = draw_screen("python3 client.py -ui line", window.screen)
+                window.sees(typed=f"Alice·4❯ {typed}")
+        picture = draw_screen(f"python3 client.py -ui {ui}", window.screen)
         window.keys("\\x15\\x04")
         window.closes(0)
         for person in people.values():

@@ -12,7 +12,6 @@ import pytest
 from reactor import WRITE, Connection, SlowReaderError, TransportError
 from reactor.tls import (
     HANDSHAKE_BYTES,
-    OWN_BYTES,
     PORTION_BYTES,
     RECORD_BYTES,
     Tls,

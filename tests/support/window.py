@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyte
 
+from terminal.page import SIDE_COLUMNS, WIDE_COLUMNS
 from tests.support.programs import Options, Program, Pump, set_size
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ NOON = "import time; time.strftime = lambda form: open({path!r}).read()"
 """A patch that takes the time of day from a file."""
 
 _SAID = re.compile("^$|(.{14}|.{8}) [│┆»]( |$)|── new ")
+_RULE = re.compile(r"── .*?(?P<state>\d+ here|online|offline) ─|── connecting ─")
 _NOT_DRAWN = str.maketrans("", "", "\u200d\u2068\u2069")  # after which pyte drops what follows
 
 
@@ -53,10 +55,13 @@ class _Screen(pyte.HistoryScreen):
 class Window(Program):
     """A program that draws, in a window of `size` lines and columns."""
 
+    USUAL_SIZE = (24, 80)
+    """In which what is said has 80 columns."""
+
     def __init__(
         self, pump: Pump, name: str, command: Sequence[str], **options: Unpack[Options]
     ) -> None:
-        lines, columns = options.setdefault("size", (24, 80))
+        lines, columns = options.setdefault("size", self.USUAL_SIZE)
         options["on_terminal"] = options["with_echo"] = True
         options["env"] = {**PLAIN_SETTING, **options.get("env", {})}
         super().__init__(pump, name, command, **options)
@@ -88,6 +93,10 @@ class Window(Program):
 
     def typed(self) -> str:
         """The line that is being typed, with its prompt."""
+        raise NotImplementedError
+
+    def offers(self, *words: str) -> bool:
+        """Whether these, and no others, are offered to complete the typed word."""
         raise NotImplementedError
 
     def sees(self, *rows: str, typed: str | None = None) -> None:
@@ -127,7 +136,7 @@ class Window(Program):
             return bool(self.stdout.end)
 
         self._pump.wait(has_ended)
-        private_modes = {mode >> 5 for mode in self.screen.mode} & {1004, 2004}
+        private_modes = {mode >> 5 for mode in self.screen.mode} & {1000, 1004, 1006, 1049, 2004}
         assert not private_modes
         assert pyte.modes.DECTCEM in self.screen.mode, "the cursor is hidden"
         self.ends(status)
@@ -142,8 +151,9 @@ class Window(Program):
             answers, self.screen.answers = self.screen.answers, b""
             self.feed(answers)
 
-    def _text(self, row: Any) -> str:
-        return "".join(row[column].data for column in range(self.screen.columns)).rstrip()
+    def _text(self, row: Any, columns: int | None = None) -> str:
+        columns = columns or self.screen.columns
+        return "".join(row[column].data for column in range(columns)).rstrip()
 
 
 class LineWindow(Window):
@@ -157,8 +167,42 @@ class LineWindow(Window):
         rows = self.rows()
         return "\n".join(rows[self._typed_at(rows) :])
 
+    def offers(self, *words: str) -> bool:
+        return self.said()[-1] == f"             · │ {'  '.join(words)}"
+
     def _typed_at(self, rows: list[str]) -> int:
         return max(place + 1 for place, row in enumerate(["", *rows]) if _SAID.match(row)) - 1
+
+
+class FullWindow(Window):
+    """-ui full: rows above a rule, beside the members, and the typed line below it."""
+
+    USUAL_SIZE = (24, 80 + SIDE_COLUMNS)
+
+    def said(self) -> list[str]:
+        said = "\n".join(row for row in self._above() if _SAID.match(row))
+        return said.rstrip("\n").split("\n")
+
+    def typed(self) -> str:
+        place, rule = self._rule()
+        state = rule["state"].removesuffix(" here") if rule else ""
+        typed = "\n".join(self.rows()[place + 1 :])
+        return "Alice" + ("" if state in ("", "online") else f"·{state}") + typed
+
+    def offers(self, *words: str) -> bool:
+        offered = [row.split()[0] for row in self._above() if row and not _SAID.match(row)]
+        return offered == list(words)
+
+    def _above(self) -> list[str]:
+        """The rows above the rule, without the members."""
+        columns = self.screen.columns
+        pane = columns - SIDE_COLUMNS if columns >= WIDE_COLUMNS else columns
+        return [self._text(self.screen.buffer[line], pane) for line in range(self._rule()[0])]
+
+    def _rule(self) -> tuple[int, re.Match[str] | None]:
+        """Where it is, and what it says."""
+        found = [(place, _RULE.match(row)) for place, row in enumerate(self.rows())]
+        return next((rule for rule in reversed(found) if rule[1]), (0, None))
 
 
 def clock_patch(path: Path, time: str = "12:13") -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import PASSCODE, RawClient, Room
-from tests.support.window import LineWindow, Window, clock_patch
+from tests.support.window import FullWindow, LineWindow, Window, clock_patch
 
-INTERFACES: dict[str, type[Window]] = {"line": LineWindow}
+INTERFACES: dict[str, type[Window]] = {"line": LineWindow, "full": FullWindow}
 
 TMUX_SETTINGS = """
 set -g default-terminal screen-256color
@@ -48,7 +48,7 @@ class Chat(Room):
         port: int = 0,
         host: str = "127.0.0.1",
         passcode: Sequence[str] = (f"-passcode={PASSCODE}",),
-        size: tuple[int, int] = (24, 80),
+        size: tuple[int, int] | None = None,
         patch: str = "pass",
         name: str = "Alice",
         **env: str,
@@ -60,7 +60,8 @@ class Chat(Room):
         command = [sys.executable, "-c", program, *words, *passcode, f"-ui={self._ui}", *flags]
         if self.is_in_tmux:
             command = self._in_tmux(command)
-        return self.run(INTERFACES[self._ui], name, command, size=size, env=env)
+        kind = INTERFACES[self._ui]
+        return self.run(kind, name, command, size=size or kind.USUAL_SIZE, env=env)
 
     def _in_tmux(self, command: Sequence[str]) -> list[str]:
         settings = self.clock.with_name("tmux.conf")
@@ -68,7 +69,7 @@ class Chat(Room):
         tmux = ["tmux", "-S", str(self.clock.with_name("tmux")), "-f", str(settings)]
         return [*tmux, "new-session", shlex.join(command)]
 
-    def alice(self, size: tuple[int, int] = (24, 80)) -> Window:
+    def alice(self, size: tuple[int, int] | None = None) -> Window:
         """She is in the room, and Bob is."""
         window = self.sit_down(size=size)
         window.sees(typed="Alice·1❯")
@@ -87,9 +88,15 @@ class Chat(Room):
         self._people.pop(name).close()
 
 
+@pytest.fixture(params=INTERFACES)
+def ui(request: pytest.FixtureRequest) -> str:
+    """Each interface that draws."""
+    return str(request.param)
+
+
 @pytest.fixture
-def chat(tmp_path: Path) -> Iterator[Chat]:
-    with Chat(tmp_path / "clock") as chat:
+def chat(tmp_path: Path, ui: str) -> Iterator[Chat]:
+    with Chat(tmp_path / "clock", ui) as chat:
         yield chat
 
 

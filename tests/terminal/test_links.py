@@ -44,8 +44,8 @@ class Stub(Chat):
 
 
 @pytest.fixture
-def stub(tmp_path: Path) -> Stub:
-    return Stub(tmp_path / "clock")
+def stub(tmp_path: Path, ui: str) -> Stub:
+    return Stub(tmp_path / "clock", ui)
 
 
 CAME_BACK = "Connected to 127.0.0.1 on port {port}"
@@ -320,21 +320,34 @@ def test_vanished_terminal_ends_the_client(chat: Chat) -> None:
 # Where it cannot be had.
 
 WITHOUT = {
-    "sys.modules['readline'] = None": "this Python has no readline module ",
+    "sys.modules['readline'] = None": ("line", "this Python has no readline module "),
     "import readline, types; sys.modules['readline'] = types.ModuleType('readline', 'libedit')": (
-        "this Python has libedit in place of GNU readline"
+        "line",
+        "this Python has libedit in place of GNU readline",
     ),
     "from terminal import readline_binding as b; b._FUNCTIONS += ('rl_of_tomorrow',)": (
-        "this Python's readline is too old "
+        "line",
+        "this Python's readline is too old ",
+    ),
+    "sys.modules['prompt_toolkit'] = None": (
+        "full",
+        "it needs prompt_toolkit: pip install 'chatroom[tui]'",
+    ),
+    "del sys.modules['terminal']; sys.modules['terminal.drawn'] = None": (
+        "full",
+        "it needs the folder terminal/, which is not beside the program",
     ),
 }
 
 
 @pytest.mark.parametrize("patch", WITHOUT)
-def test_missing_readline_is_told_in_one_line(chat: Chat, patch: str) -> None:
-    window = chat.sit_down(patch=patch)
-    assert window.stderr.take_line().startswith(f"error: -ui line cannot be had: {WITHOUT[patch]}")
-    window.closes(2)
+def test_missing_package_is_told_in_one_line(tmp_path: Path, patch: str) -> None:
+    ui, lack = WITHOUT[patch]
+    with Chat(tmp_path / "clock", ui) as chat:
+        window = chat.sit_down(patch=patch)
+        line = window.stderr.take_line()
+        assert line.startswith(f"error: -ui {ui} cannot be had: {lack}")
+        window.closes(2)
 
 
 def test_dumb_or_missing_terminal_is_a_usage_error() -> None:
@@ -354,7 +367,7 @@ def test_dumb_or_missing_terminal_is_a_usage_error() -> None:
 
 
 def test_plain_client_loads_nothing_of_it() -> None:
-    drawing = "{'ctypes', 'readline', 'terminal.line', 'terminal.conversation'}"
+    drawing = "{'ctypes', 'readline', 'prompt_toolkit', 'asyncio', 'terminal.conversation'}"
     with Room() as room:
         patch = "import atexit; atexit.register(lambda: print(" + drawing + " & {*sys.modules}))"
         alice = room.start_member("Alice", patch=patch)

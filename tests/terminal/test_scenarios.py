@@ -7,10 +7,12 @@ A script is lines of a mark and a text:
     -   somebody leaves
     |   this row is, with those beside it, the last that was said
     =   this is what stands where Alice types
+    ?   these words are offered to complete the last one
 """
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -105,7 +107,7 @@ SCENARIOS = {
         > !
         = Alice·2❯ :Users!
         > \x15:m\t
-        |              · │ :Msg  :mytime
+        ? :Msg :mytime
         = Alice·2❯ :m
         > \x15:ms\tb\tx
         = Alice·2❯ :Msg Bob x
@@ -200,6 +202,8 @@ def test_person_sees(name: str, chat_anywhere: Chat) -> None:
             window.keys(text)
         elif mark == "=":
             window.sees(typed=text.replace(r"\n", "\n"))
+        elif mark == "?":
+            window.waits_for(functools.partial(window.offers, *text.split()))
         elif mark == "-":
             chat.leaves(text)
         elif mark:

@@ -1,0 +1,520 @@
+"""The screen of `-ui full`: the whole window, with its keys and its line edited by prompt_toolkit.
+
+prompt_toolkit reads no descriptor and writes to none: bytes come from our loop and go through it,
+and its own event loop is turned in steps. What it draws is a Page, whose rows are whole: each is
+written anew when it is another one, so that no two opinions of a character's width can tear it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import re
+import signal
+import termios
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.filters import Condition, has_focus, is_searching
+from prompt_toolkit.formatted_text import AnyFormattedText
+from prompt_toolkit.input import Input
+from prompt_toolkit.input.vt100_parser import Vt100Parser
+from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
+from prompt_toolkit.layout import (
+    BufferControl,
+    ConditionalContainer,
+    Container,
+    Dimension,
+    HSplit,
+    Layout,
+    Window,
+)
+from prompt_toolkit.layout.mouse_handlers import MouseHandlers
+from prompt_toolkit.layout.processors import BeforeInput
+from prompt_toolkit.layout.screen import Char, Screen, WritePosition
+from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
+from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.search import accept_search
+from prompt_toolkit.widgets import SearchToolbar
+
+from reactor import Reactor, Sink, Source, stop_process
+from terminal.asyncio_steps import SteppedLoop
+from terminal.conversation import Row, RowKind
+from terminal.device import discard_input, window_size, write_now
+from terminal.formatter import Formatter
+from terminal.interactive import DrawnScreenOwner
+from terminal.keys import FOCUS_OFF, FOCUS_ON, Focus, KeyDecoder
+from terminal.page import Page
+from terminal.palette import Palette
+
+FRAME_SECONDS = 1 / 30
+"""Least time between two drawings of what comes."""
+
+WHEEL_LINES = 3
+FIND_HINT = "Enter and Up find older, Down newer, Esc ends"
+
+_BELL = b"\a"
+_MOUSE = b"\x1b[<"
+_NEWS = (RowKind.SAID, RowKind.MENTION, RowKind.PRIVATE)
+
+
+class FullScreen:
+    """A DrawnScreen on standard input and output, which are a terminal. `place` is the room's."""
+
+    def __init__(
+        self, reactor: Reactor, username: str, place: str, *, may_colour: bool, is_unicode: bool
+    ) -> None:
+        self._reactor = reactor
+        self._owner: DrawnScreenOwner
+        colours = _colours() if may_colour else 0
+        self._palette = Palette(colours)
+        formatter = Formatter(self._palette, is_unicode)
+        self._prompt = formatter.paint("❯ ")
+        self._page = Page(username, place, self._palette, formatter)
+        self._keys = _Keys()
+        self._decoder = KeyDecoder()
+        self._keyboard: Source | None = None
+        self._output = Sink(
+            reactor,
+            1,
+            max_bytes=math.inf,
+            on_flushed=self._flushed,
+            on_error=lambda error: self._owner.screen_failed(),
+        )
+        self._loop = SteppedLoop(reactor)
+        self._line, self._sought = Buffer(multiline=False), Buffer(multiline=False)
+        self._line.on_text_changed += lambda _: self._forget_offers()
+        self._sought.on_text_changed += lambda _: self._find(is_next=False)
+        self._app = self._make_application(colours)
+        self._offers: list[str] = []  # asked for by Tab
+        self._drawn_at = -math.inf
+        self._is_draw_due = False
+        self._is_open = False
+        self._is_away = False
+        self._has_reported = False
+
+    @property
+    def owed_bytes(self) -> int:
+        """Nothing waits: what the terminal has not taken yet is drawn over."""
+        return 0
+
+    def open(self, owner: DrawnScreenOwner) -> None:
+        self._owner = owner
+        self._as_found = termios.tcgetattr(0)
+        self._is_open = True
+        self._take_terminal()
+        self._keyboard = Source(self._reactor, 0, self._typed, owner.end_typed)
+        run = self._app.run_async(handle_sigint=False, set_exception_handler=False)
+        self._task = self._loop.create_task(run)
+
+    def show(self, rows: list[Row]) -> None:
+        page = self._page
+        for row in rows:
+            page.scrollback.add(row)
+            if row.kind is RowKind.UNREAD:
+                self._is_away, page.new_rows = True, 0
+            elif row.kind in _NEWS and (self._is_away or not page.scrollback.follows):
+                page.new_rows += 1
+            if row.rings:
+                write_now(_BELL)
+        self._queue_draw()
+
+    def set_state(self, members: list[str], is_online: bool) -> None:
+        page = self._page
+        if members == page.members and is_online == page.is_online and page.state != "connecting":
+            return
+        page.members, page.is_online = members, is_online
+        here = f"{len(members)} here" if members else "online"
+        page.state = here if is_online else "offline"
+        if members:
+            self._palette.keep_only(set(members))
+        self._queue_draw()
+
+    def clear_line(self) -> None:
+        if self._app.layout.has_focus(self._sought):
+            self._end_find()
+        else:
+            self._app.layout.focus(self._line)
+            self._line.reset()
+        self._forget_offers()
+        self._app.invalidate()
+
+    def ring(self) -> None:
+        write_now(_BELL)
+
+    def resize(self) -> None:
+        if handler := self._loop.signal_handlers.get(signal.SIGWINCH):
+            self._loop.call_soon(handler)
+
+    def suspend(self) -> None:
+        self._app.renderer.erase()
+        self._give_terminal()
+        stop_process()
+        self._take_terminal()
+        self._app.invalidate()
+
+    def close(self) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._keyboard:
+            self._keyboard.pause()
+        with contextlib.suppress(Exception):  # it is about to end, whatever state it is in
+            self._app.exit()
+        self._task.cancel()
+        self._loop.step()
+        self._loop.close()
+        self._give_terminal()
+
+    # The terminal.
+
+    def _take_terminal(self) -> None:
+        """Keys come one by one. Ctrl-C, Ctrl-Z and Ctrl-\\ stay signals, and discard nothing."""
+        mode = termios.tcgetattr(0)
+        mode[0] &= ~(termios.IXON | termios.IXOFF | termios.ICRNL | termios.INLCR | termios.IGNCR)
+        mode[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
+        mode[3] |= termios.NOFLSH
+        termios.tcsetattr(0, termios.TCSANOW, mode)
+        write_now(FOCUS_ON)
+
+    def _give_terminal(self) -> None:
+        self._output.flush()
+        write_now(FOCUS_OFF)
+        discard_input(self._has_reported)
+        with contextlib.suppress(termios.error):  # EIO: it is gone
+            termios.tcsetattr(0, termios.TCSANOW, self._as_found)
+
+    def _typed(self, data: bytes) -> None:
+        self._has_reported |= _MOUSE in data
+        for part in self._decoder.feed_data(data):
+            if isinstance(part, Focus):
+                self._has_reported = True
+                self._is_away &= part is Focus.LOST
+                self._owner.focus_changed(part is Focus.GAINED)
+            elif self._is_open:
+                self._is_away = False
+                self._owner.key_pressed()
+                self._keys.feed(part.decode("utf-8", "surrogateescape"))
+        self._loop.call_soon(self._keys.on_ready)
+
+    def _queue_draw(self) -> None:
+        if not self._is_draw_due:
+            self._is_draw_due = True
+            due_at = max(self._reactor.now, self._drawn_at + FRAME_SECONDS)
+            self._reactor.call_at(due_at, self._draw)
+
+    def _draw(self) -> None:
+        """As soon as the terminal has taken what was drawn before."""
+        if not self._output.owed_bytes:
+            self._is_draw_due = False
+            self._drawn_at = self._reactor.now
+            self._app.invalidate()
+
+    def _flushed(self) -> None:
+        if self._is_draw_due:
+            self._is_draw_due = False
+            self._queue_draw()
+
+    # What is drawn.
+
+    def _make_application(self, colours: int) -> Application[None]:
+        search = SearchToolbar()
+        edited = BufferControl(
+            self._line,
+            input_processors=[BeforeInput(self._format_prompt)],
+            search_buffer_control=search.control,
+            preview_search=True,
+        )
+        sought = BufferControl(self._sought, input_processors=[BeforeInput("find: ")])
+        is_finding = has_focus(self._sought)
+        body = HSplit(
+            [
+                _PageContainer(self._draw_page, self._mouse_used),
+                ConditionalContainer(_window(edited), ~is_finding),
+                ConditionalContainer(_window(sought), is_finding),
+                search,
+            ]
+        )
+        return Application(
+            layout=Layout(body, focused_element=edited),
+            key_bindings=self._make_bindings(is_finding),
+            full_screen=True,
+            mouse_support=True,
+            erase_when_done=True,
+            enable_page_navigation_bindings=False,
+            max_render_postpone_time=None,
+            terminal_size_polling_interval=None,
+            color_depth=_depth(colours),
+            include_default_pygments_style=False,
+            input=self._keys,
+            output=_Output(self._output),
+        )
+
+    def _format_prompt(self) -> AnyFormattedText:
+        return [("bold fg:ansigreen" if self._page.is_online else "", self._prompt)]
+
+    def _draw_page(self, columns: int, lines: int) -> list[str]:
+        page = self._page
+        before = self._line.document.text_before_cursor
+        page.offers = self._offers
+        if not self._offers and re.fullmatch(r":\S*", before):
+            page.offers = [text for text in self._owner.completions(before) if text != before]
+        page.needle = self._sought.text
+        rows = page.draw(columns, lines)
+        if page.new_rows and page.scrollback.follows and not self._is_away:
+            page.new_rows = 0
+            rows = page.draw(columns, lines)
+        return rows
+
+    # What is pressed.
+
+    def _make_bindings(self, is_finding: Condition) -> KeyBindings:
+        is_empty = Condition(lambda: not self._line.text)
+        editing = ~is_finding & ~is_searching
+        scrollback = self._page.scrollback
+        bindings = KeyBindings()
+        for key, call, when in (
+            ("enter", self._enter, editing),
+            ("tab", self._complete, editing),
+            ("c-d", lambda: self._owner.end_typed(), editing & is_empty),
+            ("c-f", self._begin_find, editing),
+            ("home", scrollback.scroll_to_oldest, editing & is_empty),
+            ("end", scrollback.follow, editing & is_empty),
+            ("pageup", lambda: scrollback.scroll_page(1), ~is_searching),
+            ("pagedown", lambda: scrollback.scroll_page(-1), ~is_searching),
+            ("escape", self._end_find, is_finding),
+            ("c-g", self._end_find, is_finding),
+            *((key, self._find, is_finding) for key in ("enter", "c-f", "up")),
+            ("down", lambda: self._find(towards_oldest=False), is_finding),
+        ):
+            bindings.add(key, filter=when, eager=key == "escape")(_without_event(call))
+        for key in ("c-a", "c-e", "home", "end", "left", "right"):
+            bindings.add(key, filter=is_searching)(_accept_search)
+        bindings.add("c-v", filter=editing)(_insert_next)
+        return bindings
+
+    def _enter(self) -> None:
+        if self._owner.line_entered(self._line.text):
+            for text in filter(str.strip, self._line.text.split("\n")):
+                if text != next(iter(reversed(self._line.history.get_strings())), ""):
+                    self._line.history.append_string(text)
+            self._line.reset()
+            self._page.scrollback.remove_mark()
+            self._page.scrollback.follow()
+            self._page.hint = ""
+
+    def _complete(self) -> None:
+        before = self._line.document.text_before_cursor
+        found = self._owner.completions(before)
+        word = re.split("[ \t]", before)[-1]
+        common = _common_start(found)
+        if not found and before.rstrip(": ") in self._page.members:
+            self._begin_private(before.rstrip(": "))
+        elif len(common) > len(word):
+            self._line.delete_before_cursor(len(word))
+            self._line.insert_text(common)
+        self._offers = found if len(found) > 1 else []
+
+    def _begin_private(self, name: str) -> None:
+        text = re.sub(rf"^(:Msg \S+ |{re.escape(name)}:? *$)", "", self._line.text)
+        self._line.text = f":Msg {name} {text}"
+        self._line.cursor_position = len(self._line.text)
+
+    def _forget_offers(self) -> None:
+        self._offers = []
+
+    def _begin_find(self) -> None:
+        self._sought.reset()
+        self._app.layout.focus(self._sought)
+        self._page.hint = FIND_HINT
+
+    def _end_find(self) -> None:
+        self._app.layout.focus(self._line)
+        self._page.scrollback.follow()
+        self._page.hint = ""
+
+    def _find(self, towards_oldest: bool = True, is_next: bool = True) -> None:
+        text, scrollback = self._sought.text, self._page.scrollback
+        if not text:
+            scrollback.follow()
+        has_found = not text or scrollback.find(text, towards_oldest, is_next)
+        self._page.hint = FIND_HINT if has_found else "not found"
+
+    def _mouse_used(self, event: MouseEvent) -> None:
+        if event.event_type is MouseEventType.SCROLL_UP:
+            self._page.scrollback.scroll(WHEEL_LINES)
+        elif event.event_type is MouseEventType.SCROLL_DOWN:
+            self._page.scrollback.scroll(-WHEEL_LINES)
+        elif event.event_type is MouseEventType.MOUSE_UP:
+            name = self._page.name_at(event.position.x, event.position.y)
+            if name:
+                self._begin_private(name)
+
+
+class _Keys(Input):
+    """What is typed, handed over as text."""
+
+    def __init__(self) -> None:
+        self._pressed: list[KeyPress] = []
+        self._parser = Vt100Parser(self._pressed.append)
+        self.on_ready: Callable[[], None] = lambda: None
+
+    def feed(self, text: str) -> None:
+        self._parser.feed(text)
+
+    def read_keys(self) -> list[KeyPress]:
+        pressed = self._pressed[:]
+        self._pressed.clear()
+        return pressed
+
+    def flush_keys(self) -> list[KeyPress]:
+        self._parser.flush()
+        return self.read_keys()
+
+    @contextmanager
+    def attach(self, input_ready_callback: Callable[[], None]) -> Iterator[None]:
+        self.on_ready = input_ready_callback
+        yield
+
+    @contextmanager
+    def raw_mode(self) -> Iterator[None]:
+        yield
+
+    cooked_mode = detach = raw_mode
+    closed = False
+
+    def fileno(self) -> int:
+        return 0
+
+    def typeahead_hash(self) -> str:
+        return ""
+
+
+class _Output(Vt100_Output):
+    """Writes to a Sink. Nothing but a Page has control sequences in its cells."""
+
+    write = Vt100_Output.write_raw
+
+    def __init__(self, sink: Sink) -> None:
+        term = os.environ.get("TERM")
+        super().__init__(_Writer(sink), _size, term, enable_bell=False, enable_cpr=False)
+
+    def enable_mouse_support(self) -> None:
+        """Buttons and the wheel alone: reports of each movement would wake us."""
+        self.write_raw("\x1b[?1000h\x1b[?1006h")
+
+    def disable_mouse_support(self) -> None:
+        self.write_raw("\x1b[?1006l\x1b[?1000l")
+
+
+class _Writer(io.StringIO):
+    """A file of text that is a Sink."""
+
+    def __init__(self, sink: Sink) -> None:
+        super().__init__()
+        self._sink = sink
+
+    def write(self, text: str) -> int:
+        self._sink.write(text.encode(errors="replace"))
+        return len(text)
+
+
+class _PageContainer(Container):
+    """Draws whole rows, and tells of the mouse."""
+
+    def __init__(
+        self, draw: Callable[[int, int], list[str]], on_mouse: Callable[[MouseEvent], None]
+    ) -> None:
+        self._draw = draw
+        self._on_mouse = on_mouse
+
+    def write_to_screen(
+        self,
+        screen: Screen,
+        mouse_handlers: MouseHandlers,
+        write_position: WritePosition,
+        parent_style: str,
+        erase_bg: bool,
+        z_index: int | None,
+    ) -> None:
+        width, top = write_position.width, write_position.ypos
+        for line, text in enumerate(self._draw(width, write_position.height), start=top):
+            screen.data_buffer[line][width - 1] = _END  # so the whole row is erased for another
+            screen.data_buffer[line][0] = cell = Char(f"\x1b[K{text}\x1b[m")
+            cell.width = width
+            mouse_handlers.mouse_handlers[line] = defaultdict(lambda: self._on_mouse)
+        screen.height = max(screen.height, top + write_position.height)
+
+    def preferred_width(self, max_available_width: int) -> Dimension:
+        return Dimension()
+
+    def preferred_height(self, width: int, max_available_height: int) -> Dimension:
+        return Dimension()
+
+    def get_children(self) -> list[Container]:
+        return []
+
+    def reset(self) -> None: ...
+
+
+_END = Char("|")
+
+
+def _common_start(texts: list[str]) -> str:
+    """What all of them begin with."""
+    lowest, highest = min(texts, default=""), max(texts, default="")
+    pairs = zip(lowest, highest, strict=False)
+    return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _window(control: BufferControl) -> Window:
+    """As high as its text, up to a third of the window."""
+    height = Dimension(min=1, max=max(1, window_size().lines // 3))
+    return Window(control, height=height, wrap_lines=True, dont_extend_height=True)
+
+
+def _size() -> Size:
+    columns, lines = window_size()
+    return Size(rows=lines, columns=columns)
+
+
+def _without_event(call: Callable[[], object]) -> Callable[[KeyPressEvent], None]:
+    def pressed(event: KeyPressEvent) -> None:
+        call()
+
+    return pressed
+
+
+def _accept_search(event: KeyPressEvent) -> None:
+    """As readline has it: a key that moves ends the search, and moves."""
+    accept_search()
+    event.key_processor.feed(event.key_sequence[-1], first=True)
+
+
+def _insert_next(event: KeyPressEvent) -> None:
+    event.app.quoted_insert = True
+
+
+def _colours() -> int:
+    """How many the terminal has (terminfo(5)); 0 if that is not known."""
+    with contextlib.suppress(ImportError):
+        import curses
+
+        with contextlib.suppress(curses.error):
+            curses.setupterm(fd=1)
+            return max(0, curses.tigetnum("colors"))
+    return 0
+
+
+def _depth(colours: int) -> ColorDepth:
+    if colours < 8:
+        return ColorDepth.DEPTH_1_BIT
+    return ColorDepth.DEPTH_8_BIT if colours >= 256 else ColorDepth.DEPTH_4_BIT
