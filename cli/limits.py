@@ -51,6 +51,8 @@ LIMITED: tuple[ModuleType | str, ...] = (
     "chat.motd",
     "chat.admin",
     "chat.bans",
+    "web.http",
+    "web.websocket",
 )
 """The modules that have limits, in the order in which a member meets them; by its name, one that is
 imported only when asked."""
