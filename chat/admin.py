@@ -139,7 +139,8 @@ class Admin:
         member = self._room.members.get(username)
         if member is None:
             return f"{username} elsewhere 0\n"
-        return f"{username} {member.address} {member.cursor.owed_bytes}\n"
+        where = "away" if member.is_absent else member.address
+        return f"{username} {where} {member.cursor.unsent_bytes}\n"
 
     def _end(self, usernames: Iterable[str], how: str, why: str = "") -> None:
         """All read it, those that it is about too, and then that they have left."""

@@ -31,14 +31,18 @@ from codec import (
     Join,
     Kind,
     ProtocolError,
+    Resume,
     Roster,
     encode_line,
     format_refusal,
+    parse_join,
+    parse_request,
 )
 from reactor import Fanout, Reactor, SlowReaderError, Timer
 
 if TYPE_CHECKING:
     from chat.bans import Bans
+    from chat.resume import Places
 
 
 class Room:
@@ -68,6 +72,8 @@ class Room:
         """What those who ENTER read in front of the list of members: lines, as few objects."""
         self.bans: Bans | None = None
         """Who may not join, if there is somebody to ban."""
+        self.places: Places | None = None
+        """Those that are kept while a connection is lost, if any are."""
         self._is_shutting_down = False
         self._sessions: dict[Guest | Member, None] = {}
         self._claims: dict[str, Guest] = {}  # username -> who has claimed it
@@ -160,10 +166,16 @@ class Room:
     def ask(self, guest: Guest) -> bool:
         return self.gate.ask(guest)
 
-    def join(self, guest: Guest, request: Join) -> None:
+    def parse_request(self, line: bytes) -> Join | Resume:
+        return parse_request(line) if self.places else parse_join(line)
+
+    def join(self, guest: Guest, request: Join | Resume) -> None:
         try:
             if self.bans:
                 self.bans.check("", guest.source)
+            if isinstance(request, Resume):
+                self._resume(guest, request)
+                return
             self._dispatcher.check(request)
             if self.bans:  # which names are, only one with the passcode learns
                 self.bans.check(request.username, "")
@@ -220,7 +232,23 @@ class Room:
     def note_cut(self, member: Member, error: SlowReaderError) -> None:
         self._journal.note_cut(member.address, member.username, str(error))
 
+    # For Places (chat.resume).
+
+    def release_guest(self, guest: Guest) -> None:
+        """Its connection is a member's from here on."""
+        self.gate.release(guest)
+        del self._sessions[guest]
+
+    def is_waiting(self, member: Member) -> bool:
+        """Whether lines of this member wait for their turn."""
+        return member in self._waiting
+
     # Details.
+
+    def _resume(self, guest: Guest, request: Resume) -> None:
+        """Raises ProtocolError to refuse it."""
+        if self.places:  # or it would not have been parsed
+            self.places.resume(guest, request)
 
     def _queue_entry(self, guest: Guest, username: str) -> None:
         """Those who ENTER in one turn come in together when it ends: no one else speaks, comes or
@@ -272,20 +300,26 @@ class Room:
         if guest.connection.is_closing:
             self._reactor.call_soon(lambda: self._bus.submit(self._dispatcher.leave(username)))
             return
-        self.gate.release(guest)
-        del self._sessions[guest]
-        cursor = self.fanout.subscribe(guest.connection)
-        member = guest.become_member(username, cursor, self._dispatcher.max_line_bytes)
+        self.release_guest(guest)
+        max_line_bytes = self._dispatcher.max_line_bytes
+        if self.places and guest.has_echo:
+            member, ok = self.places.let_in(guest, username, max_line_bytes)
+        else:
+            cursor = self.fanout.subscribe(guest.connection)
+            member = guest.become_member(username, cursor, max_line_bytes)
+            ok = b"".join(line for _, line in event.private)
         self._sessions[member] = None
         self._members[username] = member
-        for line in (*(line for _, line in event.private), *first):
-            cursor.append(line)  # which the end of the turn sends
+        for line in (ok, *first):
+            member.cursor.append(line)  # which the end of the turn sends
         if guest is not self._joining:
             self._reactor.call_soon(member.begin)  # what came behind the request had to wait
 
     def _remove(self, username: str) -> None:
         if member := self._members.pop(username, None):
             self.fanout.unsubscribe(member.cursor)
+            if self.places:
+                self.places.release(member)
 
     def _let_waiting_talk(self) -> None:
         for member in list(self._waiting):

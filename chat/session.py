@@ -17,12 +17,19 @@ from codec import (
     LineDecoder,
     LineTooLongError,
     ProtocolError,
+    Resume,
     encode_line,
     format_refusal,
     handshake,
-    parse_join,
 )
-from reactor import Connection, Cursor, SlowReaderError, Timer, TransportError
+from reactor import (
+    Connection,
+    Cursor,
+    SlowReaderError,
+    StreamProtocol,
+    Timer,
+    TransportError,
+)
 
 HANDSHAKE_SECONDS: Annotated[
     float,
@@ -77,12 +84,16 @@ class Host(Protocol):
     def arrive(self, guest: Guest) -> None:
         """A connection has been made."""
 
+    def parse_request(self, line: bytes) -> Join | Resume:
+        """The first line of a guest. Raises ProtocolError for one that is no request."""
+
     def ask(self, guest: Guest) -> bool:
         """Whether the request of this guest may be judged now. If not, its `go_on` is called when
         its turn has come, unless it is turned away."""
 
-    def join(self, guest: Guest, request: Join) -> None:
-        """Judge a request. The answer, at once or later, is `become_member` or `turn_away`."""
+    def join(self, guest: Guest, request: Join | Resume) -> None:
+        """Judge a request. The answer, at once or later, is `become_member`, `hand_over` or
+        `turn_away`."""
 
     def is_entering(self, guest: Guest) -> bool:
         """Whether it was judged and is let in when this turn ends."""
@@ -133,7 +144,7 @@ class Guest:
         self.port = port
         self._host = host
         self._decoder = LineDecoder(handshake.MAX_JOIN_BYTES)
-        self._request: Join | None = None  # which has no answer yet
+        self._request: Join | Resume | None = None  # which has no answer yet
         self._is_queued = False  # it waits for the gate, and not for the name
         self._deadline = host.call_later(HANDSHAKE_SECONDS, self._time_out)
 
@@ -149,7 +160,7 @@ class Guest:
             line = self._decoder.next_line()
             if line is None:
                 return
-            self._request = parse_join(line)
+            self._request = self._host.parse_request(line)
         except ProtocolError:
             self.turn_away(ProtocolError(EXPECTED_JOIN))
             return
@@ -188,17 +199,29 @@ class Guest:
     @property
     def has_echo(self) -> bool:
         """Whether its request, which has no answer yet, is an ENTER."""
-        return self._request is not None and self._request.echo
+        return isinstance(self._request, Join) and self._request.echo
 
-    def become_member(self, username: str, cursor: Cursor, max_line_bytes: int) -> Member:
-        """It is let in: a Member takes over the connection, and what was received behind JOIN."""
+    def become_member(
+        self, username: str, cursor: Cursor, max_line_bytes: int, make: type[Member] | None = None
+    ) -> Member:
+        """It is let in: a Member, of the kind `make`, takes over the connection, and what was
+        received behind JOIN."""
         has_echo = self.has_echo
         self._request = None
         self._deadline.cancel()
         self._decoder.max_line_bytes = max_line_bytes
-        member = Member(self._host, self, self._decoder, username, cursor, has_echo)
+        make = make or Member
+        member = make(self._host, self, self._decoder, username, cursor, has_echo)
         self.connection.protocol = member
         return member
+
+    def hand_over(self, protocol: StreamProtocol) -> bytes:
+        """It is a member that was lost, whose `protocol` has the connection from here on. Returns
+        what was received behind the request."""
+        self._request = None
+        self._deadline.cancel()
+        self.connection.protocol = protocol
+        return self._decoder.rest
 
     def turn_away(self, error: ProtocolError) -> None:
         """Say why it is not let in, and end politely."""
@@ -308,6 +331,11 @@ class Member:
     def address(self) -> str:
         """Where it comes from, for people."""
         return format_address(self._source, self._port)
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether it has lost its connection, and its place is kept."""
+        return False
 
     def begin(self) -> None:
         """Take what came in one piece with the request to join."""

@@ -57,6 +57,7 @@ class ServerFlags(argparse.Namespace):
     motd: str | None
     listen: list[Address]
     admin: str | None
+    resume: int
 
 
 class ClientFlags(argparse.Namespace):

@@ -49,6 +49,8 @@ LIMITED: tuple[ModuleType | str, ...] = (
     "reactor.appender",
     "chat.history",
     "chat.motd",
+    "chat.resume",
+    "reactor.keeper",
     "chat.admin",
     "chat.bans",
     "web.http",

@@ -1,4 +1,4 @@
-"""What a room that runs for a term is given: -transcript, -history, -motd, -admin.
+"""What a room that runs for a term is given: -transcript, -history, -motd, -resume, -admin.
 
 In: the flags, and the parts of a server. Out: what was asked for, listening on the bus; and what
 the server has to heed for its sake. Nothing is loaded that was not asked for.
@@ -25,6 +25,9 @@ from codec.text import LocalTime
 from reactor import Listener, Reactor
 from reactor.stdio import Owing
 
+MAX_RESUME_SECONDS = 3600
+"""Most that -resume takes: who is gone for longer has left."""
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add those flags."""
@@ -44,6 +47,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         *("-motd", "--motd"),
         metavar="FILE",
         help="show the lines of FILE to each of them; read again on SIGUSR1",
+    )
+    parser.add_argument(
+        *("-resume", "--resume"),
+        metavar="SECONDS",
+        type=_seconds,
+        default=0,
+        help="keep the place of each of them for so long when its connection is lost",
     )
     parser.add_argument(
         *("-admin", "--admin"),
@@ -68,7 +78,7 @@ def _telling_what_is_missing() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        names = "-transcript, -history, -motd, -admin and -log json"
+        names = "-transcript, -history, -motd, -resume, -admin and -log json"
         raise ImportError(f"{names} need the folder chat/ beside server.py") from error
 
 
@@ -76,6 +86,13 @@ def _lines(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"not a number of lines: {text!r}")
     return int(text[:9])
+
+
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:9]) <= MAX_RESUME_SECONDS):
+        reason = f"not a number of seconds from 0 to {MAX_RESUME_SECONDS}: {text!r}"
+        raise argparse.ArgumentTypeError(reason)
+    return int(text)
 
 
 class Parts(NamedTuple):
@@ -107,6 +124,8 @@ class Upkeep:
                 self._keep_transcript(flags.transcript)
             if flags.motd or flags.history:
                 self._greet(flags.motd, flags.history)
+            if flags.resume:
+                self._keep_places(flags.resume)
             if flags.admin:
                 self._open_admin(flags.admin)
 
@@ -142,6 +161,11 @@ class Upkeep:
             self._parts.bus.add_listener(history.apply)
             pages.append(lambda: history.page)
         self._parts.room.greet = lambda: [page() for page in pages]
+
+    def _keep_places(self, seconds: float) -> None:
+        from chat.resume import Places
+
+        self._parts.room.places = Places(self._parts.reactor, self._parts.room, seconds)
 
     def _reload(self, reload: Callable[[], None]) -> None:
         try:

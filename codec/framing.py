@@ -91,6 +91,11 @@ class LineDecoder:
         self._searched_bytes = 0
 
     @property
+    def rest(self) -> bytes:
+        """A copy of all that was fed and not taken. What was skipped of a long line is gone."""
+        return bytes(self._buffer)
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing is left that was fed."""
         return not self._buffer

@@ -3,6 +3,12 @@
     C: JOIN <username> <passcode>     or    ENTER <username> <passcode>, to have its lines echoed
     S: OK                             or    ERROR <reason>, and the connection ends
 
+A server that keeps places (`-resume`) answers ENTER by `OK <token>`, and a member that has lost its
+connection asks for its place:
+
+    C: RESUME <token> <bytes received>
+    S: OK <new token> <bytes received>    or    ERROR <reason>, and the connection ends
+
 Lines come and go here without their line ends; docs/PROTOCOL.md, section 4, is the full text.
 Parsing never judges a username or a passcode: a server looks at the passcode first, so that
 without it no one learns anything else.
@@ -41,6 +47,7 @@ TOO_MANY_ATTEMPTS = "Too many attempts, try again later"
 TOO_MANY_CONNECTIONS = "Too many connections"
 SERVER_FULL = "Server full"
 BANNED = "You are banned"
+TOO_LATE = "Too late"
 TLS_REQUIRED = "TLS is required here"
 INVALID_USERNAME = "Invalid username"
 USERNAME_IN_USE = "Username already in use"
@@ -48,6 +55,8 @@ NO_ANSWER = "the answer to JOIN was neither OK nor ERROR"
 
 _VERBS = {b"JOIN": False, b"ENTER": True}  # and whether it asks for an echo
 _OK_WITH_MORE = "OK ([!-~]+)"
+_OK_RESUMED = "OK ([!-~]+) ([0-9]{1,18})"
+_RESUME = re.compile(rb"RESUME ([!-~]+) ([0-9]{1,18})")
 _USERNAME = re.compile(r"[A-Za-z0-9_.-]+")
 _REASON_PREFIX = "ERROR "
 _FOR_THE_USER = {  # how a reason begins that another name or passcode can mend, and its code
@@ -64,6 +73,23 @@ class Join(NamedTuple):
     username: str
     passcode: bytes
     echo: bool = False
+
+
+class Resume(NamedTuple):
+    """A request for the place that `token` stands for, or the answer to it. `received_bytes`: how
+    many bytes of the other side's stream have come, from behind the LF of the first OK, or of the
+    ENTER line."""
+
+    token: str
+    received_bytes: int
+
+
+def parse_request(line: bytes) -> Join | Resume:
+    """A RESUME, or what `parse_join` takes; for servers that keep places. Raises ProtocolError as
+    that does."""
+    if match := _RESUME.fullmatch(line):
+        return Resume(match[1].decode(), int(match[2]))
+    return parse_join(line)
 
 
 def parse_join(line: bytes) -> Join:
@@ -96,6 +122,16 @@ def format_join(join: Join) -> bytes:
     return line
 
 
+def format_resume(request: Resume) -> bytes:
+    """The line that asks for a place."""
+    return b"RESUME %s %d" % (request.token.encode(), request.received_bytes)
+
+
+def format_resumed(answer: Resume) -> str:
+    """The server's answer to a member that has its place again. `token` is for the next time."""
+    return f"{OK} {answer.token} {answer.received_bytes}"
+
+
 def check_username(username: str) -> None:
     """Raise ProtocolError unless `username` is 1 to 8 of A-Z a-z 0-9 _ - . and nothing else.
 
@@ -126,12 +162,26 @@ def parse_answer(line: bytes, echo: bool = False) -> str:
         return ""
     if echo and (ok := re.fullmatch(_OK_WITH_MORE, text)):
         return ok[1]
+    raise _refusal(text)
+
+
+def parse_resumed(line: bytes) -> Resume:
+    """Read the server's answer to RESUME. Raises what `parse_answer` raises. A server that keeps no
+    places refuses it with EXPECTED_JOIN, one that has given this one up with TOO_LATE."""
+    text = decode_text(line)
+    if ok := re.fullmatch(_OK_RESUMED, text):
+        return Resume(ok[1], int(ok[2]))
+    raise _refusal(text)
+
+
+def _refusal(text: str) -> ProtocolError:
+    """What to raise for an answer that is no OK."""
     if text.startswith(_REASON_PREFIX):
         reason = text.removeprefix(_REASON_PREFIX)
         known = (code for start, code in _FOR_THE_USER.items() if reason.startswith(start))
         code = next(known, reason)
-        raise RefusedError(code, name=reason.removeprefix(code))
-    raise ProtocolError(NO_ANSWER)
+        return RefusedError(code, name=reason.removeprefix(code))
+    return ProtocolError(NO_ANSWER)
 
 
 class RefusedError(ProtocolError):

@@ -120,6 +120,11 @@ class Cursor:
         return self._end - self.position + self._splice_bytes
 
     @property
+    def unsent_bytes(self) -> int:
+        """The same, of one that has no connection too."""
+        return self.owed_bytes
+
+    @property
     def has_private_backlog(self) -> bool:
         """Whether a page's worth waits that was written to this member alone: it had better read
         before it asks for more. What it shares with others costs nothing more for being owed."""
@@ -243,6 +248,9 @@ class Fanout:
         """How many pages of each turn are not given out, for the sake of a slow reader."""
         self._reactor = reactor
         self._after_turn = after_turn
+        self.find_floor: Callable[[int], int] | None = None
+        """Told at the end of a turn from where on the log is needed; answers from where it is to be
+        kept, for members that may have lost what was sent (reactor.keeper)."""
         self._live: dict[Cursor, None] = {}
         self._lags: dict[Cursor, Lag] = {}  # of members that are not at the end, or just were not
         self._turn_bytes = MIN_TURN_BYTES
@@ -258,13 +266,19 @@ class Fanout:
         pages = max_pages - self.held_pages
         return pages * self._page_bytes - (self.log.end - self.log.sealed_end)
 
-    def subscribe(self, connection: Connection) -> Cursor:
+    def subscribe(self, connection: Connection, cursor: Cursor | None = None) -> Cursor:
         """From here on, in the order of the calls, `connection` gets what is broadcast. Nothing
-        may be owed on it yet. What is written to it takes its place among the broadcasts."""
-        cursor = Cursor(self, connection)
+        may be owed on it yet. What is written to it takes its place among the broadcasts. A new
+        `cursor` may be given: one of another kind."""
+        cursor = cursor or Cursor(self, connection)
         connection.outbound = cursor
         self._live[cursor] = None
         return cursor
+
+    def resubscribe(self, cursor: Cursor) -> None:
+        """A cursor that was forgotten is sent what it is owed, and follows the log again."""
+        self._live[cursor] = None
+        self.note_owed(cursor)
 
     def unsubscribe(self, cursor: Cursor) -> None:
         """Nothing that is broadcast from here on is for this member. What it is owed, it gets."""
@@ -406,9 +420,8 @@ class Fanout:
                 cursor.connection.abort(SlowReaderError(verdict))
         self._bound_private_bytes()
         self.held_pages = max((lag.held_pages for lag in self._lags.values()), default=0)
-        self.log.drop_before(
-            min((cursor.needed_from for cursor in self._lags), default=self.log.sealed_end)
-        )
+        floor = min((cursor.needed_from for cursor in self._lags), default=self.log.sealed_end)
+        self.log.drop_before(self.find_floor(floor) if self.find_floor else floor)
         if self._lags:
             deadline = min(lag.next_deadline() for lag in self._lags.values())
             self._judgement = self._reactor.call_at(deadline, self.queue_turn)

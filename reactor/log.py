@@ -71,6 +71,11 @@ class Log:
         del self._pages[:count], self._starts[:count]
 
     @property
+    def start(self) -> int:
+        """Position of the first byte that is kept."""
+        return self._starts[0] if self._starts else self.sealed_end
+
+    @property
     def kept_bytes(self) -> int:
         """How many bytes of pages are kept for somebody."""
         return self.sealed_end - self._starts[0] if self._starts else 0

@@ -59,9 +59,11 @@ class Formatter:
         return [heads[min(place, 1)] + self._text(row, piece) for place, piece in enumerate(pieces)]
 
     def format_prompt(self, username: str, members: int, is_online: bool) -> list[tuple[str, str]]:
-        """What stands before the typed line: texts, each with its SGR parameters."""
+        """What stands before the typed line: texts, each with its SGR parameters. Not online, and
+        yet among members: the server keeps the reader's place."""
         if not is_online:
-            return [(username, _DIM), (self._own("·offline❯ "), _DIM)]
+            state = "away" if members else "offline"
+            return [(username, _DIM), (self._own(f"·{state}❯ "), _DIM)]
         count = f"·{members}" if members else ""
         return [(username, _BOLD), (self._own(f"{count}❯ "), "")]
 

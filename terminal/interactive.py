@@ -77,7 +77,8 @@ class DrawnScreen(Protocol):
         """Show these below all others."""
 
     def set_state(self, members: list[str], is_online: bool) -> None:
-        """Who are here, none if that is not known, and whether we are."""
+        """Who are here, none if that is not known, and whether we are: not, and among those that
+        are, while the server keeps our place."""
 
     def clear_line(self) -> None:
         """Forget what is typed."""
@@ -193,6 +194,16 @@ class InteractiveClient:
         self._tell(RowKind.GOOD, _connected(self._room))
         self._watch_silence()
 
+    def link_resumed(self) -> None:
+        self._screen.set_state(self._conversation.members, True)
+        self._tell(RowKind.GOOD, "back again: nothing was lost")
+        self._watch_silence()
+
+    def place_lost(self) -> None:
+        self._forget_place()
+        self._tell(RowKind.BAD, "away for too long: what was said meanwhile is lost")
+        self._tell_unanswered()
+
     def line_received(self, text: str) -> None:
         self._watch_silence()
         line = parse_shown(text)
@@ -208,6 +219,7 @@ class InteractiveClient:
         else:
             if not self._is_list_due and self._unanswered and line.answers(conversation.username):
                 self._unanswered.popleft()
+                self._link.note_answer()
                 self._watch_silence()
             rows = conversation.take(line, self._clock())
         self._screen.show(rows)
@@ -216,10 +228,14 @@ class InteractiveClient:
             self._link.pause()
 
     def link_down(self, reason: str, rest_seconds: float) -> None:
-        self._conversation.forget_members()
-        self._screen.set_state([], False)
-        self._tell(RowKind.BAD, f"{reason}; trying again in {rest_seconds:.0f} s")
-        self._tell_unanswered()
+        soon = f"trying again in {rest_seconds:.0f} s"
+        if self._link.has_place:
+            self._screen.set_state(self._conversation.members, False)
+            self._tell(RowKind.BAD, f"{reason}; away, {soon}")
+        else:
+            self._forget_place()
+            self._tell(RowKind.BAD, f"{reason}; {soon}")
+            self._tell_unanswered()
         self._watch_silence()
 
     def link_over(self, error: LinkError | None) -> None:
@@ -228,6 +244,10 @@ class InteractiveClient:
         self._reactor.stop()
 
     # Details.
+
+    def _forget_place(self) -> None:
+        self._conversation.forget_members()
+        self._screen.set_state([], False)
 
     def _signal_received(self, number: int) -> None:
         if number == signal.SIGWINCH:
@@ -301,7 +321,8 @@ class InteractiveClient:
         if self._silence:
             self._silence.cancel()
             self._silence = None
-        if self._link.is_answer_due or self._unanswered or self._is_list_due:
+        is_owed = self._link.is_up and (self._unanswered or self._is_list_due)
+        if self._link.is_answer_due or is_owed:
             self._silence = self._reactor.call_later(SILENCE_SECONDS, self._tell_waiting)
 
     def _tell_waiting(self) -> None:

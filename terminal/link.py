@@ -2,7 +2,9 @@
 
 In: lines to send. Out: the calls of a LinkOwner. It dials without ever blocking, asks to come in by
 ENTER, or by JOIN where the server does not know that, and after a loss tries again, with longer and
-longer rests between. It keeps no line for later: its owner tells what was sent and is not answered.
+longer rests between. Where the server keeps our place it asks for that by RESUME: both streams go
+on at the byte where they broke. For that it keeps what was sent and not answered, and nothing else
+for later: its owner tells what was lost where there is no place.
 
     RESTING -> DIALLING -> JOINING -> TALKING -> RESTING ...    until it is OVER
 """
@@ -19,17 +21,24 @@ from typing import NamedTuple, Protocol
 from codec import (
     EXPECTED_JOIN,
     INCORRECT_PASSCODE,
+    SHUTTING_DOWN,
+    TOO_LATE,
     Join,
     LineDecoder,
     LineTooLongError,
     ProtocolError,
     RefusedError,
+    Resume,
     decode_text,
     format_join,
+    format_resume,
     parse_answer,
+    parse_resumed,
 )
+from codec.handshake import USERNAME_IN_USE
 from reactor import WRITE, Connection, Reactor, Timer, Transport, notice_vanished_peers
 from terminal.dial import CONNECT_SECONDS, dial
+from terminal.outbox import Outbox
 from terminal.session import ANSWER_SECONDS, GOODBYE_SECONDS, MAX_SERVER_LINE_BYTES
 
 REST_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -42,11 +51,19 @@ class LinkOwner(Protocol):
     def link_up(self, has_echo: bool) -> None:
         """We are in the room. With `has_echo` each line has an answer (codec.kinds)."""
 
+    def link_resumed(self) -> None:
+        """We are where we were: nothing was lost, and what is not answered has been sent again."""
+
+    def place_lost(self) -> None:
+        """The server has not kept our place. What was said meanwhile is lost, and of what is not
+        answered it is not known; `link_up` or `link_down` follows."""
+
     def line_received(self, text: str) -> None:
         """A line of the room."""
 
     def link_down(self, reason: str, rest_seconds: float) -> None:
-        """It could not be made, or is lost, and is tried again after so long."""
+        """It could not be made, or is lost, and is tried again after so long. Unless the server
+        keeps our place (`has_place`), what is not answered is not known to have come."""
 
     def link_over(self, error: LinkError | None) -> None:
         """It is over: because of `error`, or because we have left."""
@@ -98,7 +115,11 @@ class Link:
         self._untried: list[str] = []
         self._sock: socket.socket | None = None  # while it is dialled
         self._connection: Connection | None = None
+        self._answer = LineDecoder(MAX_SERVER_LINE_BYTES)  # to our request
         self._lines = LineDecoder(MAX_SERVER_LINE_BYTES)
+        self._token = ""  # of our place
+        self._received_bytes = 0  # of the room's stream
+        self._outbox = Outbox()
         self._failure = ""
         self._has_echo = True
         self._was_in = False  # once: what is refused then is tried again
@@ -122,10 +143,20 @@ class Link:
         """Whether the server, or the network, is to say something next."""
         return self.state in (State.DIALLING, State.JOINING)
 
+    @property
+    def has_place(self) -> bool:
+        """Whether the server may keep our place while there is no connection."""
+        return bool(self._token)
+
     def send(self, text: str) -> None:
         """Send a line, if `is_up`."""
         if self._connection:
-            self._connection.write(text.encode("utf-8", "surrogateescape") + b"\n")
+            self._write_line(text.encode("utf-8", "surrogateescape"))
+
+    def note_answer(self) -> None:
+        """The line that was sent first of those that have an answer (codec.kinds), and have had
+        none yet, has it."""
+        self._outbox.note_answer()
 
     def leave(self) -> None:
         """Send what is left, show what still comes, and end."""
@@ -134,11 +165,14 @@ class Link:
             self._end(None)
             return
         self._connection.resume_reading()
+        self._say_exit()
         self._connection.write_eof()
         self._set_timer(GOODBYE_SECONDS, lambda: self._end(None))
 
     def close(self) -> None:
         """End now. Nothing is told."""
+        if self.state is State.TALKING:
+            self._say_exit()
         self.state = State.OVER
         self._stop_waiting()
         if self._connection:
@@ -166,7 +200,7 @@ class Link:
         self._sock = None
         notice_vanished_peers(sock)
         self.state = State.JOINING
-        self._lines = LineDecoder(MAX_SERVER_LINE_BYTES)
+        self._answer = LineDecoder(MAX_SERVER_LINE_BYTES)
         self._set_timer(ANSWER_SECONDS, lambda: self._lose(f"no answer from {self._where}"))
         self._connection = Connection(self._reactor, self._room.make_transport(sock), self)
 
@@ -176,20 +210,24 @@ class Link:
     # For the connection.
 
     def connection_made(self, connection: Connection) -> None:
-        connection.write(format_join(self._join._replace(echo=self._has_echo)) + b"\n")
+        request = format_resume(Resume(self._token, self._received_bytes))
+        if not self._token:
+            request = format_join(self._join._replace(echo=self._has_echo))
+        connection.write(request + b"\n")
 
     def data_received(self, data: bytes) -> None:
-        self._lines.feed_data(data)
         try:
-            while self._connection and not self._connection.is_closing:
-                line = self._lines.next_line()
+            if self.state is State.JOINING:
+                self._answer.feed_data(data)
+                line = self._answer.next_line()
                 if line is None:
-                    break
-                if self.state is State.JOINING:
-                    self._take_answer(line)
-                else:
-                    self._owner.line_received(decode_text(line))
+                    return
+                data = self._answer.rest
+                self._take_answer(line)
+            if self.state is State.TALKING:
+                self._take_lines(data)
         except LineTooLongError:
+            self._token = ""  # this stream is none that one could go on with
             self._lose(f"the server sent a line longer than {MAX_SERVER_LINE_BYTES} bytes")
 
     def eof_received(self) -> None:
@@ -229,36 +267,100 @@ class Link:
         self._failure = self._failure or reason + question
         self._dial_next()
 
+    def _take_lines(self, data: bytes) -> None:
+        self._received_bytes += len(data)
+        self._lines.feed_data(data)
+        while self._connection and not self._connection.is_closing:
+            line = self._lines.next_line()
+            if line is None:
+                break
+            text = decode_text(line)
+            if text == SHUTTING_DOWN:
+                self._token = ""
+            self._owner.line_received(text)
+
     def _take_answer(self, line: bytes) -> None:
         try:
-            parse_answer(line, self._has_echo)
+            if self._token:
+                self._take_place(parse_resumed(line))
+            else:
+                self._come_in(parse_answer(line, self._has_echo))
         except RefusedError as refused:
-            if self._has_echo and refused.code.startswith(EXPECTED_JOIN.partition(" <")[0]):
-                self._has_echo = False
-                self._drop_connection()
-                self._begin()
-                return
+            self._take_refusal(refused)
+        except ProtocolError:
+            self._lose(f"{self._where} is not a chat server (is the port right?)")
+
+    def _take_refusal(self, refused: RefusedError) -> None:
+        is_unknown = refused.code.startswith(EXPECTED_JOIN.partition(" <")[0])
+        if self._token and (is_unknown or refused.code == TOO_LATE):
+            self._token = ""
+            self._owner.place_lost()
+            self._dial_again()
+        elif self._has_echo and is_unknown:
+            self._has_echo = False
+            self._dial_again()
+        elif refused.code == USERNAME_IN_USE and not self._was_in:
+            self._rest(str(refused))  # it may be our place, that of a client before this one
+        else:
             is_final = refused.code == INCORRECT_PASSCODE or not self._was_in
             error = LinkError(str(refused), refused.is_for_the_user)
             self._lose(str(refused), error if is_final else None)
-        except ProtocolError:
-            self._lose(f"{self._where} is not a chat server (is the port right?)")
+
+    def _come_in(self, token: str) -> None:
+        self._token = token
+        self._received_bytes = 0
+        self._lines = LineDecoder(MAX_SERVER_LINE_BYTES)
+        self._outbox = Outbox()
+        self._begin_talking()
+        self._owner.link_up(self._has_echo)
+
+    def _take_place(self, place: Resume) -> None:
+        """Send what the server has not received. Raises ProtocolError for an answer that makes no
+        sense."""
+        unsent = self._outbox.since(place.received_bytes)
+        self._token = place.token
+        self._begin_talking()
+        if unsent and self._connection:
+            self._connection.write(unsent)
         else:
-            self._stop_waiting()
-            self.state = State.TALKING
-            self._was_in = True
-            self._losses = 0
-            self._owner.link_up(self._has_echo)
+            self._write_line(b"")  # the token that was presented is worth nothing from here on
+        self._owner.link_resumed()
+
+    def _begin_talking(self) -> None:
+        self._stop_waiting()
+        self.state = State.TALKING
+        self._was_in = True
+        self._losses = 0
+
+    def _write_line(self, line: bytes) -> None:
+        if self._connection:
+            self._connection.write(line + b"\n")
+        if self._token:
+            self._outbox.append(line)
+
+    def _say_exit(self) -> None:
+        """Where our place is kept, the end of the connection says nothing."""
+        if self._token and not self._outbox.has_exit:
+            self._write_line(b":Exit")
+
+    def _dial_again(self) -> None:
+        self._drop_connection()
+        self._begin()
 
     def _lose(self, reason: str, error: LinkError | None = None) -> None:
         if self.state is State.OVER:
             return
-        self._drop_connection()
         if not self._was_in:
             error = error or LinkError(reason)
         if error or self._is_leaving:
+            self._drop_connection()
             self._end(None if self._is_leaving else error)
             return
+        self._rest(reason)
+
+    def _rest(self, reason: str) -> None:
+        """Try again later."""
+        self._drop_connection()
         self.state = State.RESTING
         self._has_echo = True  # another server may be there by then
         rest_seconds = REST_SECONDS[min(self._losses, len(REST_SECONDS) - 1)]

@@ -6,6 +6,7 @@ likes in `python -m tests.fuzz`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+import codec
 from codec.presence import format_reply, format_request, parse_reply, parse_request
 from tests.fuzz import admin
 from tests.fuzz.core import core
 from tests.fuzz.guided import CORPUS_SCRIPTS, mutated_script
 from tests.fuzz.mutation import mutated
 from tests.fuzz.wire.grammar import Maker
+from tests.support import protocol
 from tests.support.fanout import SCRIPTS, TAPES, play
 from tests.support.lines import COMMANDS, LINES
 from tests.support.protocol import PASSCODE
@@ -27,6 +30,11 @@ from tests.support.size import examples
 MAKERS = st.builds(Maker, st.randoms(), name=st.just(b"Carol"), passcode=st.just(PASSCODE))
 DATAGRAMS = st.sampled_from(sorted((Path(__file__).parent / "datagrams").iterdir())).flatmap(
     lambda path: st.builds(mutated, st.randoms(), st.just(path.read_bytes()))
+)
+REQUESTS = st.builds(
+    mutated,
+    st.randoms(),
+    st.sampled_from([b"RESUME 1.0af 25", b"OK 1.0af 3", b"ERROR Too late", b"ENTER Alice abc12"]),
 )
 LINES_OF_ONE = st.builds(
     lambda verb, lines: verb + b" Alice abc12\n<2>JOIN Bob abc12\n<1>" + b"".join(lines),
@@ -45,10 +53,22 @@ def look_at_datagram(data: bytes) -> None:
         assert 0 < reply.port < 65536
 
 
+def look_at_request(line: bytes) -> None:
+    """A first line means what the model says, and an answer to RESUME parses back."""
+    request: tuple[object, ...] | None = None
+    with contextlib.suppress(codec.ProtocolError):
+        request = codec.parse_request(line)
+    assert request == (protocol.split_resume(line) or protocol.split_join(line))
+    with contextlib.suppress(codec.ProtocolError):
+        place = codec.parse_resumed(line)
+        assert codec.parse_resumed(codec.format_resumed(place).encode()) == place
+
+
 ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "lines": (core, LINES_OF_ONE),
     "sessions": (core, MAKERS.map(lambda maker: maker.make(b"script"))),
     "mutated corpus": (core, MUTATED),
+    "requests": (look_at_request, REQUESTS | st.binary(max_size=70)),
     "datagrams": (look_at_datagram, DATAGRAMS | st.binary(max_size=70)),
     "admin": (admin.obey, admin.LINES),
     "fan-out": (lambda example: play(*example), st.tuples(SCRIPTS, TAPES)),

@@ -2,9 +2,9 @@
 caught.
 
 Each bug of planted.txt is put into a copy of the tree, where the same seeds run as in
-test_simulation.py. It prints, for each, how many of them fail and the first that does, and ends
-with status 1 if none does. Where the product has changed so that a bug does not fit any more, it
-stops and says so.
+test_simulation.py; for those of its group `resume`, the seeds of resume.py. It prints, for each,
+how many of them fail and the first that does, and ends with status 1 if none does. Where the
+product has changed so that a bug does not fit any more, it stops and says so.
 
 It takes a minute or so for each bug.
 """
@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
+from tests.simulation import resume
 from tests.simulation.script import make_script
 from tests.simulation.shrink import failure_of
 from tests.support.patches import Patch, read_table
@@ -31,7 +32,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 SEEDS = range(300)
 
-BUGS = [entry.patch for entry in read_table(Path(__file__).with_name("planted.txt"))]
+_TABLE = read_table(Path(__file__).with_name("planted.txt"))
+BUGS = [entry.patch for entry in _TABLE]
+RESUME_BUGS = frozenset(entry.name for entry in _TABLE if entry.group == "resume")
 
 MOST_SECONDS_OF_A_SEED = 8.0
 """CPU time. A seed that takes more hangs within one turn, where the simulation has no say."""
@@ -49,13 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     bugs = [bug for bug in BUGS if not flags.names or bug.name in flags.names]
     for bug in bugs:
         bug.apply(ROOT)  # all fit, or none is tried
-    failing = failing_seeds_in_copy(None, [*range(flags.seeds)])
-    print(f"{len(failing)} of {flags.seeds} seeds fail without any: {failing[:10]}", flush=True)
+    sound: dict[bool, list[int]] = {}
+    for is_resume in {bug.name in RESUME_BUGS for bug in bugs}:
+        failing = failing_seeds_in_copy(None, [*range(flags.seeds)], is_resume)
+        print(f"{len(failing)} of {flags.seeds} seeds fail without any: {failing[:10]}", flush=True)
+        sound[is_resume] = [seed for seed in range(flags.seeds) if seed not in failing]
     print("| bug | seeds that catch it | first |\n|---|---|---|", flush=True)
-    sound = [seed for seed in range(flags.seeds) if seed not in failing]
     caught = 0
+
+    def find(bug: Patch) -> list[int]:
+        is_resume = bug.name in RESUME_BUGS
+        return failing_seeds_in_copy(bug, sound[is_resume], is_resume)
+
     with ThreadPoolExecutor(COPIES_AT_A_TIME) as pool:
-        found = pool.map(lambda bug: failing_seeds_in_copy(bug, sound), bugs)
+        found = pool.map(find, bugs)
         for bug, seeds in zip(bugs, found, strict=True):
             first = f"{seeds[0]}" if seeds else "missed"
             print(f"| {bug.name} | {len(seeds)} of {flags.seeds} | {first} |", flush=True)
@@ -64,14 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if caught == len(bugs) else 1
 
 
-def failing_seeds_in_copy(bug: Patch | None, seeds: list[int]) -> list[int]:
-    """Which of `seeds` fail where `bug` is planted."""
+def failing_seeds_in_copy(bug: Patch | None, seeds: list[int], is_resume: bool) -> list[int]:
+    """Which of `seeds`, of resume.py if `is_resume`, fail where `bug` is planted."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__"))
         if bug:
             bug.write(copy)
-        code = f"from tests.simulation import planted; planted.print_failing({seeds})"
+        code = f"from tests.simulation import planted; planted.print_failing({seeds}, {is_resume})"
         # -E: nothing, as PYTHONPATH, that leads an import out of the copy
         failing: list[int] = json.loads(
             subprocess.check_output([sys.executable, "-E", "-c", code], cwd=copy)
@@ -79,16 +89,19 @@ def failing_seeds_in_copy(bug: Patch | None, seeds: list[int]) -> list[int]:
         return failing
 
 
-def print_failing(seeds: list[int]) -> None:
+def print_failing(seeds: list[int], is_resume: bool) -> None:
     """In the copy: run all seeds, each of them for a bounded time."""
     signal.signal(signal.SIGVTALRM, _give_up)
-    print(json.dumps([seed for seed in seeds if _fails(seed)]))
+    print(json.dumps([seed for seed in seeds if _fails(seed, is_resume)]))
 
 
-def _fails(seed: int) -> bool:
+def _fails(seed: int, is_resume: bool) -> bool:
     signal.setitimer(signal.ITIMER_VIRTUAL, MOST_SECONDS_OF_A_SEED)
     try:
-        return failure_of(make_script(seed)) is not None
+        if not is_resume:
+            return failure_of(make_script(seed)) is not None
+        resume.run(seed)
+        return False
     except Exception:  # the bug hurts the simulation itself, or it hangs
         return True
     finally:

@@ -21,7 +21,7 @@ from chat.bus import LocalBus
 from chat.journal import Journal
 from chat.room import Room
 from chat.session import ALL_PAGES, Guest, Member
-from codec import Dispatcher, Event, Join, Kind, ProtocolError, Roster
+from codec import Dispatcher, Event, Join, Kind, ProtocolError, Resume, Roster
 from reactor import Listener, Reactor, SocketTransport, Transport
 from tests.simulation.model import Model
 from tests.simulation.network import Address, Network, SimulatedSocket
@@ -129,7 +129,10 @@ class WatchedRoom(Room):
             self.model.blame(f"{address!r} is refused with {words!r}")
         return words
 
-    def join(self, guest: Guest, request: Join) -> None:
+    def join(self, guest: Guest, request: Join | Resume) -> None:
+        if isinstance(request, Resume):
+            super().join(guest, request)
+            return
         reason = self.model.judged(*request)
         super().join(guest, request)
         refusal = cast(WatchedGuest, guest).refusal

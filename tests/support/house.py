@@ -16,6 +16,7 @@ import pytest
 from chat import gate
 from chat.bus import LocalBus
 from chat.journal import Journal
+from chat.resume import Places
 from chat.room import Room
 from chat.session import Guest
 from codec import Dispatcher, Roster
@@ -202,6 +203,12 @@ class House:
         for username in usernames:
             people.append(self.join(username, *people))
         return people
+
+    def keep_places(self, patch: pytest.MonkeyPatch, seconds: float = 30.0) -> None:
+        """Keep the places of those who ENTER. Tokens are 0101..., 0202..., and so on."""
+        numbers = iter(range(1, 256))
+        patch.setattr("chat.resume.urandom", lambda size: bytes([next(numbers)]) * size)
+        self.room.places = Places(self.loop.reactor, self.room, seconds)
 
     def use_up_budget(self, source: str = "127.0.0.1") -> None:
         """From now on requests from `source` have to wait for their turn."""

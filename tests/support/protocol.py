@@ -8,7 +8,7 @@ and simple, and uses nothing of the product: a mistake has to be made in both to
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -36,6 +36,7 @@ HANDSHAKE_TIMED_OUT = "Handshake timed out"
 TOO_MANY_ATTEMPTS = "Too many attempts, try again later"
 TOO_MANY_CONNECTIONS = "Too many connections"
 SERVER_FULL = "Server full"
+TOO_LATE = "Too late"
 
 NOTICE = "* "  # and a reply, to one that came by ENTER
 USAGE = "Usage: :Msg <username> <message>"
@@ -158,6 +159,12 @@ def split_join(line: Line) -> tuple[str, bytes, bool] | None:
     return safe_text(rest[0]), rest[1], word == b"ENTER"
 
 
+def split_resume(line: Line) -> tuple[str, int] | None:
+    """(token, bytes received) of a request for a place, None if the line is none."""
+    match = re.fullmatch(rb"RESUME ([\x21-\x7e]+) ([0-9]{1,18})", line or b"")
+    return (match[1].decode(), int(match[2])) if match else None
+
+
 def fault_of_join(
     username: str, passcode: bytes, names: Iterable[str], right: bytes = PASSCODE
 ) -> str:
@@ -198,9 +205,9 @@ class Said(NamedTuple):
         return {name: f"{text}\n".encode() for name, text in shown.items() if text}
 
 
-def joined(username: str) -> Said:
+def joined(username: str, token: str = "") -> Said:
     news = f"{username} joined the chatroom"
-    return Said(news, news, private=((username, "OK"),))
+    return Said(news, news, private=((username, f"OK {token}".rstrip()),))
 
 
 def left(username: str) -> Said:
@@ -286,43 +293,92 @@ def _message(text: str, words: list[str], sender: str, names: Iterable[str]) -> 
 
 @dataclass(eq=False)
 class Peer:
-    """One connection. `screen` is all that it is to read; `is_closed`: its bytes are ignored."""
+    """One connection. `screen` is all that it is to read; `is_closed`: its bytes are ignored.
+
+    A member whose place is kept has a token, the first of `tokens`; a second is good, too, until it
+    sends something. `stream` is all that it is to read behind its OK, on all of its connections,
+    and `received_bytes` how much it has sent on them."""
 
     reader: LineReader
     screen: bytearray = field(default_factory=bytearray)
     username: str = ""
     echo: bool = False
     is_closed: bool = False
+    tokens: list[str] = field(default_factory=list)
+    stream: bytearray = field(default_factory=bytearray)
+    received_bytes: int = 0
+
+    def show(self, lines: bytes) -> None:
+        self.screen += lines
+        self.stream += lines
 
 
 class PlainServer:
-    """A server without a network."""
+    """A server without a network. With `tokens` it keeps places."""
 
-    def __init__(self, limits: Limits = DOCUMENTED_LIMITS, passcode: bytes = PASSCODE) -> None:
+    def __init__(
+        self,
+        limits: Limits = DOCUMENTED_LIMITS,
+        passcode: bytes = PASSCODE,
+        tokens: Iterator[str] | None = None,
+    ) -> None:
         self.console = b""
         self.peers: dict[int, Peer] = {}
         self.members: dict[str, Peer] = {}
         self._limits = limits
         self._passcode = passcode
+        self._tokens = tokens
+        self._places = 0
 
     def receive(self, key: int, data: bytes) -> None:
         """Take `data` from the connection `key`, which is made if there is none."""
         peer = self.peers.setdefault(key, Peer(LineReader(*self._limits)))
-        if not peer.is_closed:
-            peer.reader.feed(data)
+        if peer.is_closed:
+            return
+        if peer.username:
+            peer.received_bytes += len(data)
+            del peer.tokens[1:]
+        peer.reader.feed(data)
         while peer.reader.lines and not peer.is_closed:
             line = peer.reader.lines.pop(0)
             if peer.username:
                 self._show(peer, self._meaning_of(peer, line))
+            elif self._tokens and (request := split_resume(line)):
+                self._resume(peer, *request)
             else:
                 self._answer(peer, line)
+                peer.received_bytes = len(data) - data.index(b"\n") - 1 if peer.username else 0
 
     def end(self, key: int) -> None:
         """The connection `key` ends. More bytes from it are a new one with the same screen."""
         peer = self.peers.setdefault(key, Peer(LineReader(*self._limits)))
-        if self.members.get(peer.username) is peer:
+        screen = peer.screen
+        if peer.tokens:
+            peer.screen = bytearray()  # which nobody sees
+        elif self.members.get(peer.username) is peer:
             self._show(peer, left(peer.username))
-        self.peers[key] = Peer(LineReader(*self._limits), peer.screen)
+        self.peers[key] = Peer(LineReader(*self._limits), screen)
+
+    def _resume(self, peer: Peer, token: str, received_bytes: int) -> None:
+        """Go on with `peer` where another connection of the member was, or refuse it."""
+        assert self._tokens
+        member = next((m for m in self.members.values() if token in m.tokens), None)
+        if member is None or received_bytes > len(member.stream):
+            peer.screen += error_line(TOO_LATE)
+            peer.is_closed = True
+            if member:
+                self._show(member, left(member.username))
+            return
+        for key, other in self.peers.items():
+            if other is member:
+                self.end(key)
+        place = token.partition(".")[0]
+        peer.tokens = [f"{place}.{next(self._tokens)}", token]
+        peer.username, peer.echo, peer.reader = member.username, True, member.reader
+        peer.stream, peer.received_bytes = member.stream, member.received_bytes
+        self.members[peer.username] = peer
+        peer.screen += f"OK {peer.tokens[0]} {peer.received_bytes}\n".encode()
+        peer.screen += peer.stream[received_bytes:]
 
     def _answer(self, peer: Peer, line: Line) -> None:
         """Let a guest in, or refuse it."""
@@ -334,9 +390,13 @@ class PlainServer:
         elif join:
             peer.username, _, peer.echo = join
             self.members[peer.username] = peer
-            self._show(peer, joined(peer.username))
+            if peer.echo and self._tokens:
+                self._places += 1
+                peer.tokens = [f"{self._places}.{next(self._tokens)}"]
+            self._show(peer, joined(peer.username, *peer.tokens))
+            peer.stream.clear()
             if peer.echo:
-                peer.screen += f"{users(self.members)}\n".encode()
+                peer.show(f"{users(self.members)}\n".encode())
 
     def _fault_of_join(self, username: str, passcode: bytes) -> str:
         return fault_of_join(username, passcode, self.members, self._passcode)
@@ -348,6 +408,7 @@ class PlainServer:
         if said.leaves:
             del self.members[peer.username]
             peer.is_closed = True
+            peer.tokens = []
         self.console += f"{said.console}\n".encode() if said.console else b""
         for name, lines in said.screens(peer.username, self.members).items():
-            self.members[name].screen += lines
+            self.members[name].show(lines)

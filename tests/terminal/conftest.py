@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,9 @@ INTERFACES: dict[str, type[Window]] = {"line": LineWindow}
 class Chat(Room):
     """What the server prints and what others read is not looked at: Alice's screen is."""
 
-    def __init__(self, clock: Path, ui: str = "line") -> None:
-        super().__init__()
+    def __init__(self, clock: Path, ui: str = "line", flags: Sequence[str] = ()) -> None:
+        """The server has these `flags` more."""
+        super().__init__(*flags)
         self.clock = clock
         self._ui = ui
         self._people: dict[str, RawClient] = {}
@@ -30,15 +31,20 @@ class Chat(Room):
             self.server.terminate()
 
     def sit_down(
-        self, *, port: int = 0, size: tuple[int, int] = (24, 80), patch: str = "pass"
+        self,
+        *,
+        port: int = 0,
+        size: tuple[int, int] = (24, 80),
+        patch: str = "pass",
+        name: str = "Alice",
     ) -> Window:
-        """Alice's client starts, after `patch`."""
+        """Alice's client, or that of another `name`, starts, after `patch`."""
         patch = f"{clock_patch(self.clock)}; {patch}"
         program = f"import sys, client; {patch}; sys.exit(client.main())"
-        words = ["-join", "-host=127.0.0.1", f"-port={port or self.port}", "-username=Alice"]
+        words = ["-join", "-host=127.0.0.1", f"-port={port or self.port}", f"-username={name}"]
         words += [f"-passcode={PASSCODE}", f"-ui={self._ui}"]
         command = [sys.executable, "-c", program, *words]
-        return self.run(INTERFACES[self._ui], "Alice", command, size=size)
+        return self.run(INTERFACES[self._ui], name, command, size=size)
 
     def alice(self, size: tuple[int, int] = (24, 80)) -> Window:
         """She is in the room, and Bob is."""

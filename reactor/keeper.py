@@ -1,0 +1,328 @@
+"""Members that may lose their connection and go on at the very byte where it broke.
+
+In: a Fanout, and cursors of another kind that are subscribed to it. Out: cursors that outlive their
+connections. What was sent is not what was received: a KeptCursor can go back to any byte among the
+last KEPT_BYTES that were sent, and further if nothing was dropped yet. Nothing is copied for that:
+
+- The log, which all members share, is kept KEPT_BYTES longer than it is needed, and for a cursor
+  without a connection from KEPT_BYTES before its position.
+- A cursor remembers the splices that it has passed. Between two of them it counts nothing: how far
+  the stream has come is told by its position.
+
+All of it is bounded: see the limits below. Where a cursor would go beyond them it is given up,
+which its owner is told; those that have been without a connection for the longest go first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
+
+from reactor import fanout as limits
+from reactor import flow
+from reactor.connection import Connection
+from reactor.fanout import Cursor, Fanout, Splice
+from reactor.outbound import Buffer
+
+KEPT_BYTES: Annotated[
+    int,
+    "Bytes sent to a member that may resume which are kept, since they may be lost: what kernels "
+    "and relays take and lose.",
+] = 256 * 1024
+
+MAX_ABSENT_MEMBERS: Annotated[
+    int,
+    "Members without a connection whose places are kept. One more, and the longest absent leaves. "
+    "One of them leaves, too, when it has more unsent than makes a reader behind.",
+] = 1024
+
+
+class Place(NamedTuple):
+    """Somewhere in what was sent: at this byte of the stream, the log's `position`, and the splices
+    from there on that were passed."""
+
+    sent_bytes: int
+    position: int
+    passed: list[Splice]
+
+
+class KeptCursor(Cursor):
+    """A Cursor that can go back, and is kept when its connection is gone.
+
+    `uncounted_bytes` of what is written to it first are not of the stream: the answer that lets the
+    member in.
+    """
+
+    __slots__ = (
+        "_base",
+        "_keeper",
+        "_passed",
+        "_passed_bytes",
+        "is_attached",
+        "passed_private_bytes",
+    )
+
+    def __init__(self, keeper: Keeper, connection: Connection, uncounted_bytes: int = 0) -> None:
+        super().__init__(keeper.fanout, connection)
+        self._keeper = keeper
+        self._base = Place(-uncounted_bytes, self.position, [])  # the first that one can go back to
+        self._passed: deque[Splice] = deque()  # since then
+        self._passed_bytes = 0  # how many they added
+        self.passed_private_bytes = 0
+        """How many bytes that were written to this member alone are kept, although sent."""
+        self.is_attached = True
+        """Whether it has a connection."""
+        keeper.cursors[self] = None
+
+    # For its owner.
+
+    @property
+    def sent_bytes(self) -> int:
+        """How far the stream has come: what was sent of it."""
+        return self._base.sent_bytes + self.position - self._base.position + self._passed_bytes
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How many bytes are queued, with or without a connection."""
+        return self._end - self.position + self._splice_bytes
+
+    def find(self, sent_bytes: int) -> Place | None:
+        """The place behind so many bytes of the stream; None if they were not sent, or what came
+        behind them is not kept any more."""
+        at, position, _ = self._base
+        if not at <= sent_bytes <= self.sent_bytes:
+            return None
+        passed = list(self._passed)
+        while passed:
+            splice = passed[0]
+            at += splice.start - position
+            if sent_bytes <= at:
+                position = splice.start - (at - sent_bytes)
+                break
+            position = splice.start
+            rest = at + len(splice.data) - sent_bytes
+            if rest > 0:
+                passed[0] = splice._replace(data=memoryview(splice.data)[-rest:])
+                break
+            at += len(splice.data)
+            position = splice.end
+            del passed[0]
+        else:
+            position += sent_bytes - at
+        return Place(sent_bytes, position, passed) if position >= self._fanout.log.start else None
+
+    def attach(self, connection: Connection, sent_bytes: int) -> bool:
+        """Go on behind so many bytes of the stream on a new connection, on which nothing may be
+        owed; what came before is not kept any more. False if that is not possible (`find`)."""
+        place = self.find(sent_bytes)
+        if place is None:
+            return False
+        self._keeper.note_attached(self)
+        self.forget_passed()
+        self._base = Place(place.sent_bytes, place.position, [])
+        self.position = place.position
+        splices = deque([*place.passed, *self.splices])
+        self.splices = deque()
+        self._splice_bytes = self.private_bytes = 0
+        for splice in splices:
+            self._add_splice(splice)
+        self.is_attached = True
+        self.connection = connection
+        connection.outbound = self
+        self._fanout.resubscribe(self)
+        return True
+
+    def release(self) -> None:
+        """Keep nothing for a later connection: this member has left."""
+        self._keeper.cursors.pop(self, None)
+        self.forget_passed()
+        if not self.is_attached:
+            self._keeper.note_attached(self)
+            super().discard()
+
+    def forget_passed(self) -> None:
+        """One cannot go back to what was sent to this member alone, or before that."""
+        self._keeper.passed.pop(self, None)
+        while self._passed:
+            self._forget_first()
+
+    # For the connection and the fan-out.
+
+    @property
+    def owed_bytes(self) -> int:
+        return self.unsent_bytes if self.is_attached else 0
+
+    def append(self, data: bytes) -> None:
+        if self.is_attached:
+            super().append(data)
+        elif self in self._keeper.cursors:
+            self._add_splice(Splice(self._end, self._end, data))
+            self._keeper.note_written()
+
+    def advance(self, sent_bytes: int) -> None:
+        if not self.is_attached:
+            return  # the send has failed
+        if not self.splices or self not in self._keeper.cursors:
+            super().advance(sent_bytes)
+        elif sent_bytes == self.owed_bytes:
+            self._remember(list(self.splices))
+            super().advance(sent_bytes)
+        else:
+            self._advance_by_splices(sent_bytes)
+
+    def pass_skips(self) -> None:
+        position, skips = self.position, []
+        for splice in self.splices:
+            if splice.start != position or splice.data:
+                break
+            skips.append(splice)
+            position = splice.end
+        if skips:
+            self._remember(skips)
+        super().pass_skips()
+
+    def stop(self) -> None:
+        self.release()
+        super().stop()
+
+    def discard(self) -> None:
+        """The connection is gone, and what is owed is kept."""
+        if self not in self._keeper.cursors:
+            super().discard()
+        elif self.is_attached:
+            self._fanout.forget(self)
+            self.is_attached = False
+            self.connection.outbound = gone = Buffer()
+            gone.discard()
+            self._keeper.note_detached(self)
+
+    # Details.
+
+    def _advance_by_splices(self, sent_bytes: int) -> None:
+        """Each splice on the way is remembered, the last perhaps in part."""
+        while self.splices:
+            self.pass_skips()
+            splice = self.splices[0] if self.splices else None
+            gap_bytes = splice.start - self.position if splice else sent_bytes
+            if splice is None or sent_bytes <= gap_bytes:
+                break
+            part = splice.data[: sent_bytes - gap_bytes]
+            if part:
+                is_whole = len(part) == len(splice.data)
+                end = splice.end if is_whole else splice.start
+                self._remember([Splice(splice.start, end, part)])
+            super().advance(gap_bytes + len(part))
+            sent_bytes -= gap_bytes + len(part)
+            if not sent_bytes:
+                return
+        super().advance(sent_bytes)
+
+    def _remember(self, splices: list[Splice]) -> None:
+        """These are passed. Those that can hardly be needed again are forgotten."""
+        if self not in self._keeper.cursors:
+            return
+        for splice in splices:
+            self._passed.append(splice)
+            self._passed_bytes += len(splice.data) - (splice.end - splice.start)
+            self.passed_private_bytes += len(splice.data)
+        self._keeper.note_passed(self, sum(len(splice.data) for splice in splices))
+        floor = self.sent_bytes - KEPT_BYTES
+        while self._passed and self._first_passed_end() <= floor:
+            self._forget_first()
+
+    def _first_passed_end(self) -> int:
+        """How far the stream had come behind the first that is remembered."""
+        splice = self._passed[0]
+        return self._base.sent_bytes + splice.start - self._base.position + len(splice.data)
+
+    def _forget_first(self) -> None:
+        sent_bytes = self._first_passed_end()
+        splice = self._passed.popleft()
+        self._base = Place(sent_bytes, splice.end, [])
+        self._passed_bytes -= len(splice.data) - (splice.end - splice.start)
+        self.passed_private_bytes -= len(splice.data)
+        self._keeper.passed_private_bytes -= len(splice.data)
+
+
+class Keeper:
+    """All such cursors of one Fanout. `on_given_up` is called for each that is not kept any longer,
+    at the end of a turn; the owner releases it, now or later."""
+
+    def __init__(self, fanout: Fanout, on_given_up: Callable[[KeptCursor], None]) -> None:
+        self.fanout = fanout
+        fanout.find_floor = self._find_floor
+        self._on_given_up = on_given_up
+        self.cursors: dict[KeptCursor, None] = {}
+        """All that are kept."""
+        self.detached: dict[KeptCursor, None] = {}
+        """Those without a connection, the longest first."""
+        self.passed: dict[KeptCursor, None] = {}
+        """Those that remember what they have passed, the one that has passed nothing for the
+        longest first."""
+        self.passed_private_bytes = 0
+        self._is_review_due = False
+        self._lowest_position = 0  # of those without a connection
+
+    # For KeptCursor.
+
+    def note_detached(self, cursor: KeptCursor) -> None:
+        self.detached[cursor] = None
+        self.note_written()
+
+    def note_attached(self, cursor: KeptCursor) -> None:
+        self.detached.pop(cursor, None)
+        self._is_review_due = True
+
+    def note_written(self) -> None:
+        """Something was written to one without a connection, or one is new among them."""
+        self._is_review_due = True
+        self.fanout.queue_turn()
+
+    def note_passed(self, cursor: KeptCursor, private_bytes: int) -> None:
+        """Of those that have a connection, who has passed nothing for the longest has most likely
+        received all."""
+        self.passed.pop(cursor, None)
+        self.passed[cursor] = None
+        self.passed_private_bytes += private_bytes
+        if self.passed_private_bytes > limits.MAX_PRIVATE_BYTES:
+            self._forget_oldest()
+
+    # Details.
+
+    def _find_floor(self, floor: int) -> int:
+        if not self.cursors:
+            return floor
+        if self.detached:
+            is_long = self.fanout.log.end > self._lowest_position + flow.SEND_QUEUE_BYTES
+            if self._is_review_due or is_long:
+                self._review()
+            floor = min(floor, self._lowest_position)
+        return floor - KEPT_BYTES
+
+    def _review(self) -> None:
+        """Give up those that are owed too much, and the longest absent where all of them together
+        are."""
+        self._is_review_due = False
+        log_end = self.fanout.log.end
+        kept: deque[KeptCursor] = deque()
+        for cursor in self.detached:
+            unsent_bytes = max(log_end - cursor.position, cursor.unsent_bytes)
+            if unsent_bytes > flow.SEND_QUEUE_BYTES:
+                self._on_given_up(cursor)
+            else:
+                kept.append(cursor)
+        private_bytes = sum(x.private_bytes + x.passed_private_bytes for x in kept)
+        while len(kept) > MAX_ABSENT_MEMBERS or private_bytes > limits.MAX_PRIVATE_BYTES:
+            cursor = kept.popleft()
+            private_bytes -= cursor.private_bytes + cursor.passed_private_bytes
+            self._on_given_up(cursor)
+        self.detached = dict.fromkeys(kept)
+        self._lowest_position = min((x.position for x in kept), default=log_end)
+
+    def _forget_oldest(self) -> None:
+        for cursor in list(self.passed):
+            if cursor.is_attached:
+                cursor.forget_passed()
+                if self.passed_private_bytes <= limits.MAX_PRIVATE_BYTES:
+                    return

@@ -1,0 +1,44 @@
+"""What was sent to a server that keeps our place, and may not have come.
+
+In: lines in the order in which they are sent, and how many of them are answered. Out: what is to be
+sent again from a byte on that the server names. What is answered was received, and is kept no more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from codec import ProtocolError, is_exit
+from codec.kinds import has_answer
+
+
+class Outbox:
+    """Lines that were sent and are not known to have come."""
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque()  # with their LF
+        self._start = 0  # the byte of our stream that the first of them begins at
+        self.has_exit = False
+        """Whether `:Exit` is among them."""
+
+    def append(self, line: bytes) -> None:
+        """This one, without its line end, is sent now."""
+        self._lines.append(line + b"\n")
+        self.has_exit |= is_exit(line)
+
+    def note_answer(self) -> None:
+        """The first that has an answer has come, and so have those before it, which have none."""
+        while self._lines:
+            line = self._lines.popleft()
+            self._start += len(line)
+            if has_answer(line[:-1]):
+                return
+
+    def since(self, received_bytes: int) -> bytes:
+        """What the other side has not received, of which it has received so many bytes since the
+        beginning. Raises ProtocolError where that cannot be."""
+        lines = b"".join(self._lines)
+        missing_bytes = self._start + len(lines) - received_bytes
+        if not 0 <= missing_bytes <= len(lines):
+            raise ProtocolError("Not a place in what was sent")
+        return lines[len(lines) - missing_bytes :]
