@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
 
+RESUME_SECONDS = 30
+"""What -web sets -resume to: phones sleep, and a page that is reloaded has lost its connection."""
+
 TLS_ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
     b"Content-Length: 36\r\n\r\nTLS is required here: use https://\r\n"
@@ -128,11 +131,13 @@ class Web:
 
 
 def make_web(flags: argparse.Namespace) -> Web | None:
-    """What the flags ask for. Raises WebSetupError."""
+    """What the flags ask for, and `-resume` with it unless that is set. Raises WebSetupError."""
     if flags.web is None:
         if flags.web_name or flags.trust_proxy:
             raise WebSetupError("-web-name and -trust-proxy need -web")
         return None
+    if flags.resume is None:
+        flags.resume = RESUME_SECONDS
     return Web(flags)
 
 
