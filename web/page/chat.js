@@ -215,7 +215,7 @@ function row({ kind, name, text, at, extra }) {
   line.dir = "auto";
   if (last.isFirst) line.classList.add("first");
   if (/^(?:[\p{Extended_Pictographic}\u200d\ufe0f\u{1f3fb}-\u{1f3ff}]){1,9}$/u.test(text)) line.classList.add("big");
-  if (kind === "said" && isMention(text)) last.group.classList.add("mention");
+  if (kind === "said" && isMention(text)) line.classList.add("mention");
   fill(line, text);
   last.group.append(line);
   last.isFirst = false;
@@ -463,7 +463,7 @@ function help() {
 function ask(question) {
   $("ask-text").textContent = question;
   $("ask").hidden = false;
-  $("ask-yes").focus();
+  $("ask-no").focus(); // Enter once more is a reflex
 }
 $("ask-yes").onclick = () => { $("ask").hidden = true; submit(true); text.focus(); };
 $("ask-no").onclick = () => { $("ask").hidden = true; text.focus(); };
