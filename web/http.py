@@ -34,8 +34,8 @@ from web.websocket import WebSocketTransport
 
 REQUEST_BYTES: Annotated[
     int,
-    "Most bytes of a request and its headers: a browser behind a proxy sends 2 KiB. Beyond them the "
-    "answer is 431.",
+    "Most bytes of a request and its headers, and of what comes in one read with it: a browser "
+    "behind a proxy sends 2 KiB. Beyond them the answer is 431.",
 ] = 16 * 1024
 
 SOCKET_PATH = "/socket"
@@ -108,7 +108,10 @@ class Site:
 class Visitor:
     """A connection until its one request is answered."""
 
-    __slots__ = ("_deadline", "_http", "_peer", "_port", "_site", "connection", "source")
+    __slots__ = (
+        *("_deadline", "_http", "_peer", "_port", "_received_bytes", "_site"),
+        *("connection", "source"),
+    )
 
     def __init__(self, site: Site, address: object) -> None:
         self.connection: Connection
@@ -116,6 +119,7 @@ class Visitor:
         self._peer, self._port = address[:2] if isinstance(address, tuple) else ("unix", 0)
         self.source = self._peer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES)
+        self._received_bytes = 0
         self._deadline: Timer = site.reactor.call_later(session.HANDSHAKE_SECONDS, self._time_out)
 
     # For the connection.
@@ -125,7 +129,10 @@ class Visitor:
         self._site.gate.arrive(self)
 
     def data_received(self, data: bytes) -> None:
+        self._received_bytes += len(data)
         try:
+            if self._received_bytes > REQUEST_BYTES:  # before h11 takes time for each header
+                raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             self._http.receive_data(data)
             event = self._http.next_event()
             if event is h11.NEED_DATA:
