@@ -13,6 +13,7 @@ KEY ?= key.pem
 PYTHONS ?= 3.10 3.12 3.13 3.14
 MINUTES ?= 5
 SECONDS ?= 60
+AUTOBAHN_PYTHON ?= python2.7
 
 BIN = $(VENV)/bin
 BENCH_VENV = $(VENV)-bench
@@ -37,6 +38,9 @@ run-server:  ## start a room: PORT, PASSCODE
 	@exec $(PYTHON) server.py -start -port "$(PORT)" -passcode "$(PASSCODE)"
 
 # The client dies of Ctrl-C, which make would report as a failure of its own.
+run-web:  ## start a room with a page at http://localhost:8080/ (needs h11 and wsproto)
+	@exec $(PYTHON) server.py -start -port "$(PORT)" -passcode "$(PASSCODE)" -web 8080
+
 run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
 	@trap : INT; $(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" \
 		-passcode "$(PASSCODE)"; status=$$?; [ $$status -eq 130 ] || exit $$status
@@ -54,6 +58,12 @@ test: $(TOOLS)  ## run the tests, at a small size; ARGS is passed on to pytest
 
 test-long: $(TOOLS)  ## the same at full size: all seeds, many examples
 	@TEST_LONG=1 $(BIN)/python -m pytest -q -n auto -o timeout=600 $(ARGS)
+
+test-web: $(TOOLS)  ## the tests of the page and of what serves it; needs chromium and chromium-driver for all of them
+	@$(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/web $(ARGS)
+
+autobahn:  ## conformance by Autobahn's fuzzing client, where there is a Python 2.7 with autobahntestsuite: AUTOBAHN_PYTHON
+	@$(BIN)/python -m tests.web.autobahn "$(AUTOBAHN_PYTHON)"
 
 test-all:  ## run the tests on each of PYTHONS that is found
 	@PYTHONS="$(PYTHONS)" MAKE="$(MAKE)" ./tools/test-all
@@ -165,6 +175,6 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
-.PHONY: man help run-server run-client chat certificate test test-long test-all lint types coverage bench bench-quick bench-long \
+.PHONY: man help run-web test-web autobahn run-server run-client chat certificate test test-long test-all lint types coverage bench bench-quick bench-long \
 	bench-flow simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants habits grade-stability test-hand-in \
 	autograder picture lessons clean

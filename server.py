@@ -39,11 +39,12 @@ from chat.bus import LocalBus
 from chat.clock import LocalClock
 from chat.journal import Journal
 from chat.room import Room
-from cli import addresses, limits, tls, trace, upkeep
+from cli import addresses, limits, tls, trace, upkeep, web
 from cli.addresses import Address, Doors, warn_of_network
 from cli.flags import ServerFlags, complain, parse_server_flags
 from cli.tls import ServerTls, TlsSetupError, make_server_tls
 from cli.upkeep import Parts, Upkeep, style_of
+from cli.web import Web, WebSetupError, is_page_exposed, make_web
 from codec import Dispatcher, Roster
 from reactor import (
     Listener,
@@ -61,7 +62,7 @@ from reactor import (
 
 FEATURES = (
     *(addresses.add_flags, tls.add_flags, journal.add_flags),
-    *(upkeep.add_flags, limits.add_flags, trace.add_flags),
+    *(upkeep.add_flags, web.add_flags, limits.add_flags, trace.add_flags),
 )
 """What has flags of its own."""
 
@@ -82,6 +83,7 @@ class Server:
         descriptors: int,
         server_tls: ServerTls | None,
         parts: trace.Parts,
+        site: Web | None = None,
     ) -> None:
         """Take over `doors`; there are so many `descriptors`, or 0 if that is not known. Raises
         OSError with the name of what failed."""
@@ -108,6 +110,10 @@ class Server:
             self._announce(doors)
         if "NOTIFY_SOCKET" in os.environ:
             self._supervise()
+        if site:
+            serving = (self._reactor, self._room, self._journal, server_tls, parts, self._log)
+            self._on_end.append(site.serve(*serving))
+            self._log(f"page: {site.place(server_tls is not None)}")
         self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
@@ -249,19 +255,25 @@ def main() -> int:
     descriptors = raise_descriptor_limit()  # first of all: a start needs some too
     try:
         server_tls = make_server_tls(flags)
-    except TlsSetupError as error:
+        site = make_web(flags)
+    except (TlsSetupError, WebSetupError) as error:
         complain(f"error: {error}")
         return 2
-    doors = Doors(flags.listen, flags.port, _inherited_sockets())
+    doors = opening = Doors(flags.listen, flags.port, _inherited_sockets())
     try:
         doors.open()
+        if site:
+            opening = site.doors
+            opening.open()
     except OSError as error:
-        complain(f"error: {doors.explain(error)}")
+        complain(f"error: {opening.explain(error)}")
+        doors.remove()
         return 1
-    for warning in server_tls.warnings() if server_tls else warn_of_network(flags.listen):
+    is_page_open = is_page_exposed(flags)
+    for warning in server_tls.warnings() if server_tls else warn_of_network(flags.listen, is_page_open):
         complain(f"warning: {warning}")
     load_for_later()
-    server = Server(flags, doors, descriptors, server_tls, parts)
+    server = Server(flags, doors, descriptors, server_tls, parts, site)
     if 1 in CLOSED:
         complain("warning: standard output is closed")
     try:

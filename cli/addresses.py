@@ -148,10 +148,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def warn_of_network(addresses: Sequence[Address]) -> Iterator[str]:
-    """What the operator had better know, a line each."""
+def warn_of_network(addresses: Sequence[Address], has_page: bool = False) -> Iterator[str]:
+    """What the operator had better know, a line each. `has_page`: browsers join there, too."""
     if public := " and ".join(address.text for address in addresses if address.is_public):
-        yield f"no TLS: the network can read what is said on {public}, and the passcode (-tls-cert)"
+        page = " and by the page" if has_page else ""
+        yield (
+            f"no TLS: the network can read what is said on {public}{page}, and the passcode "
+            "(-tls-cert)"
+        )
 
 
 def is_path(host: str) -> bool:

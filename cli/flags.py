@@ -57,7 +57,10 @@ class ServerFlags(argparse.Namespace):
     motd: str | None
     listen: list[Address]
     admin: str | None
-    resume: int
+    resume: int | None
+    web: int | None
+    web_name: list[str]
+    trust_proxy: list[object]
 
 
 class ClientFlags(argparse.Namespace):

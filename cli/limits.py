@@ -53,6 +53,8 @@ LIMITED: tuple[ModuleType | str, ...] = (
     "reactor.keeper",
     "chat.admin",
     "chat.bans",
+    "web.http",
+    "web.websocket",
 )
 """The modules that have limits, in the order in which a member meets them; by its name, one that is
 imported only when asked."""

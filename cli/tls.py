@@ -11,6 +11,7 @@ import argparse
 import os
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -77,6 +78,17 @@ class ServerTls:
         """TLS over an accepted socket."""
         transport: Transport = self._shared.accept(sock)
         return transport
+
+    def make_transport_with(self, answer: bytes) -> Callable[[socket.socket], Transport]:
+        """The same, but a peer that speaks plain text is told `answer`."""
+        shared = self._tls.Tls(lambda: self._shared.context, answer)
+
+        def make_transport(sock: socket.socket) -> Transport:
+            shared.context = self._shared.context  # which `reload` replaces
+            transport: Transport = shared.accept(sock)
+            return transport
+
+        return make_transport
 
     def reload(self) -> None:
         """Read both files again, for connections to come. Raises TlsSetupError, and then goes on

@@ -52,8 +52,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         *("-resume", "--resume"),
         metavar="SECONDS",
         type=_seconds,
-        default=0,
-        help="keep the place of each of them for so long when its connection is lost",
+        default=None,
+        help="keep the place of each of them for so long when its connection is lost (with -web 30, "
+        "unless 0 is given)",
     )
     parser.add_argument(
         *("-admin", "--admin"),

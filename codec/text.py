@@ -43,6 +43,8 @@ _BETWEEN_WORDS = r"([ \t]+)"
 _SPECIAL_STARTS = (b"\n\n", b"\n ", b"\n:", b" :", b"\n\\", b" \\")
 _FACES = {":)": "[feeling happy]", ":(": "[feeling sad]"}
 _TIMES = {":mytime": 0, ":+1hr": 3600}
+SHORTCUTS = _FACES | {":mytime": "the server's time", ":+1hr": "the time an hour later"}
+"""Word -> what it becomes, for people."""
 
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
 _ISOLATES = "\u2066\u2067" + _FIRST_STRONG_ISOLATE

@@ -24,6 +24,7 @@ LAYERS = {
     "cli": "what both programs share: flags, start, limits",
     "chat": "the room, for the server",
     "tracing": "the same parts, with a record",
+    "web": "the room in a browser",
     "terminal": "what a person sees and types",
     "codec": "bytes and text: pure, no socket, no clock",
     "reactor": "bytes, sockets, time: knows no chat",
