@@ -31,7 +31,7 @@ The grader knows none of ours: it judges others by the same means."""
 
 PACKAGES = {
     "terminal/full.py": {"prompt_toolkit"},
-    "web/http.py": {"h11"},
+    "web/http.py": {"h11", "wsproto"},
     "web/websocket.py": {"wsproto"},
 }
 """Files that are loaded only when their flag is given, and the packages that each needs."""
