@@ -92,6 +92,9 @@ class Person:
         else:
             self._up += b"ENTER %s %s\n" % (self.name.encode(), PASSCODE)
 
+    def others(self) -> list[Person]:
+        return [person for person in self._world.people if person is not self]
+
     def say(self) -> None:
         """Something, to all or to one."""
         chance = self._world.chance
@@ -309,7 +312,17 @@ def _is_quiet(world: World) -> bool:
     said = [_lines_of(person).public for person in world.people]
     answers = [len(s.public) + len(s.own_private) for s in map(_own_lines, world.people)]
     is_answered = answers == [person.said for person in world.people]
-    return is_answered and all(lines == said[0] for lines in said)
+    return (
+        is_answered
+        and all(map(_has_private_lines, world.people))
+        and all(lines == said[0] for lines in said)
+    )
+
+
+def _has_private_lines(person: Person) -> bool:
+    """Whether as many as others have sent to it have come."""
+    typed = b"".join(other.typed for other in person.others())
+    return len(_lines_of(person).private) == typed.count(b":Msg %s " % person.name.encode())
 
 
 def _check(world: World) -> None:
