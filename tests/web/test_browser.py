@@ -121,7 +121,14 @@ def test_markup_is_text_live_in_history_and_in_links(
             assert "noopener" in link[1]
 
 
-def test_reload_goes_on_and_a_copy_of_the_tab_does_not(room: WebRoom, alice: Tab) -> None:
+def saved(tab: Tab) -> object:
+    """What a copy of the tab would begin with."""
+    return tab.run("save(); return sessionStorage.getItem('chat')")
+
+
+def test_reload_goes_on_and_a_copy_of_the_tab_does_not(
+    room: WebRoom, chromium: Browser, alice: Tab
+) -> None:
     bob = room.enter("Bob")
     bob.types("before")
     has_line(alice, "before")
@@ -130,6 +137,14 @@ def test_reload_goes_on_and_a_copy_of_the_tab_does_not(room: WebRoom, alice: Tab
     bob.types("behind")
     has_line(alice, "behind")
     assert alice.run(f"return {LINES}") == ["before", "behind"]
+    copy = chromium.open_tab()
+    copy.open(url(room))
+    copy.run("sessionStorage.setItem('chat', arguments[0])", saved(alice))
+    copy.run("location.reload()")
+    copy.wait_for("document.readyState === 'complete' && !sessionStorage.length")
+    assert copy.run("return document.getElementById('room').hidden")
+    bob.types("still")
+    has_line(alice, "still")
     room.server.shows("Bob joined the chatroom", "Bob: before", "Bob: behind")
 
 
@@ -142,22 +157,25 @@ class Wire(threading.Thread):
         self.port: int = self._door.getsockname()[1]
         self._to = ("127.0.0.1", port)
         self._others: dict[socket.socket, socket.socket] = {}
+        self._is_over = False
 
     def run(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                ready, _, _ = select.select([self._door, *self._others], [], [], 0.05)
-                for sock in ready:
-                    self._accept() if sock is self._door else self._pass_on(sock)
+        while not self._is_over:
+            ready, _, _ = select.select([self._door, *self._others], [], [], 0.05)
+            for sock in ready:
+                self._accept() if sock is self._door else self._pass_on(sock)
 
     def cut(self) -> None:
         """End all that there are, without a word at either end."""
         for sock in list(self._others):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._door.close()
+        self._is_over = True
+        self.join()
+        for sock in (self._door, *self._others):
+            sock.close()
 
     def _accept(self) -> None:
         near, far = self._door.accept()[0], socket.create_connection(self._to)

@@ -14,7 +14,7 @@ from tests.reactor.conftest import Loop, Recorder, loop, make_pair, unix_pair  #
 from tests.reactor.crowd import Crowd, Member
 from tests.support.size import IS_LONG
 from tests.web.peer import BINARY, CLOSE, CONTINUATION, PING, TEXT, Peer, frame, header
-from web.websocket import FRAGMENTS, MESSAGE_BYTES, WebSocketTransport
+from web.websocket import CONTROL_BYTES, FRAGMENTS, MESSAGE_BYTES, WebSocketTransport
 
 
 class Stingy(SocketTransport):
@@ -137,6 +137,15 @@ def test_breach_has_its_code_and_costs_that_peer(loop: Loop, breach: str) -> Non
     assert b"behind" not in recorder.received
     recorder.connection.close()
     loop.turn_until(lambda: recorder.lost)
+    far.close()
+
+
+def test_pings_that_are_not_read_are_answered_to_a_bound() -> None:
+    near, far = unix_pair()
+    transport = WebSocketTransport(SocketTransport(near))
+    transport.take(frame(PING, b"x" * 100) * 10_000)
+    assert transport.count_unacknowledged() < 2 * CONTROL_BYTES
+    near.close()
     far.close()
 
 

@@ -23,7 +23,7 @@ let table = { commands: [], shortcuts: [] };
 let me = null; // {name, passcode, token, received, sent}: what a reload needs
 let members = [], lines = [], pending = []; // lines: [text, ms, isOld]; pending: {text, from, to}
 let socket = null, isIn = false, isBegun = false, inHistory = false, tries = 0, timer = 0;
-let unread = 0, heardAt = 0, tickAt = 0, wantsOut = false;
+let unread = 0, heardAt = 0, tickAt = 0, wantsOut = false, farewell = "";
 
 // The connection.
 
@@ -38,7 +38,7 @@ function connect() {
   socket = new WebSocket(url);
   socket.onopen = () => socket.send(asks);
   socket.onmessage = (event) => { heardAt = Date.now(); isIn ? take(event.data) : answer(event.data); };
-  socket.onclose = () => { socket = null; isIn = false; if (me && !wantsOut) retry(); else if (wantsOut) goOut(""); };
+  socket.onclose = () => { socket = null; isIn = false; if (me && !wantsOut) retry(); else if (wantsOut) goOut(farewell); };
 }
 
 function answer(data) {
@@ -77,6 +77,7 @@ function retry() {
 const reconnect = () => { if (me && !isIn) { tries = 0; connect(); } };
 
 function say(text) {
+  if (/^:exit[ \t]*$/i.test(text)) return leave();
   const from = me.sent;
   me.sent += bytesOf(text + "\n").length;
   if (text.trim()) pending.push({ text, from, to: me.sent });
@@ -121,6 +122,7 @@ function understand(line) {
     const old = inHistory && /^\* (\d\d:\d\d) ([^]*)$/.exec(line);
     if (old) return draw(old[2], old[1], true);
   }
+  if (kind === "notice" && new RegExp(`^${me.name} was (kicked|banned)`).test(text)) { wantsOut = true; farewell = text; }
   if (kind === "joined") members.push(name);
   if (kind === "left") members = members.filter((other) => other !== name);
   if (kind === "joined" || kind === "left") drawMembers();
@@ -350,7 +352,7 @@ $("join").onsubmit = (event) => {
   tell("");
   $("join").setAttribute("aria-busy", "true");
   me = { name, passcode, token: "", received: 0, sent: 0 };
-  wantsOut = false;
+  wantsOut = false; farewell = "";
   connect();
 };
 
@@ -372,7 +374,11 @@ function goOut(reason) {
   $(/passcode/i.test(reason) ? "passcode" : "name").focus();
 }
 
-$("leave").onclick = () => { wantsOut = true; if (isIn) socket.send(":Exit\n"); else goOut(""); };
+function leave() {
+  wantsOut = true;
+  if (isIn) socket.send(":Exit\n"); else goOut("");
+}
+$("leave").onclick = leave;
 $("retry").onclick = reconnect;
 
 function save() {
