@@ -121,11 +121,12 @@ def total_of(cases: Sequence[Case], outcomes: Sequence[Outcome]) -> tuple[float,
 
 
 def first_loss(cases: Sequence[Case], outcomes: Sequence[Outcome]) -> str:
-    """The first case that cost points, or the one for which it was not played, and why; without
-    one, the first that failed."""
+    """The first case that cost points, or the one for which it was not played, and why; empty if
+    none did."""
     by_id = {outcome.case: outcome for outcome in outcomes}
-    lost = [case for case in cases if case.id in by_id and not by_id[case.id].has_passed]
-    lost.sort(key=lambda case: not case.points)
+    lost = [
+        case for case in cases if case.points and case.id in by_id and not by_id[case.id].has_passed
+    ]
     if not lost:
         return ""
     summary = visible(by_id[lost[0].id].summary)

@@ -117,9 +117,11 @@ class _Run:
         self._options = options
         self._wanted = {case.id for case in cases}
         self._cases = _with_needs(rubric, self._wanted)
-        # The long ones first, so that none of them is played alone at the end; but what has no
-        # points comes last, in case the time is over.
-        self._waiting = sorted(self._cases, key=lambda case: (not case.points, -_length(case)))
+        self._waiting = list(self._cases)
+        if options.jobs > 1:
+            # The long ones first, so that none of them is played alone at the end; but what has no
+            # points comes last, in case the time is over.
+            self._waiting.sort(key=lambda case: (not case.points, -_length(case)))
         self._told: set[str] = set()
         self._on_outcome = on_outcome
         self._workers: dict[int, _Worker] = {}
