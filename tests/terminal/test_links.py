@@ -245,10 +245,12 @@ def test_dumb_or_missing_terminal_is_a_usage_error() -> None:
         )
 
 
-def test_plain_client_loads_nothing_of_it() -> None:
-    drawing = "{'ctypes', 'readline', 'terminal.line', 'terminal.conversation'}"
-    with Room() as room:
-        patch = "import atexit; atexit.register(lambda: print(" + drawing + " & {*sys.modules}))"
+def test_programs_load_no_feature_that_is_not_asked_for() -> None:
+    """What a session without flags has loaded by its end."""
+    features = {"ssl", "tracing", "chat.admin", "chat.history", "chat.transcript", "terminal.line"}
+    features |= {"ctypes", "readline", "terminal.conversation", "terminal.link"}
+    patch = f"import atexit; atexit.register(lambda: print({features} & {{*sys.modules}}))"
+    with Room(patch=patch) as room:
         alice = room.start_member("Alice", patch=patch)
         alice.shows(f"Connected to 127.0.0.1 on port {room.port}")
         room.server.shows("Alice joined the chatroom")
@@ -256,3 +258,6 @@ def test_plain_client_loads_nothing_of_it() -> None:
         room.server.shows("Alice left the chatroom")
         alice.shows("set()")
         alice.exits(0)
+        room.server.signal(signal.SIGTERM)
+        room.server.shows("set()")
+        room.server.exits(0)
