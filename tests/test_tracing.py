@@ -1,11 +1,13 @@
-"""A trace tells what passed, and no secret; without the flag nothing of it is loaded."""
+"""A trace tells what passed, and no secret."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-import subprocess
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.programs import ROOT, Program, Room, Stage, free_port
+from tests.support.programs import Program, RawClient, Room, Stage, free_port
 from tools.diagram.ladder import Builder, read_events
 from tools.diagram.svg import draw
 from tracing.masking import Mask
@@ -108,13 +110,6 @@ def test_flood_of_events_is_counted_and_not_recorded() -> None:
     assert json.loads(lines[-1])["left_out"] == 30
 
 
-@pytest.mark.parametrize("script", ["server", "client"])
-def test_program_without_the_flag_loads_nothing_of_it(script: str) -> None:
-    loaded = f"import sys, {script}; print(any('tracing' in name for name in sys.modules))"
-    run = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True)
-    assert run.stdout == "False\n"
-
-
 def test_trace_that_cannot_be_written_ends_the_start(tmp_path: Path) -> None:
     with Stage() as stage:
         flags = ["-start", "-port", "0", "-passcode", "abc12", "-trace", str(tmp_path)]
@@ -128,25 +123,35 @@ def test_what_is_no_trace_is_refused(lines: str) -> None:
         read_events(f"{lines}\n")
 
 
-@pytest.mark.parametrize("how", [["--split", "1"], ["--join", "0.2"], ["--delay", "0.1"], []])
+@contextlib.contextmanager
+def tapped(room: Room, trace: Path, *how: str) -> Iterator[RawClient]:
+    """Alice, who joins through a tap."""
+    port = free_port()
+    words = ["-m", "tools.tap", "-port", str(port), "-to", str(room.port), "-trace", str(trace)]
+    tap = room.run(Program, "tap", [sys.executable, *words, *how])
+    tap.stderr.take_line()
+    alice = room.take_over(socket.create_connection(("127.0.0.1", port)), "Alice")
+    alice.types(f"JOIN Alice {room.passcode}")
+    alice.shows("OK")
+    room.server.shows("Alice joined the chatroom")
+    yield alice
+    alice.stdout.expect_end()
+    room.server.shows("Alice left the chatroom")
+    tap.terminate()
+
+
+@pytest.mark.parametrize("how", [["--split", "1"], ["--join", "0.2"], ["--delay", "0.02"]])
 def test_tap_passes_every_byte_and_the_end(tmp_path: Path, how: list[str]) -> None:
-    port, trace = free_port(), tmp_path / "trace"
-    with Room() as room:
-        words = ["-m", "tools.tap", "-port", str(port), "-to", str(room.port), "-trace", str(trace)]
-        tap = room.run(Program, "tap", [sys.executable, *words, *how])
-        tap.stderr.take_line()
-        alice = room.start_client(port)
-        alice.shows(f"Connected to 127.0.0.1 on port {port}")
-        room.server.shows("Alice joined the chatroom")
-        alice.types("one", "two")
+    trace = tmp_path / "trace"
+    with Room() as room, tapped(room, trace, *how) as alice:
+        alice.feed(b"one\n")
+        alice.feed(b"two\n")
         room.server.shows("Alice: one", "Alice: two")
         alice.end_input()
-        alice.exits(0)
-        room.server.shows("Alice left the chatroom")
-        tap.terminate()
     events = events_of(trace)
     sent = [e["data"] for e in events if e["event"] == "send" and e["peer"] == 2]
-    assert "".join(sent).replace("***", "").startswith("JOIN ")
+    assert "".join(sent).startswith("JOIN ")
+    assert "".join(sent).endswith("***\\none\\ntwo\\n")
     assert room.passcode not in "".join(sent)
     if "--split" in how:
         assert {e["bytes"] for e in events if e["event"] == "send"} == {1}
@@ -155,24 +160,9 @@ def test_tap_passes_every_byte_and_the_end(tmp_path: Path, how: list[str]) -> No
 
 
 def test_tap_resets_both_ends(tmp_path: Path) -> None:
-    port = free_port()
-    with Room() as room:
-        words = [
-            "-m",
-            "tools.tap",
-            "-port",
-            str(port),
-            "-to",
-            str(room.port),
-            "--reset-after",
-            "20",
-        ]
-        tap = room.run(Program, "tap", [sys.executable, *words])
-        tap.stderr.take_line()
-        alice = room.start_client(port)
-        alice.shows(f"Connected to 127.0.0.1 on port {port}")
+    with Room() as room, tapped(room, tmp_path / "trace", "--reset-after", "25") as alice:
         alice.types("this is more than it takes")
-        room.server.shows("Alice joined the chatroom", "Alice: this is more than it takes")
-        room.server.shows("Alice left the chatroom")
-        alice.exits(1, "error: connection closed by the server")
-        tap.terminate()
+        room.server.shows("Alice: this is more than it takes")
+        room.pump.wait(lambda: bool(alice.stdout.end))
+        assert alice.stdout.end == "Connection reset by peer"
+        alice.stdout.end = "the end"

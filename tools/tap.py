@@ -8,7 +8,7 @@ that frames its messages does not notice. An end passes as an end, a reset as a 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from functools import partial
+from collections import deque
 
 from cli.flags import complain
 from cli.start import reason_of
@@ -28,7 +28,8 @@ class End:
         self.options, self.trace, self.reactor = options, trace, trace.reactor
         self.other = other or self
         self.connection: Connection
-        self._joined, self._free_at = b"", 0.0  # what waits for more; when the next piece may pass
+        self._joined = b""  # waits for more
+        self._pieces: deque[tuple[float, bytes]] = deque()  # not before that moment
         self._held_bytes = self._passed_bytes = 0
 
     def connection_made(self, connection: Connection) -> None:
@@ -67,10 +68,20 @@ class End:
         """What was joined may pass, in pieces if it is to be split."""
         data, self._joined = self._joined, b""
         size = self.options.split or len(data) or 1
+        due, is_busy = self.reactor.now + self.options.delay, bool(self._pieces)
         for start in [*range(0, len(data), size), *([len(data)] if is_end else [])]:
-            self._free_at = max(self._free_at, self.reactor.now + self.options.delay)
-            self.reactor.call_at(self._free_at, partial(self.pass_on, data[start : start + size]))
-            self._free_at += GAP_SECONDS if self.options.split else 0.0
+            self._pieces.append((due, data[start : start + size]))
+        if self._pieces and not is_busy:
+            self.reactor.call_at(due, self.pass_next)
+
+    def pass_next(self) -> None:
+        """The next piece; the one behind it after a gap, however late this one is."""
+        self.pass_on(self._pieces[0][1])
+        self._pieces.popleft()
+        if self._pieces:
+            gap_seconds = GAP_SECONDS if self.options.split else 0.0
+            due = max(self._pieces[0][0], self.reactor.now + gap_seconds)
+            self.reactor.call_at(due, self.pass_next)
 
     def pass_on(self, piece: bytes) -> None:
         """`piece` comes next; b"" is the end."""

@@ -366,10 +366,13 @@ def test_dumb_or_missing_terminal_is_a_usage_error() -> None:
         )
 
 
-def test_plain_client_loads_nothing_of_it() -> None:
-    drawing = "{'ctypes', 'readline', 'prompt_toolkit', 'asyncio', 'terminal.conversation'}"
-    with Room() as room:
-        patch = "import atexit; atexit.register(lambda: print(" + drawing + " & {*sys.modules}))"
+def test_programs_load_no_feature_that_is_not_asked_for() -> None:
+    """What a session without flags has loaded by its end."""
+    features = {"ssl", "tracing", "chat.admin", "chat.history", "chat.transcript", "terminal.line"}
+    features |= {"ctypes", "readline", "terminal.conversation", "terminal.link", "chat.resume"}
+    features |= {"prompt_toolkit", "asyncio", "h11", "wsproto", "web", "hiredis", "cluster"}
+    patch = f"import atexit; atexit.register(lambda: print({features} & {{*sys.modules}}))"
+    with Room(patch=patch) as room:
         alice = room.start_member("Alice", patch=patch)
         alice.shows(f"Connected to 127.0.0.1 on port {room.port}")
         room.server.shows("Alice joined the chatroom")
@@ -377,6 +380,9 @@ def test_plain_client_loads_nothing_of_it() -> None:
         room.server.shows("Alice left the chatroom")
         alice.shows("set()")
         alice.exits(0)
+        room.server.signal(signal.SIGTERM)
+        room.server.shows("set()")
+        room.server.exits(0)
 
 
 @fault(36)
