@@ -82,6 +82,8 @@ def _do(done: Progress, habit: Habit, manner: str) -> None:
     done.add(key, row)
     lost = "" if graded.score == 100 else "  lost by " + ", ".join(sorted(graded.failed))
     print(f"{graded.score:>5g} {row['seconds']:>6.1f} s  {key}{lost}", flush=True)
+    for case in sorted(graded.failed):
+        print(f"{case}: {graded.stories[case]}\n", flush=True)
 
 
 if __name__ == "__main__":
