@@ -137,7 +137,7 @@ habits: $(TOOLS)  ## grade correct programs with odd manners, quiet and beside b
 	@$(BIN)/python -m tests.grader.habits --state .habits $(ARGS)
 
 grade-stability: $(TOOLS)  ## grade the same solutions twenty times, on a quiet and on a busy machine
-	@TEST_LONG=1 $(BIN)/python -m pytest -q -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader/test_ci.py -k busy_loops $(ARGS)
+	@TEST_LONG=1 $(BIN)/python -m pytest -q -s -o addopts="--strict-markers --strict-config -p no:cacheprovider" tests/grader/test_ci.py -k busy_loops $(ARGS)
 
 test-hand-in: hand-in $(TOOLS)  ## grade what is handed in, on pipes and on terminals, and run the end-to-end tests on it
 	@$(PYTHON) -m grader dist --strict

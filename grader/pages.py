@@ -26,7 +26,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto
 table { border-collapse: collapse; margin: 1rem 0 }
 th, td { text-align: left; padding: .25rem .7rem; border-bottom: 1px solid #d0d7de }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-td.who { min-width: 12rem; overflow-wrap: anywhere } small { font-weight: 400; opacity: .7 }
+td.who { min-width: 14rem; overflow-wrap: anywhere } td.late { white-space: nowrap }
+small { font-weight: 400; opacity: .7 } td small { display: block }
 pre { font: 13px/1.45 ui-monospace, monospace; padding: .8rem; overflow-x: auto;
   background: #f6f8fa }
 summary { cursor: pointer; padding: .15rem 0 }
@@ -158,7 +159,7 @@ def _students(
         link = f"<a href='{names[graded.key]}.html'>{_text(graded.name)}</a>"
         if graded.name != graded.key:
             link += f" <small>{_text(graded.key)}</small>"
-        cells = [f"<td class='who'>{link}</td><td>{_text(graded.late)}</td>"]
+        cells = [f"<td class='who'>{link}</td><td class='late'>{_text(graded.late)}</td>"]
         cells.append(f"<td class='n'><b>{report.number(graded.total)}</b></td>")
         for group in groups:
             own = [case for case in cases if case.group == group.id]

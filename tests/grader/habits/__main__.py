@@ -12,18 +12,24 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.grader.grading import POINTED, Progress, busy_loops, grade
 from tests.grader.habits.habit import Habit, all_habits
+from tests.grader.mutants import table
 
 SLOWEST, TIMES = 5, 3
+
+BEGIN = "<!-- habits: `make habits ARGS=--write` writes what follows -->\n\n"
+END = "\n<!-- habits: end -->\n"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.grader.habits")
     parser.add_argument("names", nargs="*", metavar="NAME", help="habits; all if none")
     parser.add_argument("--state", type=Path, help="go on where this file ends")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/MUTANTS.md")
     flags = parser.parse_args()
     habits = {habit.name: habit for habit in all_habits()}
     if unknown := set(flags.names) - habits.keys():
@@ -39,7 +45,25 @@ def main() -> int:
             _do(done, habit, f"again {number}")
     poor = sorted(key for key, row in done.rows.items() if row["score"] != 100)
     print(f"{len(wanted)} habits, graded {len(done.rows)} times; with less than 100: {len(poor)}")
+    if flags.write:
+        before, _, after = table.read_document(BEGIN, END)
+        table.DOCUMENT.write_text(before + _format_table(wanted, done) + after, "utf-8")
     return bool(poor)
+
+
+def _format_table(habits: Iterable[Habit], done: Progress) -> str:
+    """What came of them, in Markdown."""
+    lines = [
+        "| habit | what is odd | scores | seconds, quiet | beside loops |",
+        "|---|---|---|---|---|",
+    ]
+    for habit in habits:
+        rows = [row for key, row in done.rows.items() if key.split(" ")[0] == habit.name]
+        scores = ", ".join(f"{row['score']:g}" for row in rows)
+        quiet, loaded = (done.rows[f"{habit.name} {m}"]["seconds"] for m in ("quiet", "loaded"))
+        told = f"{habit.name} | {habit.oddity} | {scores} | {quiet:.0f} | {loaded:.0f}"
+        lines.append(f"| {told} |")
+    return "\n".join(lines) + "\n"
 
 
 def _do(done: Progress, habit: Habit, manner: str) -> None:
@@ -58,6 +82,8 @@ def _do(done: Progress, habit: Habit, manner: str) -> None:
     done.add(key, row)
     lost = "" if graded.score == 100 else "  lost by " + ", ".join(sorted(graded.failed))
     print(f"{graded.score:>5g} {row['seconds']:>6.1f} s  {key}{lost}", flush=True)
+    for case in sorted(graded.failed):
+        print(f"{case}: {graded.stories[case]}\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from grader import rubric, run
+from grader.rubric import Rubric
 from tests.grader.grading import Progress, grade
 from tests.grader.mutants import table
 from tests.grader.mutants.mutant import Mutant, all_mutants
@@ -39,10 +40,11 @@ def main() -> int:
     wanted = [m for m in mutants if not flags.names or {m.group, m.name} & set(flags.names)]
     for mutant in wanted:
         if mutant.name not in done.rows:
-            done.add(mutant.name, _grade(mutant, flags.jobs))
+            done.add(mutant.name, _grade(mutant, flags.jobs, graded_by))
             row = done.rows[mutant.name]
             failed, seconds = set(row["failed"]), row["seconds"]
-            print(table.format_verdict(mutant, failed, seconds, graded_by), end="", flush=True)
+            print(table.format_verdict(mutant, failed, seconds, graded_by), end="")
+            print("".join(row["stories"]), end="", flush=True)
     wrong = [m.name for m in wanted if set(done.rows[m.name]["failed"]) != m.failing(graded_by)]
     sys.stdout.write(f"{len(wanted)} mutants, {len(wanted) - len(wrong)} as expected\n")
     if wrong:
@@ -53,12 +55,18 @@ def main() -> int:
     return 0
 
 
-def _grade(mutant: Mutant, jobs: int) -> dict[str, Any]:
+def _grade(mutant: Mutant, jobs: int, graded_by: Rubric) -> dict[str, Any]:
+    """The cases that failed, and the reports of those that were not to fail."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutant-") as scratch:
         solution = mutant.write(Path(scratch) / mutant.name)
-        failed = grade(solution, Path(scratch), f"--jobs={jobs}", *mutant.flags).failed
-    return {"failed": sorted(failed), "seconds": time.monotonic() - began}
+        graded = grade(solution, Path(scratch), f"--jobs={jobs}", *mutant.flags)
+    surprises = sorted(graded.failed - mutant.failing(graded_by))
+    return {
+        "failed": sorted(graded.failed),
+        "stories": [f"{case}: {graded.stories[case]}\n" for case in surprises],
+        "seconds": time.monotonic() - began,
+    }
 
 
 if __name__ == "__main__":

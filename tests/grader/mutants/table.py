@@ -51,11 +51,11 @@ def write(table: str) -> None:
     DOCUMENT.write_text(before + table + after, "utf-8")
 
 
-def read_document() -> tuple[str, str, str]:
-    """What is before the table in docs/MUTANTS.md, the table, and what is behind it. Raises
+def read_document(begin: str = BEGIN, end_mark: str = END) -> tuple[str, str, str]:
+    """What is before a table in docs/MUTANTS.md, the table, and what is behind it. Raises
     ValueError if its markers are not there."""
     text = DOCUMENT.read_text("utf-8")
-    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+    start, end = text.index(begin) + len(begin), text.index(end_mark)
     return text[:start], text[start:end], text[end:]
 
 
