@@ -183,7 +183,12 @@ SCENARIOS = {
 }
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+# tmux hands over a report of the focus before keys that came before it: then she is not away.
+PLAYED = [(name, "window") for name in SCENARIOS]
+PLAYED += [(name, "tmux") for name in SCENARIOS if r"\x1b[O" not in SCENARIOS[name]]
+
+
+@pytest.mark.parametrize(("name", "chat_anywhere"), PLAYED, indirect=["chat_anywhere"])
 def test_person_sees(name: str, chat_anywhere: Chat) -> None:
     chat = chat_anywhere
     window = chat.alice()
