@@ -24,7 +24,7 @@ from tracing.recorder import MAX_TURN_EVENTS, Recorder
 SECRET = b"QZQZ"  # in nothing else below
 REQUEST = b"JOIN Alice QZQZ\n"
 TYPED = b"hi all\n:msg \tBob  QZQZ Q\njoin us\n"
-ANSWERED = b"OK QZQZ 17\nBob: hi\n[Message from Bob]: QZQZ\n[Message to Bob]: QZQZ\n"
+ANSWERED = b"OK QZQZ\nBob: hi\n[Message from Bob]: QZQZ\n[Message to Bob]: QZQZ\n"
 SHOWN = (
     b"JOIN Alice ***\nhi all\n:msg \tBob  ***\njoin us\n",
     b"OK ***\nBob: hi\n[Message from Bob]: ***\n[Message to Bob]: ***\n",

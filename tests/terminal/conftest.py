@@ -20,7 +20,6 @@ set -g default-terminal screen-256color
 set -g status off
 set -g focus-events on
 set -s escape-time 0
-set -g assume-paste-time 0
 set -g destroy-unattached on
 """
 
@@ -100,7 +99,7 @@ def chat(tmp_path: Path, ui: str) -> Iterator[Chat]:
         yield chat
 
 
-@pytest.fixture(params=["window", "tmux"])
+@pytest.fixture
 def chat_anywhere(request: pytest.FixtureRequest, chat: Chat) -> Chat:
     """Alice's client has the window to itself, or tmux draws there what it draws."""
     chat.is_in_tmux = request.param == "tmux"
