@@ -7,6 +7,7 @@ than the member listens on; everywhere else it is the same.
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -137,6 +138,19 @@ def _chatroom_tls(port: int, folder: Path) -> Sequence[str]:
     return [*_chatroom(port, folder), "-tls-cert", CERTIFICATE, "-tls-key", CERTIFICATE]
 
 
+def _stunnel(port: int, folder: Path) -> Sequence[str]:
+    """In front of the chat room without TLS, which dies with it. Its own CPU time alone is seen."""
+    config, path = folder / "stunnel.conf", folder / "room"
+    config.write_text(
+        f"foreground = yes\npid =\nsyslog = no\ndebug = 0\n[room]\naccept = 127.0.0.1:{port}\n"
+        f"connect = {path}\ncert = {CERTIFICATE}\n"
+    )
+    room = [*_chatroom(port, folder), "-listen", str(path)]
+    wait = f"while [ ! -S {path} ]; do sleep 0.05; done"
+    start = f"setpriv --pdeathsig KILL {shlex.join(room)} & {wait}; exec stunnel {config}"
+    return ["sh", "-c", start]
+
+
 def _redis(port: int, folder: Path) -> Sequence[str]:
     settings = {
         "port": str(port),
@@ -177,6 +191,7 @@ def _ngircd(port: int, folder: Path) -> Sequence[str]:
 SYSTEMS = (
     System("chatroom", Dialect(), _chatroom),
     System("chatroom, TLS", Dialect(), _chatroom_tls, is_tls=True),
+    System("stunnel", Dialect(), _stunnel, "stunnel", is_tls=True),
     System("relay", Relay(), _peer("relay.py")),
     System("redis", Redis(), _redis, "redis-server"),
     System("nats", Nats(), _nats, "nats-server"),

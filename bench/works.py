@@ -233,7 +233,7 @@ class Work(NamedTuple):
 
 
 OURS = ("chatroom",)
-OVER_TLS = ("chatroom", "chatroom, TLS")
+OVER_TLS = ("chatroom", "chatroom, TLS", "stunnel")
 FAST = ("chatroom", "relay", "redis", "nats")
 """Those that need no minute for millions of deliveries."""
 

@@ -77,8 +77,7 @@ class Datagrams:
                     self._on_broken(error)
                 break
             self._receiving.note_success()
-            reply = self._answer(data, address) if len(data) <= self._max_bytes else b""
-            if reply:
+            if len(data) <= self._max_bytes and (reply := self._answer(data, address)):
                 with contextlib.suppress(OSError):
                     self._socket.sendto(reply, address)
         self.handle_error()
@@ -91,4 +90,7 @@ class Datagrams:
 
     def _watch(self) -> None:
         if self._socket.fileno() >= 0:
-            self._reactor.set_interest(self._socket.fileno(), READ, self)
+            try:
+                self._reactor.set_interest(self._socket.fileno(), READ, self)
+            except OSError:  # epoll_ctl(2) may lack memory
+                self._reactor.call_later(PAUSE_SECONDS, self._watch)

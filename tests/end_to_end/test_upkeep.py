@@ -62,6 +62,11 @@ def session(folder: Path) -> None:
         assert cid.stdout.take_line()[-10:] == "Ann: hello"
         cid.shows("* End of history", "Active Users: Ann, Bob, Cid")
         room.welcomes(cid)
+        path.unlink()
+        room.server.signal(signal.SIGUSR1)
+        cid.types(":Users")
+        room.server.shows("Cid: searched up active users")
+        cid.shows("Active Users: Ann, Bob, Cid")
         assert ask(path, "kick Cid\n") == "ok\n"
         for reader in (ann, bob, room.server):
             reader.shows("* Cid was kicked", "Cid left the chatroom")
@@ -87,6 +92,7 @@ def test_no_file_has_private_text_or_a_passcode(folder: Path) -> None:
         "Ann: send message to Bob",
         "Ann: hello",
         "Cid joined the chatroom",
+        "Cid: searched up active users",
         "* Cid was kicked",
         "Cid left the chatroom",
     ]

@@ -20,6 +20,7 @@ from reactor.tls import (
 )
 from tests.reactor.conftest import PATTERN, Loop, MakePair, Recorder, unix_pair
 from tests.reactor.crowd import Crowd, Member
+from tests.reactor.key_update import key_updater
 from tests.support.tls import TlsPeer, server_tls
 
 EACH_VERSION = pytest.mark.parametrize(
@@ -211,7 +212,9 @@ def test_pages_and_private_lines_pass_in_order(loop: Loop, make_pair: MakePair) 
     crowd.close()
 
 
-@pytest.mark.parametrize("sizes", [[], [1], [PORTION_BYTES], [PORTION_BYTES + 1, 5], [3, 90_000, 7]])
+@pytest.mark.parametrize(
+    "sizes", [[], [1], [PORTION_BYTES], [PORTION_BYTES + 1, 5], [3, 90_000, 7]]
+)
 def test_portions_are_all_pieces_in_order(sizes: list[int]) -> None:
     data = PATTERN[: sum(sizes)]
     ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
@@ -220,3 +223,18 @@ def test_portions_are_all_pieces_in_order(sizes: list[int]) -> None:
     assert b"".join(portions) == data
     assert all(len(portion) == PORTION_BYTES for portion in portions[:-1])
     assert all(portions)
+
+
+def test_peer_that_asks_for_keys_and_reads_none_is_cut(loop: Loop) -> None:
+    ends, other = Ends(loop), Ends(loop)
+    other.shake_hands()
+    ask = key_updater(ends.peer.socket)
+    while not ends.recorder.lost:
+        for _ in range(50):
+            ask()
+        loop.turn()
+    assert str(ends.recorder.lost[0]) == "it asks for more than it reads"
+    other.peer.say(b" and on")
+    other.until(lambda: other.recorder.received == b"hello and on")
+    other.close()
+    ends.close()

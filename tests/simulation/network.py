@@ -16,7 +16,7 @@ import socket
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from reactor import READ, WRITE
 from reactor.loop import GRACE_SECONDS
@@ -59,6 +59,16 @@ class Clock:
         return self.now - self.stopped_seconds
 
 
+class Watchable(Protocol):
+    """What a selector may be told of."""
+
+    def check_watchable(self) -> None:
+        """Raises OSError where epoll_ctl(2) may."""
+
+    def tell(self, events: int) -> int:
+        """Which of `events`, those asked for, the product is told."""
+
+
 class Network:
     """All that the product's sockets have in common, its door and its selector."""
 
@@ -68,7 +78,7 @@ class Network:
         self.seed = seed
         self.max_pieces = max_pieces
         self.witness = witness
-        self.owners: dict[int, SimulatedSocket | ListeningSocket | None] = {}
+        self.owners: dict[int, Watchable | None] = {}
         self.max_descriptors = 1 << 16
         self.cpu_seconds = 0.0
         """How long the process has worked: all of it on sends, at a pace of the seed's choice."""
@@ -80,7 +90,7 @@ class Network:
         self.door = ListeningSocket(self)
         self.selector = SimulatedSelector(self)
 
-    def allocate(self, owner: SimulatedSocket | ListeningSocket | None) -> int:
+    def allocate(self, owner: Watchable | None) -> int:
         """The lowest free number, as POSIX has it. Raises OSError (EMFILE) at the limit."""
         if not self.has_free_descriptor():
             raise error(errno.EMFILE)

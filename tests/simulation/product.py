@@ -19,10 +19,14 @@ import reactor.transport
 from chat import session
 from chat.bus import LocalBus
 from chat.journal import Journal
+from chat.presence import Presence
 from chat.room import Room
 from chat.session import ALL_PAGES, Guest, Member
 from codec import Dispatcher, Event, Join, Kind, ProtocolError, Resume, Roster
+from codec.presence import REQUEST_BYTES
 from reactor import Listener, Reactor, SocketTransport, Transport
+from reactor.datagrams import Datagrams
+from tests.simulation.asker import Asker
 from tests.simulation.model import Model
 from tests.simulation.network import Address, Network, SimulatedSocket
 from tests.simulation.scrambled import Scrambled
@@ -212,6 +216,16 @@ class Product:
             return transport
 
         self.listener = Listener(loop, door, *doormen, make_transport)
+        self.presence: Datagrams | None = None
+
+    def announce(self, asker: Asker, port: int) -> None:
+        """Answer on this socket; it must never break."""
+        answer = Presence(self.reactor, self.roster, port).answer
+        sock = cast(socket.socket, asker)
+        self.presence = Datagrams(self.reactor, sock, answer, REQUEST_BYTES, self._tell_broken)
+
+    def _tell_broken(self, error: OSError) -> None:
+        self.room.model.blame(f"no room is announced any more: {error}")
 
 
 def _as_address(text: str) -> Address:

@@ -59,6 +59,7 @@ class Setting(NamedTuple):
     turn_seconds: float = 0.0
     faults: Faults = Faults()
     is_scrambled: bool = False  # every second one comes through a transport as TLS is one
+    is_announced: bool = False  # and somebody asks which rooms are up
 
     @property
     def limits(self) -> Limits:

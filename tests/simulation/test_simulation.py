@@ -67,9 +67,9 @@ def test_seeds_pass(seeds: list[int]) -> None:
 
 @pytest.mark.parametrize("seed", range(400) if IS_LONG else QUICK)
 def test_transport_as_tls_passes_any_seed(seed: int) -> None:
-    """Every second member has one, beside those on plain sockets."""
+    """Every second member has one, beside those on plain sockets; and the room is asked for."""
     script = make_script(seed)
-    run(script._replace(setting=script.setting._replace(is_scrambled=True)))
+    run(script._replace(setting=script.setting._replace(is_scrambled=True, is_announced=True)))
 
 
 @fault(89)

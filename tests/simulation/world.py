@@ -18,6 +18,8 @@ import pytest
 from reactor import READ, WRITE, Cursor
 from reactor.listener import REST_SECONDS
 from server import SHUTDOWN_SECONDS
+from tests.simulation.asker import PORT as ASKED_PORT
+from tests.simulation.asker import Asker
 from tests.simulation.client import Client
 from tests.simulation.limits import limits_set_to
 from tests.simulation.model import Model, Peer
@@ -79,6 +81,10 @@ class World:
         self._connects = Counter[int]()
         watchers = self._note_exception, self._note_empty
         self.product = Product(network, model, *watchers, patch, self._is_scrambled)
+        self.asker: Asker | None = None
+        if setting.is_announced:
+            self.asker = Asker(network, model)
+            self.product.announce(self.asker, ASKED_PORT)
         self._idle_turns = 0
         self._largest_page = 0  # that could have been made so far, in bytes
         self._grown = 0  # the log in the last turn, in bytes
@@ -147,6 +153,7 @@ class World:
         self._pass(SETTLING_SECONDS)
         self._rest()
         if not self._is_stopped:
+            self._check_presence()
             self._check_settled()
             self._shut_down()
             self._pass(2 * SHUTDOWN_SECONDS)
@@ -159,6 +166,8 @@ class World:
             return
         for client in self.clients.values():
             client.act(self.network.clock.now)
+        if self.asker:
+            self.asker.act()
         progress, log_bytes = self._progress(), len(self.model.log.data)
         self.door.calls_of_turn.clear()
         self.selector.longest_sleep = longest_sleep
@@ -230,6 +239,8 @@ class World:
             return
         self.model.shut_down()
         self.product.listener.close()
+        if self.product.presence:
+            self.product.presence.close()
         self.product.reactor.call_later(SHUTDOWN_SECONDS, self._stop)
         self.product.room.shut_down()
 
@@ -346,6 +357,15 @@ class World:
         cuts = self.product.journal.counts["cut", "slow reader"]
         if cuts < model.cuts:
             model.blame(f"{cuts} were cut by the journal, {model.cuts} in fact")
+
+    def _check_presence(self) -> None:
+        """Whatever was asked before, who asks now is answered."""
+        if self.asker:
+            self.asker.ask(b"0123456789abcdef")
+            self._pass(1.0)
+            self._rest()
+            if not self.asker.answered[b"0123456789abcdef"]:
+                self.model.blame("the room does not say that it is up")
 
     def _check_ended(self) -> None:
         if self.model.faults:
