@@ -7,6 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 65432
 PASSCODE ?= abc12
 USERNAME ?= Alice
+UI ?= line
 CERT ?= certificate.pem
 KEY ?= key.pem
 
@@ -45,9 +46,9 @@ certificate:  ## make one that signs itself, for HOST, in CERT and KEY; print it
 	@./tools/certificate "$(HOST)" "$(CERT)" "$(KEY)"
 
 # Status 2 is a usage error: this terminal or this Python cannot draw.
-chat:  ## join the room at a terminal, with what you type kept whole; plain where that cannot be had
+chat:  ## join the room at a terminal, with what you type kept whole; plain where that cannot be had; UI=full
 	@trap : INT; set -- -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -passcode "$(PASSCODE)"; \
-		$(PYTHON) client.py "$$@" -ui line; status=$$?; \
+		$(PYTHON) client.py "$$@" -ui "$(UI)"; status=$$?; \
 		if [ $$status -eq 2 ]; then $(PYTHON) client.py "$$@"; status=$$?; fi; \
 		[ $$status -eq 130 ] || exit $$status
 

@@ -1,8 +1,8 @@
 """Draws terminals as SVG: `picture.py <session.svg> <report.svg> <line.svg> <full.svg>`.
 
 The session is the longest of README.md, the report is the grader's of a solution with one mistake;
-the others are the clients that draw (tools.window_picture). What is drawn is what the programs printed
-just now.
+the others are the clients that draw (tools.window_picture). What is drawn is what the programs
+printed just now.
 """
 
 from __future__ import annotations
