@@ -99,8 +99,9 @@ class Page:
         width = max(map(len, offers), default=0)
         texts = []
         for offer in offers:
-            about = _HELPS.get(offer.strip(), "")[: max(0, self._pane - width - 7)]
-            texts.append(f"   {offer.ljust(width)} {self._paint(about, _DIM)}")
+            word = f"   {offer.ljust(width)} "[: self._pane - 1]
+            about = _HELPS.get(offer.strip(), "")[: self._pane - 1 - len(word)]
+            texts.append(word + self._paint(about, _DIM))
         if len(self.offers) > lines:
             texts[-1:] = [self._paint(f"   and {len(self.offers) - lines + 1} more", _DIM)]
         return texts

@@ -12,7 +12,7 @@ from tests.support.programs import PASSCODE, Room
 from tests.support.window import FullWindow, LineWindow, Window, clock_patch
 
 LINE_HEIGHT = 17
-CHARACTER_WIDTH = 7.25
+CHARACTER_WIDTH = 7.224  # of the fonts below
 MARGIN = 14
 TITLE_HEIGHT = 26
 
@@ -24,6 +24,7 @@ UIS: dict[str, tuple[type[Window], tuple[int, int], str]] = {
 
 GROUND, INK = "#0d1117", "#e6edf3"
 _INKS = {"default": INK, "red": "#ff7b72", "green": "#7ee787", "magenta": "#d2a8ff"}
+_INKS["brightblack"] = "#6e7681"
 
 TYPED = "typed, and then she looks elsewhere"
 
@@ -93,7 +94,11 @@ def draw_screen(title: str, screen: Any) -> str:
         places = [(column, screen.buffer[line][column]) for column in range(screen.columns)]
         for style, group in groupby(places, key=lambda place: place[1]._replace(data="")):
             run = list(group)
-            parts.append(draw_run("".join(x.data for _, x in run), style, run[0][0], line))
+            for is_blank, words in groupby(run, key=lambda place: place[1].data == " "):
+                piece = list(words)
+                if not is_blank or style.reverse:
+                    text = "".join(x.data for _, x in piece)
+                    parts.append(draw_run(text, style, piece[0][0], line))
     return "".join(parts) + "</svg>\n"
 
 

@@ -48,6 +48,12 @@ class _Screen(pyte.HistoryScreen):
     def bell(self, *_: Any) -> None:
         self.bells += 1
 
+    def select_graphic_rendition(self, *attrs: int, **private: Any) -> None:
+        """pyte knows no dim: it is a colour here."""
+        super().select_graphic_rendition(
+            *(90 if attrs[:1] == (2,) else x for x in attrs[:1]), *attrs[1:]
+        )
+
     def write_process_input(self, data: str) -> None:
         self.answers += data.encode()
 

@@ -212,6 +212,7 @@ def test_scrollback_keeps_so_many_rows_and_bytes(monkeypatch: pytest.MonkeyPatch
 
 def test_search_goes_to_older_and_newer_rows() -> None:
     scrollback = scrollback_of(30)
+    assert len(scrollback.show(20, 3)) == 3
     assert scrollback.find("ROW 1")
     assert any(row.is_found and row.text == "row 19" for row in scrollback.show(20, 3))
     assert scrollback.find("row 1", is_next=True)
