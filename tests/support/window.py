@@ -50,9 +50,8 @@ class _Screen(pyte.HistoryScreen):
 
     def select_graphic_rendition(self, *attrs: int, **private: Any) -> None:
         """pyte knows no dim: it is a colour here."""
-        super().select_graphic_rendition(
-            *(90 if attrs[:1] == (2,) else x for x in attrs[:1]), *attrs[1:]
-        )
+        first = tuple(90 if number == 2 else number for number in attrs[:1])
+        super().select_graphic_rendition(*first, *attrs[1:])
 
     def write_process_input(self, data: str) -> None:
         self.answers += data.encode()
