@@ -103,7 +103,8 @@ class Page:
             about = _HELPS.get(offer.strip(), "")[: self._pane - 1 - len(word)]
             texts.append(word + self._paint(about, _DIM))
         if len(self.offers) > lines:
-            texts[-1:] = [self._paint(f"   and {len(self.offers) - lines + 1} more", _DIM)]
+            more = f"   and {len(self.offers) - lines + 1} more"[: self._pane - 1]
+            texts[-1:] = [self._paint(more, _DIM)]
         return texts
 
     def _side(self, lines: int) -> list[str]:

@@ -56,6 +56,10 @@ def begins_a_row(window: Window, text: str) -> bool:
     return any(row.startswith(text) for row in window.rows())
 
 
+def ends_a_row(window: Window, text: str, is_wanted: bool) -> bool:
+    return any(row.endswith(text) for row in window.rows()) is is_wanted
+
+
 def test_window_of_any_size_is_drawn_anew(chat: Chat) -> None:
     window = chat.alice()
     chat.person("Bob").types("hello")
@@ -65,5 +69,5 @@ def test_window_of_any_size_is_drawn_anew(chat: Chat) -> None:
         said = "Bob│hello" if columns < 24 else "           Bob │ hello"
         window.waits_for(functools.partial(begins_a_row, window, said))
         window.sees(typed="Alice·2❯ half")
-        has_members = any(row.endswith("│ Bob") for row in window.rows())
-        assert has_members is (columns >= 80)
+        has_members = functools.partial(ends_a_row, window, "│ Bob", columns >= 80)
+        window.waits_for(has_members)
