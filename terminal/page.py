@@ -102,7 +102,7 @@ class Page:
             word = f"   {offer.ljust(width)} "[: self._pane - 1]
             about = _HELPS.get(offer.strip(), "")[: self._pane - 1 - len(word)]
             texts.append(word + self._paint(about, _DIM))
-        if len(self.offers) > lines:
+        if len(self.offers) > lines > 0:
             more = f"   and {len(self.offers) - lines + 1} more"[: self._pane - 1]
             texts[-1:] = [self._paint(more, _DIM)]
         return texts
