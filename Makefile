@@ -7,6 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 65432
 PASSCODE ?= abc12
 USERNAME ?= Alice
+UI ?= line
 CERT ?= certificate.pem
 KEY ?= key.pem
 
@@ -48,8 +49,8 @@ run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
 certificate:  ## make one that signs itself, for HOST, in CERT and KEY; print its fingerprint to hand out
 	@./tools/certificate "$(HOST)" "$(CERT)" "$(KEY)"
 
-chat:  ## join the room at a terminal, with what you type kept whole; plain where that cannot be had; PASSCODE= asks
-	@trap : INT; ui=plain; if $(PYTHON) -m tools.interface; then ui=line; fi; \
+chat:  ## join the room at a terminal, with what you type kept whole; plain where that cannot be had; PASSCODE= asks; UI=full
+	@trap : INT; ui="$(UI)"; [ "$$ui" != line ] || $(PYTHON) -m tools.interface || ui=plain; \
 		$(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -ui $$ui \
 		$(if $(PASSCODE),-passcode "$(PASSCODE)"); status=$$?; [ $$status -eq 130 ] || exit $$status
 

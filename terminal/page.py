@@ -99,10 +99,12 @@ class Page:
         width = max(map(len, offers), default=0)
         texts = []
         for offer in offers:
-            about = _HELPS.get(offer.strip(), "")[: max(0, self._pane - width - 7)]
-            texts.append(f"   {offer.ljust(width)} {self._paint(about, _DIM)}")
-        if len(self.offers) > lines:
-            texts[-1:] = [self._paint(f"   and {len(self.offers) - lines + 1} more", _DIM)]
+            word = f"   {offer.ljust(width)} "[: self._pane - 1]
+            about = _HELPS.get(offer.strip(), "")[: self._pane - 1 - len(word)]
+            texts.append(word + self._paint(about, _DIM))
+        if len(self.offers) > lines > 0:
+            more = f"   and {len(self.offers) - lines + 1} more"[: self._pane - 1]
+            texts[-1:] = [self._paint(more, _DIM)]
         return texts
 
     def _side(self, lines: int) -> list[str]:

@@ -100,8 +100,9 @@ class Scrollback:
 
     def scroll(self, lines: int) -> None:
         """Towards the oldest by so many lines, towards the newest if that is negative."""
-        top = self._top or self._moved(Place(len(self._rows), 0), -self._lines)
-        self._top = self._moved(top, -lines)
+        bottom = self._moved(Place(len(self._rows), 0), -self._lines)
+        top = self._moved(self._top or bottom, -lines)
+        self._top = top if top < bottom else None
 
     def scroll_page(self, pages: int) -> None:
         """The same in pages, each of which keeps a line of the one before."""

@@ -85,6 +85,7 @@ def measure_ours() -> None:
         flags = ["-join", "-host=127.0.0.1", f"-port={room.port}", f"-passcode={PASSCODE}"]
         client = [sys.executable, "client.py", *flags]
         for name, command in {
+            "`client.py -ui full`": [*client, "-username=Full", "-ui=full"],
             "`client.py -ui line`": [*client, "-username=Line", "-ui=line"],
             "`client.py`": [*client, "-username=Plain"],
             "`rlwrap nc`": ["rlwrap", "nc", "127.0.0.1", str(room.port)],

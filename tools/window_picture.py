@@ -13,7 +13,7 @@ from tests.support.window import FullWindow, LineWindow, Window, clock_patch
 from tools.ink import DARK
 
 LINE_HEIGHT = 17
-CHARACTER_WIDTH = 7.25
+CHARACTER_WIDTH = 7.224  # of the fonts below
 MARGIN = 14
 TITLE_HEIGHT = 26
 
@@ -25,6 +25,7 @@ UIS: dict[str, tuple[type[Window], tuple[int, int], str]] = {
 
 GROUND, INK, QUIET = DARK["page"], DARK["ink"], DARK["quiet"]
 _INKS = {"default": INK, "red": DARK["bad"], "green": DARK["good"], "magenta": "#d2a8ff"}
+_INKS["brightblack"] = QUIET
 
 TYPED = "typed, and then she looks elsewhere"
 
@@ -94,7 +95,11 @@ def draw_screen(title: str, screen: Any) -> str:
         places = [(column, screen.buffer[line][column]) for column in range(screen.columns)]
         for style, group in groupby(places, key=lambda place: place[1]._replace(data="")):
             run = list(group)
-            parts.append(draw_run("".join(x.data for _, x in run), style, run[0][0], line))
+            for is_blank, words in groupby(run, key=lambda place: place[1].data == " "):
+                piece = list(words)
+                if not is_blank or style.reverse:
+                    text = "".join(x.data for _, x in piece)
+                    parts.append(draw_run(text, style, piece[0][0], line))
     return "".join(parts) + "</svg>\n"
 
 

@@ -48,6 +48,11 @@ class _Screen(pyte.HistoryScreen):
     def bell(self, *_: Any) -> None:
         self.bells += 1
 
+    def select_graphic_rendition(self, *attrs: int, **private: Any) -> None:
+        """pyte knows no dim: it is a colour here."""
+        first = tuple(90 if number == 2 else number for number in attrs[:1])
+        super().select_graphic_rendition(*first, *attrs[1:])
+
     def write_process_input(self, data: str) -> None:
         self.answers += data.encode()
 

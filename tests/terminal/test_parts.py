@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +15,10 @@ from terminal.conversation import LISTED_NAMES, MERGED_NAMES, Conversation, Row,
 from terminal.formatter import Formatter
 from terminal.keys import MAX_PASTE_BYTES, KeyDecoder
 from terminal.measure import width_of, wrap_words
+from terminal.page import Page
 from terminal.palette import Palette
 from terminal.questions import looks_mistyped
+from terminal.scrollback import Scrollback
 
 
 def rows_of(conversation: Conversation, *lines: str, time: str = "12:13") -> list[Row]:
@@ -148,6 +152,91 @@ MEANT += [";-)", "", "// x"]
 @pytest.mark.parametrize("text", MISTYPED + MEANT)
 def test_mistyped_command_is_asked_about(text: str) -> None:
     assert looks_mistyped(text) is (text in MISTYPED)
+
+
+def scrollback_of(count: int) -> Scrollback:
+    scrollback = Scrollback(lambda row, columns: wrap_words(row.text, columns))
+    for number in range(count):
+        scrollback.add(Row(RowKind.SAID, f"row {number}", "Bob", "", "Bob"))
+    return scrollback
+
+
+def texts_of(scrollback: Scrollback, columns: int = 20, lines: int = 3) -> list[str]:
+    return [shown.text for shown in scrollback.show(columns, lines)]
+
+
+MOVES = st.lists(st.integers(-9, 9) | st.sampled_from(["row", "narrow", "wide"]), max_size=30)
+
+
+@given(st.integers(0, 12), MOVES)
+def test_window_is_full_and_stays_where_it_was_scrolled(count: int, moves: list[object]) -> None:
+    scrollback, columns = scrollback_of(count), 20
+    for move in moves:
+        before = texts_of(scrollback, columns)
+        if isinstance(move, int):
+            scrollback.scroll(move)
+        elif move == "row":
+            scrollback.add(Row(RowKind.SAID, f"row {count}", "Bob", "", "Bob"))
+            count += 1
+            assert scrollback.follows or texts_of(scrollback, columns) == before
+        else:
+            columns = 3 if move == "narrow" else 20
+        whole = texts_of(scrollback_of(count), columns, 999)
+        shown = texts_of(scrollback, columns)
+        assert len(shown) == min(3, len(whole))
+        assert " ".join(shown) in " ".join(whole)
+        assert not scrollback.follows or shown == whole[-3:]
+
+
+def test_scrollback_keeps_so_many_rows_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("terminal.scrollback.KEPT_ROWS", 5000)
+    scrollback = scrollback_of(7000)
+    kept = texts_of(scrollback, 20, 9999)
+    assert 5000 <= len(kept) < 6000
+    assert kept[-1] == "row 6999"
+    monkeypatch.setattr("terminal.scrollback.KEPT_BYTES", 100_000)
+    scrollback.add(Row(RowKind.SAID, "x"))
+    for _ in range(20):
+        scrollback.add(Row(RowKind.SAID, "y" * 50_000))
+    assert len(scrollback.show(99_999, 9999)) <= 2
+
+
+def test_search_goes_to_older_and_newer_rows() -> None:
+    scrollback = scrollback_of(30)
+    assert len(scrollback.show(20, 3)) == 3
+    assert scrollback.find("ROW 1")
+    assert any(row.is_found and row.text == "row 19" for row in scrollback.show(20, 3))
+    assert scrollback.find("row 1", is_next=True)
+    assert any(row.is_found and row.text == "row 18" for row in scrollback.show(20, 3))
+    assert scrollback.find("row 1", towards_oldest=False, is_next=True)
+    assert any(row.is_found and row.text == "row 19" for row in scrollback.show(20, 3))
+    assert not scrollback.find("row 99")
+
+
+def test_newer_unread_mark_takes_the_place_of_the_older() -> None:
+    scrollback = scrollback_of(1)
+    for text in ("new", "new"):
+        scrollback.add(Row(RowKind.UNREAD, text))
+        scrollback.add(Row(RowKind.SAID, "x"))
+    assert texts_of(scrollback, 20, 9) == ["row 0", "x", "new", "x"]
+    scrollback.remove_mark()
+    assert texts_of(scrollback, 20, 9) == ["row 0", "x", "x"]
+
+
+@given(st.integers(1, 300), st.integers(1, 100), st.integers(0, 30), st.booleans())
+def test_page_fits_every_window(columns: int, lines: int, people: int, is_online: bool) -> None:
+    page = Page("Alice", "host port 65432", Palette(0), Formatter(Palette(0)))
+    page.members = ["Alice", *(f"n{number}" for number in range(people))]
+    page.state, page.is_online, page.new_rows = f"{people + 1} here", is_online, people
+    page.offers = [":Users", ":Exit"][:people]
+    page.scrollback.add(Row(RowKind.SAID, "日本 " * 40, "Bob", "12:13", "Bob"))
+    rows = page.draw(columns, lines)
+    assert len(rows) == lines
+    for row in rows[:-1]:
+        text, _, side = row.partition(f"\x1b[{columns - 9}G")
+        assert width_of(re.sub("\x1b[^m]*m", "", text)) <= max(columns - 10 if side else columns, 7)
+        assert width_of(re.sub("\x1b[^m]*m", "", side)) <= 10
+    assert width_of(re.sub("\x1b[^m]*m", "", rows[-1])) <= max(columns, 14)
 
 
 def test_paste_without_end_is_not_kept_for_ever() -> None:
