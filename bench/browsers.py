@@ -1,7 +1,7 @@
 """Browsers beside plain members: `python -m bench.browsers`, in one run against one server each.
 
-Out: for each kind, in turns, the CPU time of the server for a blast to all of them, for their joins,
-and what an idle one takes in memory. A browser here is a socket that speaks WebSocket as one does.
+Out: for each kind, in turns, the CPU time of the server for a blast to all of them, for their
+joins, and what an idle one takes in memory. A browser here is a socket that speaks WebSocket as one does.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class Server:
         command = [sys.executable, "server.py", "-start", "-port", "0", "-passcode", "abc12"]
         self._process = subprocess.Popen(
             [*command, "-web", "0", "-resume", "0"],
-            **{"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert self._process.stdout
         assert self._process.stderr
@@ -141,7 +144,9 @@ def main() -> None:
             server.close()
     rows = ("a blast, CPU s", f"{MEMBERS} joins, CPU s", "an idle member, bytes")
     for row, name in enumerate(rows):
-        plain, web = (statistics.median(each[row] for each in found[kind]) for kind in (False, True))
+        plain, web = (
+            statistics.median(each[row] for each in found[kind]) for kind in (False, True)
+        )
         print(f"{name:24} plain {plain:10.3f}   browsers {web:10.3f}   ratio {web / plain:.2f}")
 
 

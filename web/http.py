@@ -16,7 +16,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import h11
 from wsproto.utilities import generate_accept_token
@@ -28,8 +28,15 @@ from chat.session import Guest, format_address
 from codec import ProtocolError
 from reactor import Connection, Reactor, Timer, TransportError
 from web.assets import Asset, format_answer
-from web.origin import Host, Network, is_among, is_loopback, is_same_origin, parse_host
-from web.origin import source_behind
+from web.origin import (
+    Host,
+    Network,
+    is_among,
+    is_loopback,
+    is_same_origin,
+    parse_host,
+    source_behind,
+)
 from web.websocket import WebSocketTransport
 
 REQUEST_BYTES: Annotated[
@@ -100,9 +107,7 @@ class Site:
 
     def is_ours(self, host: Host, descriptor: int) -> bool:
         """Whether this server may be called so: a name that only points here is another site's."""
-        return (
-            is_loopback(host.name) or host.name in self._names or host.name == _own(descriptor)
-        )
+        return is_loopback(host.name) or host.name in self._names or host.name == _own(descriptor)
 
 
 class Visitor:
@@ -292,9 +297,7 @@ def _only(headers: Headers, name: bytes) -> str:
 
 
 def _tokens(headers: Headers, name: bytes) -> set[bytes]:
-    return {
-        token.strip().lower() for value in headers.get(name, []) for token in value.split(b",")
-    }
+    return {token.strip().lower() for value in headers.get(name, []) for token in value.split(b",")}
 
 
 def _text_of(host: Host) -> str:

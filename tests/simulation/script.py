@@ -59,6 +59,7 @@ class Setting(NamedTuple):
     turn_seconds: float = 0.0
     faults: Faults = Faults()
     is_scrambled: bool = False  # every second one comes through a transport as TLS is one
+    is_framed: bool = False  # or by WebSocket
 
     @property
     def limits(self) -> Limits:

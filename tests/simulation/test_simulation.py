@@ -76,6 +76,13 @@ def test_transport_as_tls_passes_any_seed(seed: int) -> None:
     run(script._replace(setting=script.setting._replace(is_scrambled=True)))
 
 
+@pytest.mark.parametrize("seed", range(400 if IS_LONG else 20))
+def test_websocket_passes_any_seed(seed: int) -> None:
+    """The same, of browsers beside plain members."""
+    script = make_script(seed)
+    run(script._replace(setting=script.setting._replace(is_framed=True)))
+
+
 @pytest.mark.parametrize("seed", range(20 if IS_LONG else 5))
 def test_any_part_of_a_script_is_a_script(seed: int) -> None:
     script = make_script(seed)

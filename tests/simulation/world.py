@@ -19,11 +19,13 @@ from reactor import READ, WRITE, Cursor
 from reactor.listener import REST_SECONDS
 from server import SHUTDOWN_SECONDS
 from tests.simulation.client import Client
+from tests.simulation.framed import Framed, Reader, Writer
 from tests.simulation.limits import limits_set_to
 from tests.simulation.model import Model, Peer
 from tests.simulation.network import Address, Network, SimulatedSocket
 from tests.simulation.patience import TOLERANCE_SECONDS
 from tests.simulation.product import Product
+from tests.simulation.scrambled import Scrambled, Stream
 from tests.simulation.script import Script, Setting, Step
 
 MOST_TURNS = 10_000
@@ -78,7 +80,7 @@ class World:
         self.clients: dict[int, Client] = {}
         self._connects = Counter[int]()
         watchers = self._note_exception, self._note_empty
-        self.product = Product(network, model, *watchers, patch, self._is_scrambled)
+        self.product = Product(network, model, *watchers, patch, self._wrap)
         self._idle_turns = 0
         self._largest_page = 0  # that could have been made so far, in bytes
         self._grown = 0  # the log in the last turn, in bytes
@@ -91,8 +93,18 @@ class World:
         ends = [client.end.peer for client in self.clients.values() if client.address == address]
         return any(end.is_dead for end in ends)
 
-    def _is_scrambled(self, address: Address) -> bool:
-        return self.setting.is_scrambled and bool(address[1] & 1)
+    def _wrap(self, address: Address) -> type[Scrambled] | type[Framed] | None:
+        if not address[1] & 1:
+            return None
+        if self.setting.is_framed:
+            return Framed
+        return Scrambled if self.setting.is_scrambled else None
+
+    def _streams(self, address: Address) -> tuple[Stream, Stream] | None:
+        kind = self._wrap(address)
+        if kind is Framed:
+            return Writer(), Reader()
+        return (Stream(), Stream()) if kind else None
 
     def _note_exception(self) -> None:
         """For the reactor: a callback has raised."""
@@ -217,7 +229,7 @@ class World:
         end = self.door.connect(address, limits)
         if end:
             self.clients[step.who] = Client(
-                *(end, address), step.who % 3 < 2, self._is_scrambled(address)
+                *(end, address), step.who % 3 < 2, self._streams(address)
             )
 
     def _shut_down(self) -> None:

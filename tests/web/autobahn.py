@@ -1,11 +1,11 @@
 """Autobahn's fuzzing client against our Transport: `python -m tests.web.autobahn PYTHON2`.
 
-In: a Python 2.7 that has autobahntestsuite (its protocol has not changed since, and neither has RFC
-6455). Out: how many cases passed, of those that are about what we speak: compression (12, 13) is not
-offered, and the binary messages of case 1.2 are refused with 1003 as they are meant to be, unless the
-echo takes them. Exit status 1 if one failed.
+In: a Python 2.7 that has autobahntestsuite. Out: how many cases passed, of those that are about
+what we speak: compression (12, 13) is not offered. Exit status 1 if one failed.
 
-The room is no echo server, so this is one: the same Transport, which gives each message back whole.
+The room is no echo server, so this is one: the same Transport, which gives each message back
+whole,
+takes binary ones and has larger limits.
 """
 
 from __future__ import annotations
@@ -22,12 +22,25 @@ import h11
 from wsproto.frame_protocol import CloseReason, Opcode
 
 import web.websocket
-from reactor import Connection, Listener, Reactor, SocketTransport, listen
+from reactor import Connection, Listener, Reactor, listen
 from web.http import format_upgrade
 from web.websocket import WebSocketTransport, frame_header
 
 GOOD = {"OK", "NON-STRICT", "INFORMATIONAL", "UNIMPLEMENTED"}
-CASES = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.1.*", "9.2.*", "9.3.*", "9.5.*", "10.*"]
+CASES = [
+    "1.*",
+    "2.*",
+    "3.*",
+    "4.*",
+    "5.*",
+    "6.*",
+    "7.*",
+    "9.1.*",
+    "9.2.*",
+    "9.3.*",
+    "9.5.*",
+    "10.*",
+]
 LARGEST_BYTES = 16 << 20
 
 
@@ -123,9 +136,7 @@ def main(python: str) -> int:
 
 def tell(results: dict[str, dict[str, str]]) -> int:
     bad = {case: result for case, result in results.items() if result["behavior"] not in GOOD}
-    badly_closed = {
-        case for case, result in results.items() if result["behaviorClose"] not in GOOD
-    }
+    badly_closed = {case for case, result in results.items() if result["behaviorClose"] not in GOOD}
     for case, result in sorted(bad.items()):
         print(f"{case}: {result['behavior']}")
     for case in sorted(badly_closed):

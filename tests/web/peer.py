@@ -17,9 +17,7 @@ def frame(
     return header(opcode, len(payload), fin=fin, rsv=rsv, mask=mask) + payload
 
 
-def header(
-    opcode: int, size: int, *, fin: bool = True, rsv: int = 0, mask: bool = True
-) -> bytes:
+def header(opcode: int, size: int, *, fin: bool = True, rsv: int = 0, mask: bool = True) -> bytes:
     """The header of a frame; a mask of zeros leaves the payload as it is."""
     first = fin << 7 | rsv << 4 | opcode
     bit = mask << 7

@@ -201,16 +201,17 @@ def test_slow_header_has_the_time_that_a_slow_join_has() -> None:
 
 
 def read_frames(sock: socket.socket) -> Peer:
-    """What comes behind the answer to the upgrade, to the end."""
+    """What comes behind the answer to the upgrade, to a Close frame or the end."""
     data = bytearray()
+    peer = Peer()
     with contextlib.suppress(ConnectionResetError):
-        while part := sock.recv(1 << 16):
+        while not peer.codes and (part := sock.recv(1 << 16)):
             data += part
-    head, _, rest = bytes(data).partition(b"\r\n\r\n")
+            head, end, rest = bytes(data).partition(b"\r\n\r\n")
+            peer = Peer()
+            peer.feed(rest if end else b"")
     assert head.startswith(b"HTTP/1.1 101 ")
     assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head  # RFC 6455, 1.3
-    peer = Peer()
-    peer.feed(rest)
     return peer
 
 

@@ -40,9 +40,7 @@ def nginx(folder: Path, port: int, web: int) -> list[str]:
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     main = f"daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
-    Path(folder, "nginx.conf").write_text(
-        f"{main}http {{\naccess_log off;\n{temporary}{text}}}\n"
-    )
+    Path(folder, "nginx.conf").write_text(f"{main}http {{\naccess_log off;\n{temporary}{text}}}\n")
     return ["nginx", "-p", str(folder), "-c", f"{folder}/nginx.conf"]
 
 

@@ -81,8 +81,12 @@ def test_messages_however_cut_are_one_stream(loop: Loop, piece: int) -> None:  #
     near, far = unix_pair()
     recorder, peer = Recorder(), Peer()
     Connection(loop.reactor, WebSocketTransport(SocketTransport(near)), recorder)
-    fragments = frame(TEXT, b"fr\xc3", fin=False) + frame(PING, b"?") + frame(CONTINUATION, b"\xa9\n")
-    wire = peer.say("one\ntwo ") + fragments + frame(TEXT) + peer.say("x" * 70 + "\n") + frame(CLOSE)
+    fragments = (
+        frame(TEXT, b"fr\xc3", fin=False) + frame(PING, b"?") + frame(CONTINUATION, b"\xa9\n")
+    )
+    wire = (
+        peer.say("one\ntwo ") + fragments + frame(TEXT) + peer.say("x" * 70 + "\n") + frame(CLOSE)
+    )
     for at in range(0, len(wire), piece):
         far.send(wire[at : at + piece])
         loop.turn()
