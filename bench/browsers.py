@@ -1,7 +1,8 @@
 """Browsers beside plain members: `python -m bench.browsers`, in one run against one server each.
 
 Out: for each kind, in turns, the CPU time of the server for a blast to all of them, for their
-joins, and what an idle one takes in memory. A browser here is a socket that speaks WebSocket as one does.
+joins, and what an idle one takes in memory. A browser here is a socket that speaks WebSocket as one
+does.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from tests.web.peer import Peer, header
 
 ROOT = Path(__file__).resolve().parents[1]
 MEMBERS = 1000
-LINES = 20_000
+LINES = 10_000
 TEXT_BYTES = 50
-ROUNDS = 5
+ROUNDS = 3
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

@@ -16,7 +16,6 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Annotated
 
 import h11
 from wsproto.utilities import generate_accept_token
@@ -27,6 +26,7 @@ from chat.journal import Journal
 from chat.session import Guest, format_address
 from codec import ProtocolError
 from reactor import Connection, Reactor, Timer, TransportError
+from web import limits
 from web.assets import Asset, format_answer
 from web.origin import (
     Host,
@@ -38,12 +38,6 @@ from web.origin import (
     source_behind,
 )
 from web.websocket import WebSocketTransport
-
-REQUEST_BYTES: Annotated[
-    int,
-    "Most bytes of a request and its headers, and of what comes in one read with it: a browser "
-    "behind a proxy sends 2 KiB. Beyond them the answer is 431.",
-] = 16 * 1024
 
 SOCKET_PATH = "/socket"
 
@@ -123,7 +117,7 @@ class Visitor:
         self._site = site
         self._peer, self._port = address[:2] if isinstance(address, tuple) else ("unix", 0)
         self.source = self._peer
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES)
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.REQUEST_BYTES)
         self._received_bytes = 0
         self._deadline: Timer = site.reactor.call_later(session.HANDSHAKE_SECONDS, self._time_out)
 
@@ -136,7 +130,7 @@ class Visitor:
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
         try:
-            if self._received_bytes > REQUEST_BYTES:  # before h11 takes time for each header
+            if self._received_bytes > limits.REQUEST_BYTES:  # before h11 takes time for each header
                 raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             self._http.receive_data(data)
             event = self._http.next_event()

@@ -19,7 +19,6 @@ import contextlib
 import errno
 import socket
 import struct
-from typing import Annotated
 
 from wsproto.extensions import Extension
 from wsproto.frame_protocol import (
@@ -33,34 +32,7 @@ from wsproto.frame_protocol import (
 
 from reactor.outbound import MAX_PIECES, Bytes
 from reactor.transport import Transport
-
-RECEIVE_BYTES: Annotated[
-    int,
-    "Most bytes read from one browser in one turn. The smallest frames, six bytes, take their time "
-    "each, and these are as many as a turn has room for.",
-] = 8 * 1024
-
-MESSAGE_BYTES: Annotated[
-    int,
-    "Most payload of one message, all its fragments together; beyond it the code is 1009.",
-] = 64 * 1024
-
-FRAGMENTS: Annotated[
-    int,
-    "Most fragments of one message: none has to be that small. Beyond them the code is 1008.",
-] = 256
-
-CONTROL_BYTES: Annotated[
-    int,
-    "Most unsent bytes of answers to pings. Beyond them pings are not answered, as RFC 6455, "
-    "5.5.3 allows while another answer waits.",
-] = 4 * 1024
-
-DRAINED_BYTES: Annotated[
-    int,
-    "Most bytes dropped from a peer that broke the protocol, so that they do not turn our Close "
-    "frame into a reset.",
-] = 256 * 1024
+from web import limits
 
 _FIN_AND_TEXT = 0x81
 _NO_RESERVED_BITS = RsvBits(False, False, False)
@@ -104,9 +76,9 @@ class Bounds(Extension):
         if not opcode.iscontrol():
             self._message_bytes += payload_length
             self._fragments += 1
-            if self._message_bytes > MESSAGE_BYTES:
+            if self._message_bytes > limits.MESSAGE_BYTES:
                 return CloseReason.MESSAGE_TOO_BIG
-            if self._fragments > FRAGMENTS:
+            if self._fragments > limits.FRAGMENTS:
                 return CloseReason.POLICY_VIOLATION
         return _NO_RESERVED_BITS
 
@@ -147,7 +119,7 @@ class WebSocketTransport:
         if self._has_ended:
             self._has_ended = False
             return b""
-        data = self._transport.recv(min(max_bytes, RECEIVE_BYTES))
+        data = self._transport.recv(min(max_bytes, limits.RECEIVE_BYTES))
         if self._is_deaf:
             return b"" if not data else self._nothing()
         if not data:
@@ -178,7 +150,7 @@ class WebSocketTransport:
         """Do what a control frame asks for."""
         if opcode is Opcode.CLOSE:
             self._is_deaf = self._has_ended = True
-        elif opcode is Opcode.PING and len(self._control) < CONTROL_BYTES:
+        elif opcode is Opcode.PING and len(self._control) < limits.CONTROL_BYTES:
             self._control += self._parser.pong(payload)
 
     def _fail(self, code: CloseReason) -> None:
@@ -188,7 +160,7 @@ class WebSocketTransport:
         with contextlib.suppress(OSError):
             self._push()
             dropped_bytes = 0
-            while dropped_bytes < DRAINED_BYTES and (data := self._transport.recv(1 << 16)):
+            while dropped_bytes < limits.DRAINED_BYTES and (data := self._transport.recv(1 << 16)):
                 dropped_bytes += len(data)
 
     # Sending.

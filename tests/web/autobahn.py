@@ -21,6 +21,7 @@ from pathlib import Path
 import h11
 from wsproto.frame_protocol import CloseReason, Opcode
 
+import web.limits
 import web.websocket
 from reactor import Connection, Listener, Reactor, listen
 from web.http import format_upgrade
@@ -109,9 +110,9 @@ class Echo:
 
 
 def serve(sock: socket.socket) -> None:
-    web.websocket.MESSAGE_BYTES = LARGEST_BYTES
-    web.websocket.FRAGMENTS = LARGEST_BYTES
-    web.websocket.RECEIVE_BYTES = 1 << 16
+    web.limits.MESSAGE_BYTES = LARGEST_BYTES
+    web.limits.FRAGMENTS = LARGEST_BYTES
+    web.limits.RECEIVE_BYTES = 1 << 16
     reactor = Reactor()
     Listener(reactor, sock, lambda address: Echo())
     reactor.run()

@@ -14,7 +14,8 @@ from tests.reactor.conftest import Loop, Recorder, loop, make_pair, unix_pair  #
 from tests.reactor.crowd import Crowd, Member
 from tests.support.size import IS_LONG
 from tests.web.peer import BINARY, CLOSE, CONTINUATION, PING, TEXT, Peer, frame, header
-from web.websocket import CONTROL_BYTES, FRAGMENTS, MESSAGE_BYTES, WebSocketTransport
+from web.limits import CONTROL_BYTES, FRAGMENTS, MESSAGE_BYTES
+from web.websocket import WebSocketTransport
 
 
 class Stingy(SocketTransport):
