@@ -25,7 +25,7 @@ from chat.gate import Gate
 from chat.journal import Journal
 from chat.session import Guest, format_address
 from codec import ProtocolError
-from reactor import Connection, Reactor, Timer, TransportError
+from reactor import Connection, Reactor, Timer, Transport, TransportError
 from web import limits
 from web.assets import Asset, format_answer
 from web.origin import (
@@ -66,9 +66,12 @@ class Site:
         assets: dict[str, Asset],
         names: Iterable[str] = (),
         proxies: Iterable[Network] = (),
+        wrap: Callable[[Transport], Transport] = lambda transport: transport,
     ) -> None:
         """`names`: those besides loopback and our own addresses by which the page may be asked
-        for. `proxies`: who is believed about where a request comes from."""
+        for. `proxies`: who is believed about where a request comes from. `wrap` is given the
+        transport of each browser that joins, whose payload is lines."""
+        self.wrap = wrap
         self.reactor = reactor
         self.gate = gate
         self.journal = journal
@@ -221,7 +224,7 @@ class Visitor:
         self._deadline.cancel()
         self._site.forget(self)
         websocket = WebSocketTransport(connection.transport, answer)
-        connection.transport = websocket
+        connection.transport = self._site.wrap(websocket)
         port = self._port if source == self._peer else 0
         guest = self._site.make_guest((source, port))
         connection.protocol = guest

@@ -1,4 +1,4 @@
-"""What a browser may cost. Apart from what acts on it, so that it can be shown without a package."""
+"""What a browser may cost: apart from what acts on it, to be shown without a package."""
 
 from __future__ import annotations
 
