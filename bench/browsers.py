@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.web.peer import Peer, header
+from tests.web.peer import Peer
 
 ROOT = Path(__file__).resolve().parents[1]
 MEMBERS = 1000
@@ -129,7 +129,6 @@ def blast(server: Server, audience: Audience) -> float:
 
 
 def main() -> None:
-    assert header  # the same frames as in the tests
     found: dict[bool, list[list[float]]] = {False: [], True: []}
     for _ in range(ROUNDS):
         for is_web in (False, True):

@@ -28,6 +28,8 @@ class Client:
         self.end = end
         self.heard = bytearray()
         """What it has read, if it has a transport."""
+        self._out: Stream | None
+        self._in: Stream | None
         self._out, self._in = streams or (None, None)
         self.address = address
         self.outbox = bytearray()

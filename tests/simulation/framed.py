@@ -39,7 +39,9 @@ class Reader(Stream):
     def apply(self, data: bytes) -> bytes:
         self._protocol.receive_bytes(data)
         frames = self._protocol.received_frames()
-        return "".join(each.payload for each in frames if each.opcode is Opcode.TEXT).encode()
+        return "".join(
+            cast(str, each.payload) for each in frames if each.opcode is Opcode.TEXT
+        ).encode()
 
 
 class Framed(WebSocketTransport):
@@ -68,6 +70,9 @@ class Framed(WebSocketTransport):
             self.sent += taken
             self._network.witness.taken(self._simulated.address, taken)
         return len(taken)
+
+    def _note_state(self) -> None:
+        self.plain_socket = None  # or the witness would not be told
 
     def count_unacknowledged(self) -> int:
         own_bytes = len(self._unsent) + len(self._control)
