@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MEMBERS = 1000
 LINES = 10_000
 TEXT_BYTES = 50
-ROUNDS = 3
+ROUNDS = 1
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

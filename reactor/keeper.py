@@ -34,7 +34,7 @@ KEPT_BYTES: Annotated[
 MAX_ABSENT_MEMBERS: Annotated[
     int,
     "Members without a connection whose places are kept. One more, and the longest absent leaves. "
-    "One of them leaves, too, when it has more unsent than makes a reader behind.",
+    "One of them leaves, too, when it would be behind if it came back (reactor.flow).",
 ] = 1024
 
 
@@ -294,7 +294,7 @@ class Keeper:
         if not self.cursors:
             return floor
         if self.detached:
-            is_long = self.fanout.log.end > self._lowest_position + flow.SEND_QUEUE_BYTES
+            is_long = self.fanout.log.end > self._lowest_position + _most_unsent_bytes()
             if self._is_review_due or is_long:
                 self._review()
             floor = min(floor, self._lowest_position)
@@ -308,7 +308,7 @@ class Keeper:
         kept: deque[KeptCursor] = deque()
         for cursor in self.detached:
             unsent_bytes = max(log_end - cursor.position, cursor.unsent_bytes)
-            if unsent_bytes > flow.SEND_QUEUE_BYTES:
+            if unsent_bytes > _most_unsent_bytes():
                 self._on_given_up(cursor)
             else:
                 kept.append(cursor)
@@ -326,3 +326,9 @@ class Keeper:
                 cursor.forget_passed()
                 if self.passed_private_bytes <= limits.MAX_PRIVATE_BYTES:
                     return
+
+
+def _most_unsent_bytes() -> int:
+    """What may wait for one without a connection, so that it is not behind when it is back and has
+    what was lost sent again."""
+    return flow.SEND_QUEUE_BYTES - KEPT_BYTES

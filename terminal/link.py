@@ -293,9 +293,7 @@ class Link:
     def _take_refusal(self, refused: RefusedError) -> None:
         is_unknown = refused.code.startswith(EXPECTED_JOIN.partition(" <")[0])
         if self._token and (is_unknown or refused.code == TOO_LATE):
-            self._token = ""
-            self._owner.place_lost()
-            self._dial_again()
+            self._give_place_up()
         elif self._has_echo and is_unknown:
             self._has_echo = False
             self._dial_again()
@@ -315,9 +313,11 @@ class Link:
         self._owner.link_up(self._has_echo)
 
     def _take_place(self, place: Resume) -> None:
-        """Send what the server has not received. Raises ProtocolError for an answer that makes no
-        sense."""
+        """Send what the server has not received."""
         unsent = self._outbox.since(place.received_bytes)
+        if unsent is None:
+            self._give_place_up()
+            return
         self._token = place.token
         self._begin_talking()
         if unsent and self._connection:
@@ -342,6 +342,12 @@ class Link:
         """Where our place is kept, the end of the connection says nothing."""
         if self._token and not self._outbox.has_exit:
             self._write_line(b":Exit")
+
+    def _give_place_up(self) -> None:
+        """Come in anew."""
+        self._token = ""
+        self._owner.place_lost()
+        self._dial_again()
 
     def _dial_again(self) -> None:
         self._drop_connection()

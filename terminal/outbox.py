@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from codec import ProtocolError, is_exit
+from codec import is_exit
 from codec.kinds import has_answer
 
 
@@ -34,11 +34,11 @@ class Outbox:
             if has_answer(line[:-1]):
                 return
 
-    def since(self, received_bytes: int) -> bytes:
-        """What the other side has not received, of which it has received so many bytes since the
-        beginning. Raises ProtocolError where that cannot be."""
+    def since(self, received_bytes: int) -> bytes | None:
+        """What the other side, which has received so many bytes since the beginning, has not. None
+        where that cannot be."""
         lines = b"".join(self._lines)
         missing_bytes = self._start + len(lines) - received_bytes
         if not 0 <= missing_bytes <= len(lines):
-            raise ProtocolError("Not a place in what was sent")
+            return None
         return lines[len(lines) - missing_bytes :]

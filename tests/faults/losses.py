@@ -14,6 +14,7 @@ import random
 import re
 import selectors
 import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -33,11 +34,11 @@ _NUMBERED = re.compile(r"[│»] (?:→ \w+: )?([a-z]+\d+)$")
 
 
 class CuttingRelay(threading.Thread):
-    """Relays connections to `port` until it has cut `count` of them, and then all that come."""
+    """Relays connections to `port`, and cuts them while some are `left` to be cut."""
 
-    def __init__(self, port: int, count: int, chance: random.Random) -> None:
+    def __init__(self, port: int, chance: random.Random) -> None:
         super().__init__(daemon=True)
-        self.left = count
+        self.left = 0
         """How many are still to be cut."""
         self._chance = chance
         self._to = ("127.0.0.1", port)
@@ -95,7 +96,7 @@ class CuttingRelay(threading.Thread):
             self._selector.unregister(sock)
             del self._others[sock], self._budgets[sock]
             if how == "rst":
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" + bytes(4))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if how == "half":
             self._half_open.append(server)
         else:
@@ -104,32 +105,40 @@ class CuttingRelay(threading.Thread):
 
 
 class Typist:
-    """One at a window, who types numbered lines, and presses Enter until each is taken."""
+    """One at a window, who pastes numbered lines, and presses Enter until they are taken."""
 
     def __init__(self, window: Window, letter: str, other: str) -> None:
         self.window = window
         self.typed: list[str] = []
         self._letter = letter
         self._other = other
-        self._is_typing = False
         self._pressed_at = 0.0
 
-    def act(self, chance: random.Random) -> None:
-        """Type, or press Enter again, if a line is there and was not taken for a while."""
+    @property
+    def is_typing(self) -> bool:
+        """Whether the last of its lines is not on the screen."""
+        rows = self.window.screen.display
+        return bool(self.typed) and not any(self.typed[-1] == _number_of(row) for row in rows)
+
+    def act(self, chance: random.Random, is_last: bool = False) -> None:
+        """Type, or press Enter again if what was typed is still there. `is_last`: nothing more is
+        begun."""
         line = self.window.typed()
-        if self._is_typing and line.endswith("❯"):
-            self._is_typing = False
-        if not self._is_typing and re.search(r"·\d+❯$", line):
-            text = f"{self._letter}{len(self.typed)}"
-            if chance.random() < 0.3:
-                text = "p" + text
-            self.typed.append(text)
-            self.window.keys(f":Msg {self._other} {text}\\r" if text[0] == "p" else f"{text}\\r")
-            self._is_typing, self._pressed_at = True, time.monotonic()
         is_late = time.monotonic() > self._pressed_at + 0.2
-        if self._is_typing and is_late and re.search(r"·\d+❯ ", line):
+        if not self.is_typing and not is_last and re.search(r"·\d+❯$", line):
+            lines = [self._next_line(chance) for _ in range(chance.randint(1, 4))]
+            self.window.keys("\\x1b[200~" + "\\n".join(lines) + "\\x1b[201~\\r")
+        elif is_late and re.search(r"·\d+❯ ", line):
             self.window.keys("\\r")
-            self._pressed_at = time.monotonic()
+        else:
+            return
+        self._pressed_at = time.monotonic()
+
+    def _next_line(self, chance: random.Random) -> str:
+        is_private = chance.random() < 0.3
+        text = f"{'p' * is_private}{self._letter}{len(self.typed)}"
+        self.typed.append(text)
+        return f":Msg {self._other} {text}" if is_private else text
 
 
 def run(count: int, seed: int) -> str:
@@ -139,10 +148,10 @@ def run(count: int, seed: int) -> str:
         carol = chat.connect("Carol")
         carol.types(f"JOIN Carol {PASSCODE}")
         carol.shows("OK")
-        relay = CuttingRelay(chat.port, count, chance)
+        relay = CuttingRelay(chat.port, chance)
         relay.start()
         try:
-            return _play(chat, relay, carol, chance)
+            return _play(chat, relay, count, carol, chance)
         finally:
             relay.stop()
 
@@ -154,18 +163,24 @@ class Losing(Chat):
         super().__init__(clock, flags=("-resume", "60"))
 
 
-def _play(chat: Chat, relay: CuttingRelay, carol: RawClient, chance: random.Random) -> str:
+def _play(
+    chat: Chat, relay: CuttingRelay, count: int, carol: RawClient, chance: random.Random
+) -> str:
     size = (24, 80)
     people = []
-    for name, other in (("Alice", "Bob"), ("Bob", "Alice")):
+    for name, friend in (("Alice", "Bob"), ("Bob", "Alice")):
         window = chat.sit_down(port=relay.port, size=size, patch=REST, name=name)
-        people.append(Typist(window, name[0].lower(), other))
+        people.append(Typist(window, name[0].lower(), friend))
     for typist in people:
         typist.window.waits_for(lambda typist=typist: "·3❯" in typist.window.typed())  # type: ignore[misc]
-    began_at = time.monotonic()
+    began_at, relay.left = time.monotonic(), count  # what is lost at first ends a client
     while relay.left > 0:
         for typist in people:
             typist.act(chance)
+        chat.pump.turn(0.01)
+    while any(typist.is_typing for typist in people):
+        for typist in people:
+            typist.act(chance, is_last=True)
         chat.pump.turn(0.01)
     lines = sum(len(typist.typed) for typist in people)
     alice, bob = people
@@ -190,7 +205,13 @@ def _check_screen(typist: Typist, other: Typist) -> None:
 
 
 def _numbered(window: Window) -> list[str]:
-    return [match[1] for row in window.said() if (match := _NUMBERED.search(row))]
+    return [text for row in window.said() if (text := _number_of(row))]
+
+
+def _number_of(row: str) -> str:
+    """The numbered line that a row shows, if any."""
+    match = _NUMBERED.search(row.rstrip())
+    return match[1] if match else ""
 
 
 def _check_carol(carol: RawClient, people: list[Typist]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from chat.session import Member
 from reactor.fanout import Cursor
 from reactor.log import Log
-from tests.simulation import planted
+from tests.simulation import planted, resume
 from tests.simulation.__main__ import describe_shrunk
 from tests.simulation.script import Script, Setting, Step, make_script, make_script_cut_short
 from tests.simulation.shrink import failure_of, kind_of
@@ -81,6 +81,12 @@ def test_websocket_passes_any_seed(seed: int) -> None:
     """The same, of browsers beside plain members."""
     script = make_script(seed)
     run(script._replace(setting=script.setting._replace(is_framed=True)))
+
+
+@fault(89)
+@pytest.mark.parametrize("seed", range(50 if IS_LONG else 3))
+def test_members_that_lose_their_connections_lose_nothing_else(seed: int) -> None:
+    assert resume.run(seed) == resume.LOSSES
 
 
 @pytest.mark.parametrize("seed", range(20 if IS_LONG else 5))

@@ -23,7 +23,7 @@ MORE = {
     25: "`tests/faults/`",
     64: "`python -m tests.faults`",
     74: "`tests/simulation/`",
-    89: "`tests/simulation/`",
+    89: "`python -m tests.simulation.resume`, `python -m tests.faults.losses`",
     80: "`python -m tests.faults`",
 }
 """What tests a row beside single tests."""

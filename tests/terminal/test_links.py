@@ -80,6 +80,52 @@ def test_lost_room_is_joined_again_with_the_line_kept(stub: Stub) -> None:
         assert "Incorrect passcode" in window.rows()
 
 
+def test_place_that_is_kept_is_taken_again_to_the_byte(stub: Stub) -> None:
+    with stub:
+        window = stub.sit_down(port=stub.stub_port)
+        stub.accept(ENTER).types("ERROR Username already in use: Alice")
+        window.sees("12:13        · │ Username already in use: Alice; trying again in 1 s")
+        server = stub.accept(ENTER)
+        server.types("OK t1", "Active Users: Bob, Alice")
+        window.sees("               │ here: Bob", typed="Alice·2❯")
+        window.keys("one\\rtwo\\rhalf")
+        server.shows("one", "two")
+        server.feed(b"Alice: one\nBob: h")
+        window.sees("         Alice │ one")
+        server.close()
+        window.sees(
+            "             · │ connection closed by the server; away, trying again in 1 s",
+            typed="Alice·away❯ half",
+        )
+        server = stub.accept(f"RESUME t1 {len('Active Users: Bob, Alice_Alice: one_Bob: h')}")
+        server.feed(b"OK t2 6\ni\n")
+        server.shows("o")
+        server.types("Alice: two")
+        window.sees(
+            "               │ back again: nothing was lost",
+            "           Bob │ hi",
+            "         Alice │ two",
+            typed="Alice·2❯ half",
+        )
+        window.keys("\\r")
+        server.shows("half")
+        server.close()
+        count = len("Active Users: Bob, Alice_Alice: one_Bob: hi_Alice: two_")
+        stub.accept(f"RESUME t2 {count}").types("ERROR Too late")
+        server = stub.accept(ENTER)
+        server.types("OK t3", "Active Users: Alice")
+        window.sees(
+            "               │ away for too long: what was said meanwhile is lost",
+            "             ? │ not confirmed: half",
+            f"             · │ Connected to 127.0.0.1 on port {stub.stub_port}",
+            "               │ no one else is here yet",
+        )
+        window.keys("\\x04")
+        server.shows(":Exit")
+        server.close()
+        window.closes(0)
+
+
 def test_server_without_enter_is_joined_and_own_lines_are_drawn(stub: Stub) -> None:
     with stub:
         window = stub.sit_down(port=stub.stub_port)
