@@ -36,6 +36,8 @@ from reactor.outbound import MAX_PIECES, Bytes
 from reactor.transport import Transport
 from web import limits
 
+NO_CLOSE_FRAME = "its end without a Close frame"
+
 _FIN_AND_TEXT = 0x81
 _NO_RESERVED_BITS = RsvBits(False, False, False)
 
@@ -148,7 +150,7 @@ class WebSocketTransport:
         if not data and self._has_closed:
             return b""  # it has not said Close in its turn, and nothing is lost by that
         if not data:
-            raise ConnectionResetError(errno.ECONNRESET, "its end without a Close frame")
+            raise ConnectionResetError(errno.ECONNRESET, NO_CLOSE_FRAME)
         return self.take(data) or self._nothing()
 
     def take(self, data: bytes) -> bytes:

@@ -69,8 +69,8 @@ def test_page_works_behind_a_proxy_at_a_path_below(
         request = upgrade(Host=host, Origin=f"http://{host}", X_Forwarded_For="192.0.2.1")
         request = request.replace(b"GET /socket", b"GET /chat/socket")
         with dial(port) as sock:
-            sock.sendall(request + Peer().say("ENTER Eve wrong\n"))
-            peer = read_frames(sock)
+            sock.sendall(request)
+            peer = read_frames(sock, Peer().say("ENTER Eve wrong\n"))
         assert peer.heard == "ERROR Incorrect passcode\n"
         assert peer.codes[:1] == [1000]
         line = room.server.stderr.take_line()
