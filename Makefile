@@ -154,6 +154,9 @@ picture: $(TOOLS)  ## draw docs/session.svg, docs/report.svg, docs/client.svg an
 architecture:  ## draw docs/architecture.svg, the layers, from the imports
 	@$(PYTHON) -m tools.structure docs/architecture.svg
 
+page-picture: $(TOOLS)  ## draw docs/page.png: a browser and a terminal in one room (needs chromium)
+	@$(BIN)/python -m tools.page_picture docs/page.png
+
 lessons: $(TOOLS)  ## draw docs/lessons/ for docs/LESSONS.md from runs of the real programs
 	@$(BIN)/python -m tools.lessons docs/lessons
 
@@ -176,6 +179,6 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
-.PHONY: man help run-web test-web autobahn run-server run-client chat certificate test test-long test-all lint types coverage bench bench-quick bench-long \
+.PHONY: man help page-picture run-web test-web autobahn run-server run-client chat certificate test test-long test-all lint types coverage bench bench-quick bench-long \
 	bench-flow simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants habits grade-stability test-hand-in \
 	autograder picture lessons clean

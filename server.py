@@ -270,7 +270,9 @@ def main() -> int:
         doors.remove()
         return 1
     is_page_open = is_page_exposed(flags)
-    for warning in server_tls.warnings() if server_tls else warn_of_network(flags.listen, is_page_open):
+    for warning in (
+        server_tls.warnings() if server_tls else warn_of_network(flags.listen, is_page_open)
+    ):
         complain(f"warning: {warning}")
     load_for_later()
     server = Server(flags, doors, descriptors, server_tls, parts, site)

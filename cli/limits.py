@@ -53,8 +53,7 @@ LIMITED: tuple[ModuleType | str, ...] = (
     "reactor.keeper",
     "chat.admin",
     "chat.bans",
-    "web.http",
-    "web.websocket",
+    "web.limits",
 )
 """The modules that have limits, in the order in which a member meets them; by its name, one that is
 imported only when asked."""

@@ -53,8 +53,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=_seconds,
         default=None,
-        help="keep the place of each of them for so long when its connection is lost (with -web 30, "
-        "unless 0 is given)",
+        help="keep the place of each of them for so long when its connection is lost; "
+        "30 with -web, unless 0 is given",
     )
     parser.add_argument(
         *("-admin", "--admin"),

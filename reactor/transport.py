@@ -51,8 +51,8 @@ class Transport(Protocol):
 
     @property
     def plain_socket(self) -> socket.socket | None:
-        """The socket, if all that passes it is payload: who has the same for thousands may send
-        there without asking. Otherwise None."""
+        """The socket, if all that passes it is payload, or what takes a page as its `send` does:
+        who has the same for thousands may send there without asking. Otherwise None."""
 
     def recv(self, max_bytes: int) -> bytes:
         """1 to `max_bytes` of payload, or b"" at the end of the stream.

@@ -29,6 +29,8 @@ NOT_IN_THE_TABLE = {
     "chat.bans": "FOR_EVER",
     "chat.transcript": "MODE",
     "cli.flags": "HELP_COLUMNS",
+    "cli.upkeep": "MAX_RESUME_SECONDS",
+    "cli.web": "RESUME_SECONDS",
     "cli.supervisor": "FIRST_DESCRIPTOR STATUS_SECONDS",
     "reactor.loop": "READ WRITE",
     "reactor.tls": "RECORD_BYTES",

@@ -1,7 +1,7 @@
 """What the browser is given: the files of the page, the table of commands, and their headers.
 
-Out: answers as bytes, made once. None of them depends on who asks, but for the name by which the
-page was asked for: an older Safari does not count ws: as 'self' (Content Security Policy 3, 6.7.2.8).
+Out: answers as bytes. None of them depends on who asks, but for the name by which the page was
+asked for: an older Safari does not count ws: as 'self' (Content Security Policy 3, 6.7.2.8).
 """
 
 from __future__ import annotations

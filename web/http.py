@@ -16,7 +16,6 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Annotated, NamedTuple
 
 import h11
 from wsproto.utilities import generate_accept_token
@@ -26,17 +25,19 @@ from chat.gate import Gate
 from chat.journal import Journal
 from chat.session import Guest, format_address
 from codec import ProtocolError
-from reactor import Connection, Reactor, Timer, TransportError
+from reactor import Connection, Reactor, Timer, Transport, TransportError
+from web import limits
 from web.assets import Asset, format_answer
-from web.origin import Host, Network, is_among, is_loopback, is_same_origin, parse_host
-from web.origin import source_behind
+from web.origin import (
+    Host,
+    Network,
+    is_among,
+    is_loopback,
+    is_same_origin,
+    parse_host,
+    source_behind,
+)
 from web.websocket import WebSocketTransport
-
-REQUEST_BYTES: Annotated[
-    int,
-    "Most bytes of a request and its headers, and of what comes in one read with it: a browser "
-    "behind a proxy sends 2 KiB. Beyond them the answer is 431.",
-] = 16 * 1024
 
 SOCKET_PATH = "/socket"
 
@@ -65,9 +66,12 @@ class Site:
         assets: dict[str, Asset],
         names: Iterable[str] = (),
         proxies: Iterable[Network] = (),
+        wrap: Callable[[Transport], Transport] = lambda transport: transport,
     ) -> None:
         """`names`: those besides loopback and our own addresses by which the page may be asked
-        for. `proxies`: who is believed about where a request comes from."""
+        for. `proxies`: who is believed about where a request comes from. `wrap` is given the
+        transport of each browser that joins, whose payload is lines."""
+        self.wrap = wrap
         self.reactor = reactor
         self.gate = gate
         self.journal = journal
@@ -100,9 +104,7 @@ class Site:
 
     def is_ours(self, host: Host, descriptor: int) -> bool:
         """Whether this server may be called so: a name that only points here is another site's."""
-        return (
-            is_loopback(host.name) or host.name in self._names or host.name == _own(descriptor)
-        )
+        return is_loopback(host.name) or host.name in self._names or host.name == _own(descriptor)
 
 
 class Visitor:
@@ -118,7 +120,7 @@ class Visitor:
         self._site = site
         self._peer, self._port = address[:2] if isinstance(address, tuple) else ("unix", 0)
         self.source = self._peer
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES)
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.REQUEST_BYTES)
         self._received_bytes = 0
         self._deadline: Timer = site.reactor.call_later(session.HANDSHAKE_SECONDS, self._time_out)
 
@@ -131,7 +133,7 @@ class Visitor:
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
         try:
-            if self._received_bytes > REQUEST_BYTES:  # before h11 takes time for each header
+            if self._received_bytes > limits.REQUEST_BYTES:  # before h11 takes time for each header
                 raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             self._http.receive_data(data)
             event = self._http.next_event()
@@ -222,7 +224,7 @@ class Visitor:
         self._deadline.cancel()
         self._site.forget(self)
         websocket = WebSocketTransport(connection.transport, answer)
-        connection.transport = websocket
+        connection.transport = self._site.wrap(websocket)
         port = self._port if source == self._peer else 0
         guest = self._site.make_guest((source, port))
         connection.protocol = guest
@@ -292,9 +294,7 @@ def _only(headers: Headers, name: bytes) -> str:
 
 
 def _tokens(headers: Headers, name: bytes) -> set[bytes]:
-    return {
-        token.strip().lower() for value in headers.get(name, []) for token in value.split(b",")
-    }
+    return {token.strip().lower() for value in headers.get(name, []) for token in value.split(b",")}
 
 
 def _text_of(host: Host) -> str:

@@ -3,9 +3,9 @@
 In: header values, which a stranger has written, and what the operator has named. Out: whether they
 fit, and where a request comes from. Nothing is raised.
 
-A page of another site can send a browser here in two ways. It opens a WebSocket to us, which carries
-its Origin. Or its own name is made to point to our address (DNS rebinding): then Origin and Host
-agree, and Host is a name that is not ours.
+A page of another site can send a browser here in two ways. It opens a WebSocket to us, which
+carries its Origin. Or its own name is made to point to our address (DNS rebinding): then Origin and
+Host agree, and Host is a name that is not ours.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ import contextlib
 import errno
 import socket
 import struct
-from typing import Annotated
+from functools import lru_cache
+from typing import Any, cast
 
 from wsproto.extensions import Extension
 from wsproto.frame_protocol import (
@@ -33,39 +34,15 @@ from wsproto.frame_protocol import (
 
 from reactor.outbound import MAX_PIECES, Bytes
 from reactor.transport import Transport
+from web import limits
 
-RECEIVE_BYTES: Annotated[
-    int,
-    "Most bytes read from one browser in one turn. The smallest frames, six bytes, take their time "
-    "each, and these are as many as a turn has room for.",
-] = 8 * 1024
-
-MESSAGE_BYTES: Annotated[
-    int,
-    "Most payload of one message, all its fragments together; beyond it the code is 1009.",
-] = 64 * 1024
-
-FRAGMENTS: Annotated[
-    int,
-    "Most fragments of one message: none has to be that small. Beyond them the code is 1008.",
-] = 256
-
-CONTROL_BYTES: Annotated[
-    int,
-    "Most unsent bytes of answers to pings. Beyond them pings are not answered, as RFC 6455, "
-    "5.5.3 allows while another answer waits.",
-] = 4 * 1024
-
-DRAINED_BYTES: Annotated[
-    int,
-    "Most bytes dropped from a peer that broke the protocol, so that they do not turn our Close "
-    "frame into a reset.",
-] = 256 * 1024
+NO_CLOSE_FRAME = "its end without a Close frame"
 
 _FIN_AND_TEXT = 0x81
 _NO_RESERVED_BITS = RsvBits(False, False, False)
 
 
+@lru_cache(maxsize=16)  # a page is sent to all
 def frame_header(payload_bytes: int) -> bytes:
     """The header of an unfragmented, unmasked text frame (RFC 6455, 5.2)."""
     if payload_bytes < 126:
@@ -104,11 +81,29 @@ class Bounds(Extension):
         if not opcode.iscontrol():
             self._message_bytes += payload_length
             self._fragments += 1
-            if self._message_bytes > MESSAGE_BYTES:
+            if self._message_bytes > limits.MESSAGE_BYTES:
                 return CloseReason.MESSAGE_TOO_BIG
-            if self._fragments > FRAGMENTS:
+            if self._fragments > limits.FRAGMENTS:
                 return CloseReason.POLICY_VIOLATION
         return _NO_RESERVED_BITS
+
+
+class PageSender:
+    """Sends a page at once, as `send` of a plain socket does, while no frame is under way."""
+
+    __slots__ = ("_socket", "_transport")
+
+    def __init__(self, transport: WebSocketTransport, sock: socket.socket) -> None:
+        self._transport = transport
+        self._socket = sock
+
+    def send(self, page: Bytes) -> int:
+        """How many bytes of the page were taken. Raises OSError."""
+        header = frame_header(len(page))
+        taken_bytes = self._socket.sendmsg((header, page)) - len(header)
+        if taken_bytes == len(page):
+            return taken_bytes
+        return self._transport.note_taken(header, len(page), taken_bytes)
 
 
 class WebSocketTransport:
@@ -116,10 +111,8 @@ class WebSocketTransport:
 
     __slots__ = (
         *("_control", "_frame_bytes", "_has_closed", "_has_ended", "_is_deaf", "_is_shutting"),
-        *("_parser", "_transport", "_unsent"),
+        *("_page_sender", "_parser", "_transport", "_unsent", "plain_socket"),
     )
-
-    plain_socket: socket.socket | None = None
 
     def __init__(self, transport: Transport, answer: bytes = b"") -> None:
         """Take over `transport`, over which `answer` is still to be sent."""
@@ -132,6 +125,10 @@ class WebSocketTransport:
         self._is_deaf = False  # what still comes has no meaning
         self._has_closed = False  # our Close frame is out: payload has no place any more
         self._is_shutting = False  # FIN follows when all is sent
+        sock = transport.plain_socket
+        self._page_sender = PageSender(self, sock) if sock else None
+        self.plain_socket: Any = None
+        self._note_state()
 
     @property
     def descriptor(self) -> int:
@@ -147,11 +144,13 @@ class WebSocketTransport:
         if self._has_ended:
             self._has_ended = False
             return b""
-        data = self._transport.recv(min(max_bytes, RECEIVE_BYTES))
+        data = self._transport.recv(min(max_bytes, limits.RECEIVE_BYTES))
         if self._is_deaf:
             return b"" if not data else self._nothing()
+        if not data and self._has_closed:
+            return b""  # it has not said Close in its turn, and nothing is lost by that
         if not data:
-            raise ConnectionResetError(errno.ECONNRESET, "its end without a Close frame")
+            raise ConnectionResetError(errno.ECONNRESET, NO_CLOSE_FRAME)
         return self.take(data) or self._nothing()
 
     def take(self, data: bytes) -> bytes:
@@ -161,9 +160,9 @@ class WebSocketTransport:
         try:
             for frame in self._parser.received_frames():
                 if frame.opcode is Opcode.TEXT:
-                    texts.append(frame.payload)
+                    texts.append(cast(str, frame.payload))
                 else:
-                    self._obey(frame.opcode, frame.payload)
+                    self._obey(frame.opcode, cast(bytes, frame.payload))
         except ParseFailed as failure:
             self._fail(failure.code)
         return "".join(texts).encode()
@@ -178,17 +177,19 @@ class WebSocketTransport:
         """Do what a control frame asks for."""
         if opcode is Opcode.CLOSE:
             self._is_deaf = self._has_ended = True
-        elif opcode is Opcode.PING and len(self._control) < CONTROL_BYTES:
+        elif opcode is Opcode.PING and len(self._control) < limits.CONTROL_BYTES:
             self._control += self._parser.pong(payload)
+            self.plain_socket = None
 
     def _fail(self, code: CloseReason) -> None:
         """Tell the peer what it did, and listen no more."""
         self._has_ended = self._is_deaf = self._has_closed = self._is_shutting = True
         self._control += self._parser.close(code)
+        self.plain_socket = None
         with contextlib.suppress(OSError):
             self._push()
             dropped_bytes = 0
-            while dropped_bytes < DRAINED_BYTES and (data := self._transport.recv(1 << 16)):
+            while dropped_bytes < limits.DRAINED_BYTES and (data := self._transport.recv(1 << 16)):
                 dropped_bytes += len(data)
 
     # Sending.
@@ -223,12 +224,22 @@ class WebSocketTransport:
         taken_bytes = self._transport.send([header, *pieces]) - len(header)
         if taken_bytes == payload_bytes:
             return payload_bytes
+        return self.note_taken(header, payload_bytes, taken_bytes)
+
+    def note_taken(self, header: bytes, payload_bytes: int, taken_bytes: int) -> int:
+        """Of a frame `taken_bytes` of the payload were taken; below 0, so many of the header were
+        not. Returns how many of the payload."""
         if taken_bytes == -len(header):
             return 0
         if taken_bytes < 0:
             self._unsent = header[taken_bytes:]
         self._frame_bytes = payload_bytes - max(0, taken_bytes)
+        self._note_state()
         return max(0, taken_bytes)
+
+    def _note_state(self) -> None:
+        is_idle = not (self._unsent or self._control or self._frame_bytes or self._has_closed)
+        self.plain_socket = self._page_sender if is_idle else None
 
     def _push_below(self) -> int:
         if self._transport.has_output:
@@ -253,6 +264,7 @@ class WebSocketTransport:
         if self._is_shutting:
             self._is_shutting = False
             self._transport.shut(socket.SHUT_WR)
+        self._note_state()
         return True
 
     # The end.
@@ -264,6 +276,7 @@ class WebSocketTransport:
             return
         if not self._has_closed:
             self._has_closed = self._is_shutting = True
+            self.plain_socket = None
             self._control += self._parser.close(CloseReason.NORMAL_CLOSURE)
         self._push()
 
@@ -275,6 +288,7 @@ class WebSocketTransport:
         return self._transport.count_unacknowledged() + own_bytes
 
     def close(self, is_reset: bool) -> None:
+        self.plain_socket = self._page_sender = None  # a cycle would be kept for a while
         self._transport.close(is_reset)
 
 

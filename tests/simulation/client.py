@@ -18,13 +18,19 @@ class Client:
     """One connection's far end. It acts before each turn of the loop."""
 
     def __init__(
-        self, end: End, address: Address, closes_at_end: bool, is_scrambled: bool = False
+        self,
+        end: End,
+        address: Address,
+        closes_at_end: bool,
+        streams: tuple[Stream, Stream] | None = None,
     ) -> None:
+        """`streams`: what its transport makes of what it says and hears."""
         self.end = end
         self.heard = bytearray()
-        """What it has read, if it is scrambled."""
-        self._out: Stream | None = Stream() if is_scrambled else None
-        self._in: Stream | None = Stream() if is_scrambled else None
+        """What it has read, if it has a transport."""
+        self._out: Stream | None
+        self._in: Stream | None
+        self._out, self._in = streams or (None, None)
         self.address = address
         self.outbox = bytearray()
         self._piece = 0
@@ -59,6 +65,8 @@ class Client:
             case "appetite":
                 self._appetite = step.number
             case "fin":
+                if self._out and not self._wants_fin:
+                    self.outbox += self._out.end()
                 self._wants_fin = True
             case "close" | "reset":
                 self._send()

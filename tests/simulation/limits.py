@@ -17,6 +17,7 @@ _TABLE = (
     ("reactor.fanout.MAX_TURN_BYTES", 65536, 512),
     ("reactor.fanout.MAX_PIECES", 8, 3),
     ("reactor.outbound.MAX_PIECES", 8, 3),
+    ("web.websocket.MAX_PIECES", 8, 3),
     ("reactor.log.SMALL_PAGE_BYTES", 256, 16),
     ("reactor.flow.SEND_QUEUE_BYTES", 8192, 700),
     ("reactor.flow.MAX_SEND_QUEUE_BYTES", 32768, 4000),

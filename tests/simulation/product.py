@@ -27,6 +27,7 @@ from codec.presence import REQUEST_BYTES
 from reactor import Listener, Reactor, SocketTransport, Transport
 from reactor.datagrams import Datagrams
 from tests.simulation.asker import Asker
+from tests.simulation.framed import Framed
 from tests.simulation.model import Model
 from tests.simulation.network import Address, Network, SimulatedSocket
 from tests.simulation.scrambled import Scrambled
@@ -187,7 +188,7 @@ class Product:
         report: Callable[[], None],
         on_empty: Callable[[], None],
         patch: pytest.MonkeyPatch,
-        is_scrambled: Callable[[Address], bool],
+        wrap: Callable[[Address], type[Scrambled] | type[Framed] | None],
     ) -> None:
         patch.setattr(session, "Member", partial(WatchedMember, model))
         patch.setattr(reactor.listener, "os", network)
@@ -206,13 +207,14 @@ class Product:
         room.model, room.guests = model, {}
         door = cast(socket.socket, network.door)
         doormen = room.make_guest, room.gate.make_room, room.refuse_at_the_door
-        self.scrambled: dict[Address, Scrambled] = {}
+        self.scrambled: dict[Address, Scrambled | Framed] = {}
 
         def make_transport(sock: socket.socket) -> Transport:
             simulated = cast(SimulatedSocket, sock)
-            if not is_scrambled(simulated.address):
+            kind = wrap(simulated.address)
+            if not kind:
                 return SocketTransport(sock)
-            self.scrambled[simulated.address] = transport = Scrambled(simulated, network)
+            self.scrambled[simulated.address] = transport = kind(simulated, network)
             return transport
 
         self.listener = Listener(loop, door, *doormen, make_transport)

@@ -28,6 +28,10 @@ class Stream:
         self._position += len(data)
         return bytes(byte ^ (at & 0xFF) for at, byte in enumerate(data, start))
 
+    def end(self) -> bytes:
+        """What stands in front of FIN."""
+        return b""
+
 
 class Scrambled:
     """The server's end."""

@@ -60,6 +60,7 @@ class Setting(NamedTuple):
     faults: Faults = Faults()
     is_scrambled: bool = False  # every second one comes through a transport as TLS is one
     is_announced: bool = False  # and somebody asks which rooms are up
+    is_framed: bool = False  # or by WebSocket
 
     @property
     def limits(self) -> Limits:

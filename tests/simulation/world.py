@@ -21,11 +21,13 @@ from server import SHUTDOWN_SECONDS
 from tests.simulation.asker import PORT as ASKED_PORT
 from tests.simulation.asker import Asker
 from tests.simulation.client import Client
+from tests.simulation.framed import Framed, Reader, Writer
 from tests.simulation.limits import limits_set_to
 from tests.simulation.model import Model, Peer
 from tests.simulation.network import Address, Network, SimulatedSocket
 from tests.simulation.patience import TOLERANCE_SECONDS
 from tests.simulation.product import Product
+from tests.simulation.scrambled import Scrambled, Stream
 from tests.simulation.script import Script, Setting, Step
 
 MOST_TURNS = 10_000
@@ -80,7 +82,7 @@ class World:
         self.clients: dict[int, Client] = {}
         self._connects = Counter[int]()
         watchers = self._note_exception, self._note_empty
-        self.product = Product(network, model, *watchers, patch, self._is_scrambled)
+        self.product = Product(network, model, *watchers, patch, self._wrap)
         self.asker: Asker | None = None
         if setting.is_announced:
             self.asker = Asker(network, model)
@@ -97,8 +99,18 @@ class World:
         ends = [client.end.peer for client in self.clients.values() if client.address == address]
         return any(end.is_dead for end in ends)
 
-    def _is_scrambled(self, address: Address) -> bool:
-        return self.setting.is_scrambled and bool(address[1] & 1)
+    def _wrap(self, address: Address) -> type[Scrambled] | type[Framed] | None:
+        if not address[1] & 1:
+            return None
+        if self.setting.is_framed:
+            return Framed
+        return Scrambled if self.setting.is_scrambled else None
+
+    def _streams(self, address: Address) -> tuple[Stream, Stream] | None:
+        kind = self._wrap(address)
+        if kind is Framed:
+            return Writer(), Reader()
+        return (Stream(), Stream()) if kind else None
 
     def _note_exception(self) -> None:
         """For the reactor: a callback has raised."""
@@ -226,7 +238,7 @@ class World:
         end = self.door.connect(address, limits)
         if end:
             self.clients[step.who] = Client(
-                *(end, address), step.who % 3 < 2, self._is_scrambled(address)
+                *(end, address), step.who % 3 < 2, self._streams(address)
             )
 
     def _shut_down(self) -> None:

@@ -94,7 +94,11 @@ class Browser:
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         arguments += ["--no-proxy-server", f"--user-data-dir={profile}", *options]
         chrome = {"binary": chromium, "args": arguments}
-        wanted = {"browserName": "chrome", "goog:chromeOptions": chrome, "acceptInsecureCerts": True}
+        wanted = {
+            "browserName": "chrome",
+            "goog:chromeOptions": chrome,
+            "acceptInsecureCerts": True,
+        }
         answer = self.call("POST", "", {"capabilities": {"alwaysMatch": wanted}})
         self._session = f"/{answer['sessionId']}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from typing import cast
 
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
@@ -17,9 +18,7 @@ def frame(
     return header(opcode, len(payload), fin=fin, rsv=rsv, mask=mask) + payload
 
 
-def header(
-    opcode: int, size: int, *, fin: bool = True, rsv: int = 0, mask: bool = True
-) -> bytes:
+def header(opcode: int, size: int, *, fin: bool = True, rsv: int = 0, mask: bool = True) -> bytes:
     """The header of a frame; a mask of zeros leaves the payload as it is."""
     first = fin << 7 | rsv << 4 | opcode
     bit = mask << 7
@@ -47,12 +46,12 @@ class Peer:
         self._protocol.receive_bytes(data)
         for event in self._protocol.received_frames():
             if event.opcode is Opcode.TEXT:
-                self._message += event.payload
+                self._message += cast(str, event.payload)
                 if event.message_finished:
                     self.messages.append(self._message)
                     self._message = ""
             elif event.opcode is Opcode.PONG:
-                self.pongs.append(bytes(event.payload))
+                self.pongs.append(bytes(cast(bytes, event.payload)))
             else:
                 assert event.opcode is Opcode.CLOSE, event
                 self.codes.append(int(event.payload[0]))

@@ -95,7 +95,7 @@ MARKUP = (
     "<img src=x onerror='window.hacked=1'>",
     "<svg/onload=window.hacked=1>",
     "javascript:window.hacked=1",
-    "http://x/\"onmouseover=\"window.hacked=1",
+    'http://x/"onmouseover="window.hacked=1',
     "</title><script>hacked=1</script>",
     "{{constructor.constructor('hacked=1')()}}",
     "&lt;b&gt; &#x3c;script&#x3e;",
@@ -115,8 +115,13 @@ def test_markup_is_text_live_in_history_and_in_links(
     late.wait_for(f"{LINES}.length === {len(MARKUP)}")
     for tab in (alice, late):
         assert tab.run("return window.hacked || 0") == 0
-        assert tab.run("return document.querySelectorAll('#log script, #log img, #log svg').length") == 0
-        for link in tab.run("return [...document.querySelectorAll('#log a')].map(a => [a.href, a.rel])"):
+        assert (
+            tab.run("return document.querySelectorAll('#log script, #log img, #log svg').length")
+            == 0
+        )
+        for link in tab.run(
+            "return [...document.querySelectorAll('#log a')].map(a => [a.href, a.rel])"
+        ):
             assert link[0].startswith("http://x/")
             assert "noopener" in link[1]
 
@@ -269,9 +274,7 @@ def test_refusal_is_shown_where_it_can_be_mended(room: WebRoom, chromium: Browse
 
 
 @pytest.mark.skipif(not find_spec("axe_core_python"), reason="NOT TESTED: needs axe-core-python")
-def test_page_is_accessible_in_light_and_dark(
-    room: WebRoom, chromium: Browser, alice: Tab
-) -> None:
+def test_page_is_accessible_in_light_and_dark(room: WebRoom, chromium: Browser, alice: Tab) -> None:
     bob = room.enter("Bob")
     bob.types("hello alice", "see http://example.org/", ":Msg Alice psst")
     alice.say("hi :)")
@@ -292,6 +295,7 @@ def test_page_is_accessible_in_light_and_dark(
             tab.run("window.found = null; axe.run().then(result => { window.found = result; })")
             tab.wait_for("window.found")
             found = tab.run(
-                "return found.violations.map(each => [each.id, each.nodes.map(n => n.html + n.failureSummary)])"
+                "return found.violations.map(each => "
+                "[each.id, each.nodes.map(node => node.html + node.failureSummary)])"
             )
             assert found == [], scheme

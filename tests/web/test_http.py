@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import socket
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.programs import DEADLINE_SECONDS, Room
+from tests.support.tls import CERTIFICATE
 from tests.web.peer import TEXT, Peer, frame
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -200,18 +204,52 @@ def test_slow_header_has_the_time_that_a_slow_join_has() -> None:
         assert room.request(b"GET / HTT").startswith(b"HTTP/1.1 408 ")
 
 
-def read_frames(sock: socket.socket) -> Peer:
-    """What comes behind the answer to the upgrade, to the end."""
-    data = bytearray()
+def read_frames(sock: socket.socket, say: bytes = b"") -> Peer:
+    """What comes behind the answer to the upgrade, to a Close frame or the end. `say` is sent
+    once that answer is there: not every proxy passes on what comes with the request."""
+    data = bytearray(sock.recv(1 << 16) if say else b"")
+    sock.sendall(say)
+    peer = Peer()
     with contextlib.suppress(ConnectionResetError):
-        while part := sock.recv(1 << 16):
+        while not peer.codes and (part := sock.recv(1 << 16)):
             data += part
-    head, _, rest = bytes(data).partition(b"\r\n\r\n")
+            head, end, rest = bytes(data).partition(b"\r\n\r\n")
+            peer = Peer()
+            peer.feed(rest if end else b"")
     assert head.startswith(b"HTTP/1.1 101 ")
     assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head  # RFC 6455, 1.3
-    peer = Peer()
-    peer.feed(rest)
     return peer
+
+
+def test_certificate_of_the_room_is_that_of_the_page(tmp_path: Path) -> None:
+    path = tmp_path / "certificate.pem"
+    shutil.copy(CERTIFICATE, path)
+    path.chmod(0o600)
+    with WebRoom("-web", "0", f"-tls-cert={path}", f"-tls-key={path}") as room:
+        assert b"use https://" in room.request(get())
+        context = ssl.create_default_context(cafile=CERTIFICATE)
+        with context.wrap_socket(room.dial(), server_hostname="localhost") as sock:
+            sock.sendall(upgrade(Origin="https://localhost"))
+            sock.sendall(Peer().say("ENTER Eve abc12\n" + "x" * 4000 + "\n:Exit\n"))
+            peer = read_frames(sock)
+        assert peer.heard.endswith("Active Users: Eve\nEve: " + "x" * 4000 + "\n")
+        room.server.terminate()
+
+
+def test_trace_holds_lines_and_hides_what_is_private(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    with WebRoom("-web", "0", "-trace", str(trace)) as room:
+        with room.dial() as sock:
+            sock.sendall(upgrade())
+            sock.recv(1 << 16)
+            sock.sendall(Peer().say("ENTER Eve abc12\n:Msg Eve secret\nhello\n:Exit\n"))
+            while sock.recv(1 << 16):
+                pass
+        room.server.terminate()
+    text = trace.read_text()
+    assert "Eve: hello" in text
+    assert "secret" not in text
+    assert "abc12" not in text
 
 
 def test_proxy_alone_is_believed_about_addresses() -> None:

@@ -40,9 +40,7 @@ def nginx(folder: Path, port: int, web: int) -> list[str]:
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     main = f"daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
-    Path(folder, "nginx.conf").write_text(
-        f"{main}http {{\naccess_log off;\n{temporary}{text}}}\n"
-    )
+    Path(folder, "nginx.conf").write_text(f"{main}http {{\naccess_log off;\n{temporary}{text}}}\n")
     return ["nginx", "-p", str(folder), "-c", f"{folder}/nginx.conf"]
 
 
@@ -71,8 +69,8 @@ def test_page_works_behind_a_proxy_at_a_path_below(
         request = upgrade(Host=host, Origin=f"http://{host}", X_Forwarded_For="192.0.2.1")
         request = request.replace(b"GET /socket", b"GET /chat/socket")
         with dial(port) as sock:
-            sock.sendall(request + Peer().say("ENTER Eve wrong\n"))
-            peer = read_frames(sock)
+            sock.sendall(request)
+            peer = read_frames(sock, Peer().say("ENTER Eve wrong\n"))
         assert peer.heard == "ERROR Incorrect passcode\n"
         assert peer.codes[:1] == [1000]
         line = room.server.stderr.take_line()

@@ -14,7 +14,8 @@ from tests.reactor.conftest import Loop, Recorder, loop, make_pair, unix_pair  #
 from tests.reactor.crowd import Crowd, Member
 from tests.support.size import IS_LONG
 from tests.web.peer import BINARY, CLOSE, CONTINUATION, PING, TEXT, Peer, frame, header
-from web.websocket import CONTROL_BYTES, FRAGMENTS, MESSAGE_BYTES, WebSocketTransport
+from web.limits import CONTROL_BYTES, FRAGMENTS, MESSAGE_BYTES
+from web.websocket import WebSocketTransport
 
 
 class Stingy(SocketTransport):
@@ -81,8 +82,12 @@ def test_messages_however_cut_are_one_stream(loop: Loop, piece: int) -> None:  #
     near, far = unix_pair()
     recorder, peer = Recorder(), Peer()
     Connection(loop.reactor, WebSocketTransport(SocketTransport(near)), recorder)
-    fragments = frame(TEXT, b"fr\xc3", fin=False) + frame(PING, b"?") + frame(CONTINUATION, b"\xa9\n")
-    wire = peer.say("one\ntwo ") + fragments + frame(TEXT) + peer.say("x" * 70 + "\n") + frame(CLOSE)
+    fragments = (
+        frame(TEXT, b"fr\xc3", fin=False) + frame(PING, b"?") + frame(CONTINUATION, b"\xa9\n")
+    )
+    wire = (
+        peer.say("one\ntwo ") + fragments + frame(TEXT) + peer.say("x" * 70 + "\n") + frame(CLOSE)
+    )
     for at in range(0, len(wire), piece):
         far.send(wire[at : at + piece])
         loop.turn()
