@@ -117,7 +117,7 @@ class Typist:
     @property
     def is_typing(self) -> bool:
         """Whether the last of its lines is not on the screen."""
-        rows = self.window.screen.display
+        rows = self.window.rows()[-200:]  # many may come at once after an absence
         return bool(self.typed) and not any(self.typed[-1] == _number_of(row) for row in rows)
 
     def act(self, chance: random.Random, is_last: bool = False) -> None:
