@@ -133,7 +133,9 @@ class Visitor:
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
         try:
-            if self._received_bytes > limits.REQUEST_HEAD_BYTES:  # before h11 takes time for each header
+            if (
+                self._received_bytes > limits.REQUEST_HEAD_BYTES
+            ):  # before h11 takes time for each header
                 raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             self._http.receive_data(data)
             event = self._http.next_event()
