@@ -10,16 +10,13 @@ import argparse
 import re
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from chat.journal import Journal
 from chat.room import Room
 from cli.addresses import LOOPBACK, Address, Doors
 from cli.tls import ServerTls
+from cli.trace import Parts
 from reactor import Listener, Reactor, SocketTransport
-
-if TYPE_CHECKING:
-    from cli.trace import Parts
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
 

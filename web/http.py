@@ -120,7 +120,7 @@ class Visitor:
         self._site = site
         self._peer, self._port = address[:2] if isinstance(address, tuple) else ("unix", 0)
         self.source = self._peer
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.REQUEST_BYTES)
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.REQUEST_HEAD_BYTES)
         self._received_bytes = 0
         self._deadline: Timer = site.reactor.call_later(session.HANDSHAKE_SECONDS, self._time_out)
 
@@ -133,7 +133,9 @@ class Visitor:
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
         try:
-            if self._received_bytes > limits.REQUEST_BYTES:  # before h11 takes time for each header
+            if (
+                self._received_bytes > limits.REQUEST_HEAD_BYTES
+            ):  # before h11 takes time for each header
                 raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             self._http.receive_data(data)
             event = self._http.next_event()

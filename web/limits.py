@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-REQUEST_BYTES: Annotated[
+REQUEST_HEAD_BYTES: Annotated[
     int,
     "Most bytes of a request and its headers, and of what comes in one read with it: a browser "
     "behind a proxy sends 2 KiB. Beyond them the answer is 431.",

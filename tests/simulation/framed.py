@@ -34,9 +34,16 @@ class Reader(Stream):
 
     def __init__(self) -> None:
         super().__init__()
-        self._protocol = FrameProtocol(client=True, extensions=[])
+        self._protocol: FrameProtocol | None = FrameProtocol(client=True, extensions=[])
+        self._is_first = True
 
     def apply(self, data: bytes) -> bytes:
+        if not self._protocol:
+            return b""
+        is_first, self._is_first = self._is_first, False
+        if is_first and data.startswith(b"E"):  # as no frame of ours: it is refused at the door
+            self._protocol = None
+            return b""
         self._protocol.receive_bytes(data)
         frames = self._protocol.received_frames()
         return "".join(
