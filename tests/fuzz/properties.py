@@ -13,6 +13,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from cluster.records import RecordError, format_record, parse_records
 from codec.presence import format_reply, format_request, parse_reply, parse_request
 from tests.fuzz import admin
 from tests.fuzz.core import core
@@ -25,9 +26,14 @@ from tests.support.protocol import PASSCODE
 from tests.support.size import examples
 
 MAKERS = st.builds(Maker, st.randoms(), name=st.just(b"Carol"), passcode=st.just(PASSCODE))
-DATAGRAMS = st.sampled_from(sorted((Path(__file__).parent / "datagrams").iterdir())).flatmap(
-    lambda path: st.builds(mutated, st.randoms(), st.just(path.read_bytes()))
-)
+
+
+def seeds(folder: str) -> st.SearchStrategy[bytes]:
+    """The files of a folder, changed blindly."""
+    files = [path.read_bytes() for path in sorted((Path(__file__).parent / folder).iterdir())]
+    return st.builds(mutated, st.randoms(), st.sampled_from(files))
+
+
 LINES_OF_ONE = st.builds(
     lambda verb, lines: verb + b" Alice abc12\n<2>JOIN Bob abc12\n<1>" + b"".join(lines),
     st.sampled_from([b"JOIN", b"ENTER"]),
@@ -45,11 +51,21 @@ def look_at_datagram(data: bytes) -> None:
         assert 0 < reply.port < 65536
 
 
+def look_at_records(data: bytes) -> None:
+    """What is taken for records has no other spelling; all else is a RecordError."""
+    try:
+        records = parse_records(data)
+    except RecordError:
+        return
+    assert b"".join(map(format_record, records)) == data
+
+
 ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "lines": (core, LINES_OF_ONE),
     "sessions": (core, MAKERS.map(lambda maker: maker.make(b"script"))),
     "mutated corpus": (core, MUTATED),
-    "datagrams": (look_at_datagram, DATAGRAMS | st.binary(max_size=70)),
+    "datagrams": (look_at_datagram, seeds("datagrams") | st.binary(max_size=70)),
+    "records": (look_at_records, seeds("records") | st.binary(max_size=40)),
     "admin": (admin.obey, admin.LINES),
     "fan-out": (lambda example: play(*example), st.tuples(SCRIPTS, TAPES)),
 }
