@@ -57,6 +57,9 @@ class ServerFlags(argparse.Namespace):
     motd: str | None
     listen: list[Address]
     admin: str | None
+    cluster: str | None
+    cluster_file: str | None
+    node: str | None
 
 
 class ClientFlags(argparse.Namespace):
