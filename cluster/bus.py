@@ -243,15 +243,22 @@ class ClusterBus(LocalBus):
             if append is self._node.next_append():
                 self._note_lost()
         elif append is self._node.next_append() and self._repeat is None:
-            self._repeat = self._reactor.call_later(REPEAT_SECONDS, self._look_after_append)
+            self._watch_append(append)
 
-    def _look_after_append(self) -> None:
-        """What was taken should have been read by now."""
-        self._repeat = None
-        if self._sent and self._sent is self._node.next_append():
-            self._is_sent = False
-            self._node.doubt()
-        self._queue_drive()
+    def _watch_append(self, append: Append) -> None:
+        """What was taken should soon be read."""
+
+        def look() -> None:
+            self._repeat = None
+            awaited = self._node.next_append()
+            if awaited is append:
+                self._is_sent = False
+                self._node.doubt()
+                self._queue_drive()
+            elif awaited:
+                self._watch_append(awaited)
+
+        self._repeat = self._reactor.call_later(REPEAT_SECONDS, look)
 
     def _note_read(self, number: int, entries: Sequence[Entry] | None, is_end: bool) -> None:
         if number != self._round:
@@ -325,9 +332,7 @@ class ClusterBus(LocalBus):
             free_bytes = fanout.free_bytes(ALL_PAGES)
             if free_bytes <= 0:
                 self._is_showing_later = True
-                self._reactor.call_later(
-                    HELD_SECONDS if fanout.held_pages else 0, self._show_on
-                )
+                self._reactor.call_later(HELD_SECONDS if fanout.held_pages else 0, self._show_on)
                 return
             output = self._outputs.popleft()
             if isinstance(output, Heard) and isinstance(output.record, LinesRecord):
@@ -484,5 +489,3 @@ def _record_of(event: Event) -> Record | None:
 
 def _cost(event: Event) -> int:
     return len(event.room) + sum(len(line) for _, line in event.private)
-
-

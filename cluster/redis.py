@@ -331,9 +331,7 @@ class RedisEngine:
 
     # Details.
 
-    def _read_on(
-        self, after: str, answer: Callable[[Sequence[Entry] | None, bool], None]
-    ) -> None:
+    def _read_on(self, after: str, answer: Callable[[Sequence[Entry] | None, bool], None]) -> None:
         """That the last entry is there, and what is behind it, are asked in one piece, between
         which nothing is deleted."""
         is_missing = False
@@ -353,9 +351,7 @@ class RedisEngine:
         if after != FIRST_ID:
             self._reader.call(look, "XRANGE", self._key, after, after)
         count = ("COUNT", READ_ENTRIES, "BLOCK", 0)
-        self._reader.call(
-            take, "XREAD", *count, "STREAMS", self._key, after, is_timed=False
-        )
+        self._reader.call(take, "XREAD", *count, "STREAMS", self._key, after, is_timed=False)
 
     def _note_up(self) -> None:
         if all(link.is_up for link in self._links):

@@ -66,9 +66,9 @@ def parse_url(url: str) -> RedisUrl:
 def find_redis(url: RedisUrl) -> tuple[RedisAddress, list[str]]:
     """Ask the Redis at `url` whether it will do. Raises ClusterError."""
     try:
-        family, _, _, _, sockaddr = socket.getaddrinfo(
-            url.host, url.port, type=socket.SOCK_STREAM
-        )[0]
+        family, _, _, _, sockaddr = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)[
+            0
+        ]
         make_transport, wrap = _transports(url)
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             sock.settimeout(ANSWER_SECONDS)
