@@ -69,8 +69,8 @@ class RedisAddress(NamedTuple):
 
 class Link:
     """One connection to Redis, made again whenever it is lost. `on_up` is called when it is there,
-    `on_down` when it is not, with the reason; what was not answered by then never is. `on_silent` tells
-    that an answer is late, and that one has come again."""
+    `on_down` when it is not, with the reason; what was not answered by then never is. `on_silent`
+    tells that an answer is late, and that one has come again."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """Whether a Redis may keep a room's log: asked once, at the start, before anybody is let in.
 
-In: a URL, `redis://[[USER]:PASSWORD@]HOST[:PORT]/ROOM`, or `rediss://` for TLS. Out: a RedisAddress,
-and warnings for the operator. Raised: ClusterError, in one line, where the room cannot be, or where
-lines could be lost without a word.
+In: a URL, `redis://[[USER]:PASSWORD@]HOST[:PORT]/ROOM`, or `rediss://` for TLS. Out: a
+RedisAddress, and warnings for the operator. Raised: ClusterError, in one line, where the room
+cannot be, or where lines could be lost without a word.
 """
 
 from __future__ import annotations
