@@ -393,10 +393,27 @@ class Node:
         self._log_bytes = 0
         self._owes_snapshot = False
         self._suspects.clear()
-        output: list[Output] = []
+        output = self._settle_old()
         for entry, records in entries[first:]:
             output += self._take_one(entry, records)
         return output + self._begin_anew() if self.phase is not OVER else output
+
+    def _settle_old(self) -> list[Output]:
+        """What was under way may be in the part of the log that the snapshot stands for."""
+        old, seat = self._old, self.replica.seats.get(self.name)
+        if not old or not seat or not self.replica.has(old.append.author):
+            return []
+        if seat.expected <= old.append.sequence:
+            return []
+        records = parse_records(old.append.records)
+        changes: list[list[Change]] = []
+        for record in records:
+            match record:
+                case JoinRecord(name) if (name, self.name) in self.replica.members.values():
+                    changes.append([Joined(name, self.name)])
+                case _:
+                    changes.append([])
+        return self._note_appended(old, records, changes)
 
     def _begin_anew(self) -> list[Output]:
         """Enter with the next incarnation, unless a newer process has this name."""

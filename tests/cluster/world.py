@@ -250,7 +250,10 @@ class Server:
         if self.is_cut_off or node.phase is OVER:
             return
         if asked := node.check:
-            self.show(node.note_checked(engine.has(asked.id, asked.author, asked.sequence)))
+            is_there = engine.has(asked.id, asked.author, asked.sequence)
+            if not is_there:
+                self.world.note_missing(self)
+            self.show(node.note_checked(is_there))
             return
         if not self.is_waiting and not engine.has(node.position):
             self.world.note_missing(self)
@@ -414,7 +417,8 @@ class World:
             self._judge_server(server, outcome)
         if not self.engine.has_forgotten:
             self._judge_lines(outcome)
-        size = sum(100 + len(entry.records) for entry in self.engine.log)
+        # What was appended again and again counts once.
+        size = sum(100 + len(records) for *_, records in {entry[1:] for entry in self.engine.log})
         self.look(size < 4 * SNAPSHOT_BYTES or self.engine.has_forgotten, "the log is not trimmed")
 
     def _judge_server(self, server: Server, outcome: Outcome) -> None:
