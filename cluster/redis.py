@@ -119,7 +119,7 @@ class Link:
             return
         due_since = self._reactor.now if is_timed else float("inf")
         self._answers.append((answer, due_since))
-        self._connection.write(hiredis.pack_command(words))
+        self._connection.write(hiredis.pack_command(words))  # type: ignore[arg-type]
         if is_timed and self._watch is None:
             self._watch = self._reactor.call_later(SILENT_SECONDS, self._look)
 

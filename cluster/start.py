@@ -105,7 +105,7 @@ def _ask(sock: socket.socket, url: RedisUrl) -> tuple[dict[str, str], int]:
     reader = hiredis.Reader()
 
     def call(*words: str) -> Any:
-        sock.sendall(hiredis.pack_command(words))
+        sock.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]
         while (answer := reader.gets()) is False:
             if not (data := sock.recv(65536)):
                 raise ConnectionError("the connection was closed")

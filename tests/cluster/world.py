@@ -185,7 +185,7 @@ class Server:
                 case Left(name, _):
                     self._leave(name)
                 case Evicted(name):
-                    self.members.remove(name)
+                    self.members.discard(name)  # a refused guest is none
                     self.world.evicted.add((self.node, name))
                     self.submitted = [item for item in self.submitted if item.name != name]
                     self._leave(name)
