@@ -675,14 +675,23 @@ class Node:
         """Who writes past the bound owes a snapshot; what is older than the one before is deleted,
         so that a node that is a little late finds all it needs."""
         for record in records:
-            if isinstance(record, SnapshotRecord) and record.upto in self._ids:
+            if isinstance(record, SnapshotRecord) and self._reaches_further(record.upto):
                 self._log_bytes, self._owes_snapshot = 0, False
                 before, self._anchor = self._anchor, record.upto
                 ids = self._forget_before(before)
                 return [Delete(ids)] if is_ours and ids else []
+            if isinstance(record, SnapshotRecord) and is_ours:
+                self._owes_snapshot = False  # another has gone further
         if is_ours and self._log_bytes > self._snapshot_bytes and self.phase is IN:
             self._owes_snapshot = True
         return []
+
+    def _reaches_further(self, upto: str) -> bool:
+        """Whether this entry is in the log, and behind the one of the last snapshot."""
+        if upto not in self._ids:
+            return False
+        ids = self._ids
+        return self._anchor not in ids or ids.index(upto) > ids.index(self._anchor or "")
 
     def _forget_before(self, id: str | None) -> tuple[str, ...]:
         ids: list[str] = []
@@ -723,8 +732,11 @@ def _find_snapshot(entries: list[tuple[Entry, list[Record]]]) -> tuple[int, Stat
     """Rule upto. Which entry is the first behind the last snapshot that counts, its state, and the
     id that it reaches up to; the first of all where there is none."""
     places = {entry.id: place for place, (entry, _) in enumerate(entries)}
-    for _, records in reversed(entries):
+    first, state, upto = 0, State(), None
+    for _, records in entries:
         for record in records:
-            if isinstance(record, SnapshotRecord) and record.upto in places:
-                return places[record.upto] + 1, parse_state(record.state), record.upto
-    return 0, State(), None
+            # One that was long under way reaches less far than one before it.
+            if isinstance(record, SnapshotRecord) and places.get(record.upto, -1) >= first:
+                first, upto = places[record.upto] + 1, record.upto
+                state = parse_state(record.state)
+    return first, state, upto
