@@ -39,7 +39,7 @@ from chat.bus import LocalBus
 from chat.clock import LocalClock
 from chat.journal import Journal
 from chat.room import Room
-from cli import addresses, limits, tls, trace, upkeep, web
+from cli import addresses, cluster, limits, tls, trace, upkeep, web
 from cli.addresses import Address, Doors, warn_of_network
 from cli.flags import ServerFlags, complain, parse_server_flags
 from cli.tls import ServerTls, TlsSetupError, make_server_tls
@@ -62,7 +62,7 @@ from reactor import (
 
 FEATURES = (
     *(addresses.add_flags, tls.add_flags, journal.add_flags),
-    *(upkeep.add_flags, web.add_flags, limits.add_flags, trace.add_flags),
+    *(upkeep.add_flags, web.add_flags, cluster.add_flags, limits.add_flags, trace.add_flags),
 )
 """What has flags of its own."""
 
@@ -84,6 +84,7 @@ class Server:
         server_tls: ServerTls | None,
         parts: trace.Parts,
         site: Web | None = None,
+        make_bus: cluster.BusMaker | None = None,
     ) -> None:
         """Take over `doors`; there are so many `descriptors`, or 0 if that is not known. Raises
         OSError with the name of what failed."""
@@ -99,13 +100,17 @@ class Server:
             )
         self._journal = Journal(self._reactor, self._write_log, bool(flags.log), self._style)
         self._roster = Roster()
-        self._bus = LocalBus()
+        self._cluster = make_bus(self._reactor, self._warn, self._end_cluster) if make_bus else None
+        self._bus = self._cluster or LocalBus()
         self._clock = LocalClock()
         self._dispatcher = Dispatcher(flags.passcode, self._clock, self._roster)
         self._room = self._make_room()
         self._listeners = [self._make_listener(doors, *door) for door in doors.sockets.items()]
         self._on_start: list[Callable[[], None]] = []
         self._on_end = [listener.close for listener in self._listeners]
+        if self._cluster:
+            self._on_start.append(self._cluster.start)
+            self._on_end.append(self._cluster.leave)
         if flags.announce:
             self._announce(doors)
         if "NOTIFY_SOCKET" in os.environ:
@@ -119,7 +124,7 @@ class Server:
         self._deadline = 0.0  # of the last words
         upkeep_parts = Parts(
             *(self._reactor, self._dispatcher, self._roster, self._bus, self._room),
-            *(self._journal, self._clock, lambda text: self._log(f"warning: {text}")),
+            *(self._journal, self._clock, self._warn),
         )
         self._upkeep = Upkeep(flags, upkeep_parts)
         if flags.log and server_tls:
@@ -144,6 +149,8 @@ class Server:
         owing = [self._console, self._stderr, *self._upkeep.owing]
         drain(self._reactor, owing, self._deadline)
         self._upkeep.close()
+        if self._cluster:
+            self._cluster.close()
         if self._console.unwritten_lines:
             self._tell_dropped(self._console.unwritten_lines)
         self._stderr.flush()
@@ -173,7 +180,8 @@ class Server:
         # The console comes first: what a member has read stands there already.
         self._bus.add_listener(lambda event: self._console.write(event.console))
         parts = (self._dispatcher, self._roster, self._bus, self._journal)
-        room = Room(self._reactor, *parts, self._reactor.stop)
+        make_room = self._cluster.make_room if self._cluster else Room
+        room = make_room(self._reactor, *parts, self._reactor.stop)
         self._parts.watch_room(self._bus, room.fanout)
         return room
 
@@ -216,6 +224,12 @@ class Server:
         self._reactor.call_at(self._deadline, self._reactor.stop)
         self._room.shut_down()
 
+    def _end_cluster(self, reason: str) -> None:
+        """This server cannot stay in the room."""
+        self._log(f"error: {reason}")
+        self._exit_status = 1
+        self._shut_down()
+
     def _tell_broken(self, place: str, error: OSError) -> None:
         self._log(f"warning: accept: {error.strerror}; opening {place} anew")
 
@@ -223,6 +237,9 @@ class Server:
         self._log(f"error: cannot listen on {place} any more: {error.strerror}")
         self._exit_status = 1
         self._shut_down()
+
+    def _warn(self, text: str) -> None:
+        self._log(f"warning: {text}")
 
     def _log(self, text: str) -> None:
         self._write_log(self._style.format_text(text))
@@ -274,8 +291,14 @@ def main() -> int:
         server_tls.warnings() if server_tls else warn_of_network(flags.listen, is_page_open)
     ):
         complain(f"warning: {warning}")
+    try:
+        make_bus = cluster.make_bus_maker(flags, doors.port)
+    except (OSError, ImportError) as error:
+        complain(f"error: {error}")
+        doors.remove()
+        return 2
     load_for_later()
-    server = Server(flags, doors, descriptors, server_tls, parts, site)
+    server = Server(flags, doors, descriptors, server_tls, parts, site, make_bus)
     if 1 in CLOSED:
         complain("warning: standard output is closed")
     try:

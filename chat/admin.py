@@ -75,6 +75,7 @@ class Admin:
         self._room = room
         self._metrics = metrics
         self._bans = bans
+        self._parts = dispatcher, bus, room
 
     def obey(self, line: bytes) -> str:
         """The answer to a line, given without its line end: lines, each with its LF, or none to a
@@ -108,21 +109,23 @@ class Admin:
         username = self._roster.find(name)
         if username is None:
             return f"error: no such user: {name}\n"
-        if username not in self._room.members:
+        if username in self._room.members:
+            end_members(self._parts, [username], "kicked", why.strip())
+        elif not self._bus.order("kick", f"{username} {why.strip()}"):
             return f"error: {username} is on another server\n"
-        self._end([username], "kicked", why.strip())
         return OK
 
     def ban(self, arguments: str) -> str:
         who, _, minutes = arguments.partition(" ")
-        self._bans.add(who, _seconds_of(minutes.strip()))
-        members = self._room.members.values()
-        found = [x.username for x in members if self._bans.holds(x.username, x.source)]
-        self._end(found, "banned")
+        seconds = _seconds_of(minutes.strip())
+        ban(self._parts, self._bans, who, seconds)
+        self._bus.order("ban", f"{who} {seconds}")
         return OK
 
     def unban(self, who: str) -> str:
-        return OK if self._bans.remove(who) else f"error: not banned: {who}\n"
+        is_removed = self._bans.remove(who)
+        self._bus.order("unban", who)
+        return OK if is_removed else f"error: not banned: {who}\n"
 
     def list_bans(self, _: str) -> str:
         return "".join(f"{_place(who)} {_minutes(left)}\n" for who, left in self._bans)
@@ -142,15 +145,29 @@ class Admin:
         where = "away" if member.is_absent else member.address
         return f"{username} {where} {member.cursor.unsent_bytes}\n"
 
-    def _end(self, usernames: Iterable[str], how: str, why: str = "") -> None:
-        """All read it, those that it is about too, and then that they have left."""
-        for username in usernames:
-            text = f"{username} was {how}: {why}" if why else f"{username} was {how}"
-            self._bus.submit(self._dispatcher.announce(text))
-            member = self._room.members[username]
-            self._bus.submit(self._dispatcher.leave(username))
-            member.dismiss()
-            self._room.note_end(how)
+
+EndingParts = tuple[Dispatcher, Bus, Room]
+"""What it takes to end a membership."""
+
+
+def end_members(parts: EndingParts, usernames: Iterable[str], how: str, why: str = "") -> None:
+    """All read it, those that it is about too, and then that they have left."""
+    dispatcher, bus, room = parts
+    for username in usernames:
+        text = f"{username} was {how}: {why}" if why else f"{username} was {how}"
+        bus.submit(dispatcher.announce(text))
+        member = room.members[username]
+        bus.submit(dispatcher.leave(username))
+        member.dismiss()
+        room.note_end(how)
+
+
+def ban(parts: EndingParts, bans: Bans, who: str, seconds: float) -> None:
+    """Let them in no more for so long, and end those who are here. Raises ProtocolError."""
+    bans.add(who, seconds)
+    members = parts[2].members.values()
+    found = [x.username for x in members if bans.holds(x.username, x.source)]
+    end_members(parts, found, "banned")
 
 
 class AdminSession:

@@ -30,6 +30,9 @@ class Bus(Protocol):
         whose name another guest has won is not applied: Room.refuse_claim is called instead, before
         the winner's join is applied."""
 
+    def order(self, verb: str, text: str) -> bool:
+        """Have all other servers of the room obey the operator; False if there are none."""
+
 
 class LocalBus:
     """The order of a single server: that of the calls."""
@@ -43,3 +46,6 @@ class LocalBus:
     def submit(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+    def order(self, verb: str, text: str) -> bool:
+        return False

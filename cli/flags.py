@@ -61,6 +61,9 @@ class ServerFlags(argparse.Namespace):
     web: int | None
     web_name: list[str]
     trust_proxy: list[object]
+    cluster: str | None
+    cluster_file: str | None
+    node: str | None
 
 
 class ClientFlags(argparse.Namespace):

@@ -20,7 +20,8 @@ KNOWS: dict[str, set[str]] = {
     "terminal": {"codec", "reactor"},
     "tracing": {"codec", "reactor"},
     "web": {"chat", "codec", "reactor"},
-    "cli": {"chat", "codec", "reactor", "tracing", "web"},
+    "cluster": {"chat", "codec", "reactor"},
+    "cli": {"chat", "cluster", "codec", "reactor", "tracing", "web"},
     "server": {"chat", "cli", "codec", "reactor"},
     "client": {"cli", "codec", "reactor", "terminal"},
     "chatroom": set(),
@@ -33,6 +34,8 @@ PACKAGES = {
     "terminal/full.py": {"prompt_toolkit"},
     "web/http.py": {"h11", "wsproto"},
     "web/websocket.py": {"wsproto"},
+    "cluster/redis.py": {"hiredis"},
+    "cluster/start.py": {"hiredis"},
 }
 """Files that are loaded only when their flag is given, and the packages that each needs."""
 
@@ -57,6 +60,17 @@ def program_files() -> list[Path]:
 def layer_of(path: Path) -> str:
     """`codec` for codec/text.py, `server` for server.py."""
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+PURE_FILES = ("records", "replica", "node")
+"""Of cluster: they know the words of the codec and each other."""
+
+
+@pytest.mark.parametrize("name", PURE_FILES)
+def test_log_of_the_room_is_pure(name: str) -> None:
+    tree = ast.parse((ROOT / "cluster" / f"{name}.py").read_text())
+    assert set(imported_modules(tree)) <= PURE_MODULES | {"cluster", "codec"}
+    assert not list(_wrong_calls(PURE_LAYER, tree))
 
 
 def complaints(layer: str, source: str, packages: Set[str] = frozenset()) -> list[str]:
@@ -114,6 +128,7 @@ OUT_OF_BOUNDS = {
     "chat": ["cli.flags", "server", "terminal.session"],
     "terminal": ["cli.flags", "chat.room"],
     "tracing": ["chat.room", "cli.trace"],
+    "cluster": ["cli.flags", "redis"],
     "cli": ["terminal", "click"],
     "server": ["client", "terminal"],
     "client": ["server", "chat.room", "rich.console"],

@@ -25,6 +25,7 @@ LAYERS = {
     "chat": "the room, for the server",
     "tracing": "the same parts, with a record",
     "web": "the room in a browser",
+    "cluster": "one room on several servers",
     "terminal": "what a person sees and types",
     "codec": "bytes and text: pure, no socket, no clock",
     "reactor": "bytes, sockets, time: knows no chat",

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import codec
+from cluster.records import RecordError, format_record, parse_records
 from codec.presence import format_reply, format_request, parse_reply, parse_request
 from tests.fuzz import admin, readers
 from tests.fuzz.core import core
@@ -28,9 +29,14 @@ from tests.support.protocol import PASSCODE
 from tests.support.size import examples
 
 MAKERS = st.builds(Maker, st.randoms(), name=st.just(b"Carol"), passcode=st.just(PASSCODE))
-DATAGRAMS = st.sampled_from(sorted((Path(__file__).parent / "datagrams").iterdir())).flatmap(
-    lambda path: st.builds(mutated, st.randoms(), st.just(path.read_bytes()))
-)
+
+
+def seeds(folder: str) -> st.SearchStrategy[bytes]:
+    """The files of a folder, changed blindly."""
+    files = [path.read_bytes() for path in sorted((Path(__file__).parent / folder).iterdir())]
+    return st.builds(mutated, st.randoms(), st.sampled_from(files))
+
+
 REQUESTS = st.builds(
     mutated,
     st.randoms(),
@@ -64,12 +70,22 @@ def look_at_request(line: bytes) -> None:
         assert codec.parse_resumed(codec.format_resumed(place).encode()) == place
 
 
+def look_at_records(data: bytes) -> None:
+    """What is taken for records has no other spelling; all else is a RecordError."""
+    try:
+        records = parse_records(data)
+    except RecordError:
+        return
+    assert b"".join(map(format_record, records)) == data
+
+
 ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "lines": (core, LINES_OF_ONE),
     "sessions": (core, MAKERS.map(lambda maker: maker.make(b"script"))),
     "mutated corpus": (core, MUTATED),
     "requests": (look_at_request, REQUESTS | st.binary(max_size=70)),
-    "datagrams": (look_at_datagram, DATAGRAMS | st.binary(max_size=70)),
+    "datagrams": (look_at_datagram, seeds("datagrams") | st.binary(max_size=70)),
+    "records": (look_at_records, seeds("records") | st.binary(max_size=40)),
     "keys": (readers.look_at_keys, readers.KEYS),
     "traces": (readers.look_at_trace, readers.TRACES),
     "admin": (admin.obey, admin.LINES),

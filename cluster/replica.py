@@ -1,0 +1,205 @@
+"""What the log comes to: the same for every node that has read as far.
+
+In: entries, in the order of the log. Out: what each of them changes. There is no clock here and no
+vote: the place of an entry in the log decides, and every reader decides alike.
+
+    rule      what it says
+    latest    U counts only above the highest incarnation that its node has ever had
+    fence     an entry of an incarnation that is not alive does not count
+    dedupe    an entry below the expected sequence has been read before and does not count
+    gap       an entry above it does not count either: the log has lost what came before
+
+That is why a node may append its entry again and again until it has read it (dedupe), why what is
+still under way when its author is declared dead does no harm (fence), and why a process that was
+dead for others needs no clock to begin anew (latest).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from cluster.records import (
+    Author,
+    DeadRecord,
+    EnterRecord,
+    JoinRecord,
+    LeaveRecord,
+    NodeState,
+    Record,
+    State,
+)
+
+FIRST_ID = "0-0"
+"""Where a log begins: no entry has this id."""
+
+EMPTY = State()
+
+
+class Entry(NamedTuple):
+    """One entry of the log as it was read."""
+
+    id: str
+    author: Author
+    sequence: int
+    records: bytes
+
+
+class Verdict(Enum):
+    """Whether an entry counts, and why it does not."""
+
+    COUNTS = "counts"
+    STALE = "latest"
+    FENCED = "fence"
+    REPEATED = "dedupe"
+    GAP = "gap"
+
+
+class Joined(NamedTuple):
+    """`name` is a member from here on, on `node`."""
+
+    name: str
+    node: str
+
+
+class Left(NamedTuple):
+    """`name` is no member any more. Its node may be dead."""
+
+    name: str
+    node: str
+
+
+class NameTaken(NamedTuple):
+    """A join of `node` came too late: another has the name."""
+
+    name: str
+    node: str
+
+
+class Entered(NamedTuple):
+    """A node is there, perhaps in place of an older one of its name."""
+
+    author: Author
+    token: str
+
+
+class Buried(NamedTuple):
+    """This incarnation is over, and its members have left."""
+
+    author: Author
+
+
+Change = Joined | Left | NameTaken | Entered | Buried
+
+
+class Seat:
+    """A node that is alive: `expected` is the sequence of its next entry."""
+
+    __slots__ = ("expected", "incarnation", "token")
+
+    def __init__(self, incarnation: int, token: str, expected: int) -> None:
+        self.incarnation = incarnation
+        self.token = token
+        self.expected = expected
+
+
+class Replica:
+    """The room as one node knows it: who is alive, and who is a member where.
+
+    `seats` has the nodes that are alive, in the order in which they entered; `members` has
+    (username, node) under the username in small letters, in join order.
+    """
+
+    def __init__(self, state: State = EMPTY) -> None:
+        self.latest = {node.node: node.incarnation for node in state.nodes}
+        """Node -> its highest incarnation ever, alive or dead."""
+        self.seats = {
+            node.node: Seat(node.incarnation, node.token, node.expected)
+            for node in state.nodes
+            if node.token
+        }
+        self.members = {name.lower(): (name, node) for name, node in state.members}
+
+    @property
+    def state(self) -> State:
+        """All of it as a value: those alive first, in their order."""
+        alive = [
+            NodeState(node, seat.incarnation, seat.token, seat.expected)
+            for node, seat in self.seats.items()
+        ]
+        dead = [
+            NodeState(node, incarnation, "", 0)
+            for node, incarnation in sorted(self.latest.items())
+            if node not in self.seats
+        ]
+        return State((*alive, *dead), tuple(self.members.values()))
+
+    def has(self, author: Author) -> bool:
+        """Whether this incarnation is alive."""
+        seat = self.seats.get(author.node)
+        return seat is not None and seat.incarnation == author.incarnation
+
+    def judge(self, entry: Entry, records: list[Record]) -> Verdict:
+        """Whether `entry`, whose records these are, counts as the next one of the log."""
+        node, incarnation = entry.author
+        if records and isinstance(records[0], EnterRecord):
+            is_latest = incarnation > self.latest.get(node, 0) and entry.sequence == 0
+            return Verdict.COUNTS if is_latest else Verdict.STALE
+        if not self.has(entry.author):
+            return Verdict.FENCED
+        expected = self.seats[node].expected
+        if entry.sequence == expected:
+            return Verdict.COUNTS
+        return Verdict.REPEATED if entry.sequence < expected else Verdict.GAP
+
+    def apply(self, entry: Entry, records: list[Record]) -> list[list[Change]]:
+        """Take in an entry that counts: what each of its records changes."""
+        author = entry.author
+        if records and isinstance(records[0], EnterRecord):
+            entered = self._enter(author, records[0].token)
+            records = records[1:]
+        else:
+            entered = None
+        self.seats[author.node].expected = entry.sequence + 1
+        changes = [self._change(author, record) for record in records]
+        return changes if entered is None else [entered, *changes]
+
+    # Details.
+
+    def _enter(self, author: Author, token: str) -> list[Change]:
+        changes = self._bury(author.node)
+        self.latest[author.node] = author.incarnation
+        self.seats[author.node] = Seat(author.incarnation, token, 0)
+        return [*changes, Entered(author, token)]
+
+    def _change(self, author: Author, record: Record) -> list[Change]:
+        if not self.has(author):
+            return []  # it has declared itself dead further up
+        match record:
+            case JoinRecord(name):
+                return [self._join(name, author.node)]
+            case LeaveRecord(name):
+                return self._leave(name, author.node)
+            case DeadRecord(dead) if self.has(dead):
+                return self._bury(dead.node)
+        return []
+
+    def _join(self, name: str, node: str) -> Change:
+        if name.lower() in self.members:
+            return NameTaken(name, node)
+        self.members[name.lower()] = name, node
+        return Joined(name, node)
+
+    def _leave(self, name: str, node: str) -> list[Change]:
+        if self.members.get(name.lower()) != (name, node):
+            return []
+        del self.members[name.lower()]
+        return [Left(name, node)]
+
+    def _bury(self, node: str) -> list[Change]:
+        seat = self.seats.pop(node, None)
+        if seat is None:
+            return []
+        gone = [name for name, owner in self.members.values() if owner == node]
+        left: list[Change] = [change for name in gone for change in self._leave(name, node)]
+        return [*left, Buried(Author(node, seat.incarnation))]

@@ -1,0 +1,74 @@
+"""One node: what the simulation does not come to."""
+
+from __future__ import annotations
+
+from cluster.node import ENTERING, IN, OVER, Append, Applied, Heard, Item, Lost, Node
+from cluster.records import Author, LinesRecord, OrderRecord, format_record
+from cluster.replica import Entry
+
+
+def entry_of(append: Append | None, number: int) -> Entry:
+    assert append
+    return Entry(f"{number}-0", *append[:3])
+
+
+def entered(name: str = "a") -> Node:
+    """A node that has founded a log."""
+    node = Node(name, "0")
+    node.take([], is_end=True)
+    node.take([entry_of(node.next_append(), 1)])
+    assert node.phase is IN
+    return node
+
+
+def test_gap_tells_of_the_loss_and_buries_its_author() -> None:
+    node = entered()
+    author = Author("b", 1)
+    node.take([Entry("2-0", author, 0, b"U1\n")])
+    assert node.check
+    assert node.check[:3] == ("1-0", Author("a", 1), 0)
+    node.note_checked(is_there=True)
+    assert node.take([Entry("3-0", author, 2, b"JBob\n")]) == [Lost()]
+    assert node.take([Entry("4-0", author, 3, b"T2\nx\n")]) == []
+    append = node.next_append()
+    assert append
+    assert append.records == b"Db.1\n"
+    node.take([entry_of(append, 5)])
+    assert [*node.replica.seats] == ["a"]
+
+
+def test_entry_of_a_later_version_keeps_its_place() -> None:
+    node = entered()
+    node.take([Entry("2-0", Author("b", 1), 0, b"U1\n")])
+    node.note_checked(is_there=True)
+    say = format_record(OrderRecord("say", b"x"))
+    rest = [Entry("3-0", Author("b", 1), 1, b"Z1\n"), Entry("4-0", Author("b", 1), 2, say)]
+    assert node.take(rest) == [Heard(OrderRecord("say", b"x"))]
+
+
+def test_notice_waits_for_what_stands_before_it() -> None:
+    node = entered()
+    notice, line = Item(None), Item(LinesRecord(b"x\n"))
+    assert node.submit(notice) == [Applied(notice)]
+    node.submit(line)
+    append = node.next_append()
+    assert node.submit(notice) == []
+    assert node.take([entry_of(append, 2)]) == [Applied(line), Applied(notice)]
+
+
+def test_node_that_is_over_asks_for_nothing() -> None:
+    node = entered()
+    node.leave()
+    node.take([entry_of(node.next_append(), 2)])
+    assert node.phase is OVER
+    assert node.submit(Item(LinesRecord(b"x\n"))) == node.note_lost() == []
+    assert (node.next_append(), node.predecessor) == (None, None)
+
+
+def test_own_u_needs_no_question() -> None:
+    node = entered()
+    node.note_lost()
+    node.take([Entry("1-0", Author("a", 1), 0, b"U0\n")], is_end=True)
+    assert node.phase is ENTERING
+    node.take([entry_of(node.next_append(), 2)])
+    assert (node.phase, node.check, node.author) == (IN, None, Author("a", 2))

@@ -1,0 +1,44 @@
+"""Seeds of the simulated engine, and that they find what is wrong (docs/CLUSTER.md, invariants)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.cluster.world import World, failures
+from tests.support.patches import Entry, read_table
+from tests.support.size import IS_LONG
+
+ROOT = Path(__file__).parents[2]
+
+SEEDS = range(5000 if IS_LONG else 200)
+
+PLANTED = read_table(Path(__file__).with_name("planted.txt"))
+
+
+def test_seeds_hold_every_invariant() -> None:
+    assert failures(SEEDS) == {}
+
+
+def fails(seed: int) -> bool:
+    try:
+        return bool(World(seed).run())
+    except Exception:  # the bug hurts the simulation itself
+        return True
+
+
+@pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.name)
+def test_planted_bug_is_caught(bug: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function that is there is given the code of the wrong one."""
+    path, text = bug.patch.apply(ROOT)
+    module = import_module(".".join(path.with_suffix("").parts))
+    wrong = ModuleType(module.__name__)
+    exec(text, vars(wrong))  # noqa: S102  our own text
+    function = attrgetter(bug.patch.symbol.rpartition(":")[2])
+    right, other = (getattr(function(x), "fget", function(x)) for x in (module, wrong))
+    monkeypatch.setattr(right, "__code__", other.__code__)
+    assert any(fails(seed) for seed in SEEDS)
