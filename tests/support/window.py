@@ -73,15 +73,19 @@ class Window(Program):
         self.screen = _Screen(columns, lines)
         self._stream: Any = pyte.Stream(self.screen)
         self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._gone: list[str] = []  # the rows that scrolled away, which are read often
 
     # What is on the screen.
 
     def rows(self) -> list[str]:
         """Its rows from the first one that scrolled away on, without what is blank at the end."""
         self._draw()
-        gone = [self._text(row) for row in self.screen.history.top]
+        gone = self.screen.history.top
+        if len(gone) < len(self._gone):  # they were erased
+            self._gone.clear()
+        self._gone += [self._text(gone[place]) for place in range(len(self._gone), len(gone))]
         shown = [self._text(self.screen.buffer[line]) for line in range(self.screen.lines)]
-        return "\n".join([*gone, *shown]).rstrip("\n").split("\n")
+        return "\n".join([*self._gone, *shown]).rstrip("\n").split("\n")
 
     def style_of(self, text: str) -> Any:
         """How the last place on the screen is drawn where `text` stands."""
@@ -131,6 +135,7 @@ class Window(Program):
     def resize(self, lines: int, columns: int) -> None:
         self._draw()
         self.screen.resize(lines, columns)
+        self._gone.clear()
         set_size(self._stdin, lines, columns)
 
     def closes(self, status: int) -> None:
