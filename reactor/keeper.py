@@ -51,14 +51,14 @@ class KeptCursor(Cursor):
     """A Cursor that can go back, and is kept when its connection is gone.
 
     `uncounted_bytes` of what is written to it first are not of the stream: the answer that lets the
-    member in.
+    member in. Nothing that is broadcast may be skipped for it: each of its splices adds bytes, and
+    leaves none out.
     """
 
     __slots__ = (
         "_base",
         "_keeper",
         "_passed",
-        "_passed_bytes",
         "is_attached",
         "passed_private_bytes",
     )
@@ -68,7 +68,6 @@ class KeptCursor(Cursor):
         self._keeper = keeper
         self._base = Place(-uncounted_bytes, self.position, [])  # the first that one can go back to
         self._passed: deque[Splice] = deque()  # since then
-        self._passed_bytes = 0  # how many they added
         self.passed_private_bytes = 0
         """How many bytes that were written to this member alone are kept, although sent."""
         self.is_attached = True
@@ -80,7 +79,8 @@ class KeptCursor(Cursor):
     @property
     def sent_bytes(self) -> int:
         """How far the stream has come: what was sent of it."""
-        return self._base.sent_bytes + self.position - self._base.position + self._passed_bytes
+        log_bytes = self.position - self._base.position
+        return self._base.sent_bytes + log_bytes + self.passed_private_bytes
 
     @property
     def unsent_bytes(self) -> int:
@@ -106,7 +106,6 @@ class KeptCursor(Cursor):
                 passed[0] = splice._replace(data=memoryview(splice.data)[-rest:])
                 break
             at += len(splice.data)
-            position = splice.end
             del passed[0]
         else:
             position += sent_bytes - at
@@ -171,17 +170,6 @@ class KeptCursor(Cursor):
         else:
             self._advance_by_splices(sent_bytes)
 
-    def pass_skips(self) -> None:
-        position, skips = self.position, []
-        for splice in self.splices:
-            if splice.start != position or splice.data:
-                break
-            skips.append(splice)
-            position = splice.end
-        if skips:
-            self._remember(skips)
-        super().pass_skips()
-
     def stop(self) -> None:
         self.release()
         super().stop()
@@ -202,16 +190,12 @@ class KeptCursor(Cursor):
     def _advance_by_splices(self, sent_bytes: int) -> None:
         """Each splice on the way is remembered, the last perhaps in part."""
         while self.splices:
-            self.pass_skips()
-            splice = self.splices[0] if self.splices else None
-            gap_bytes = splice.start - self.position if splice else sent_bytes
-            if splice is None or sent_bytes <= gap_bytes:
+            splice = self.splices[0]
+            gap_bytes = splice.start - self.position
+            if sent_bytes <= gap_bytes:
                 break
             part = splice.data[: sent_bytes - gap_bytes]
-            if part:
-                is_whole = len(part) == len(splice.data)
-                end = splice.end if is_whole else splice.start
-                self._remember([Splice(splice.start, end, part)])
+            self._remember([splice._replace(data=part)])
             super().advance(gap_bytes + len(part))
             sent_bytes -= gap_bytes + len(part)
             if not sent_bytes:
@@ -224,7 +208,6 @@ class KeptCursor(Cursor):
             return
         for splice in splices:
             self._passed.append(splice)
-            self._passed_bytes += len(splice.data) - (splice.end - splice.start)
             self.passed_private_bytes += len(splice.data)
         self._keeper.note_passed(self, sum(len(splice.data) for splice in splices))
         floor = self.sent_bytes - KEPT_BYTES
@@ -239,8 +222,7 @@ class KeptCursor(Cursor):
     def _forget_first(self) -> None:
         sent_bytes = self._first_passed_end()
         splice = self._passed.popleft()
-        self._base = Place(sent_bytes, splice.end, [])
-        self._passed_bytes -= len(splice.data) - (splice.end - splice.start)
+        self._base = Place(sent_bytes, splice.start, [])
         self.passed_private_bytes -= len(splice.data)
         self._keeper.passed_private_bytes -= len(splice.data)
 
