@@ -46,13 +46,14 @@ LOSSES = 20
 MOST_ABSENT_SECONDS = 20.0
 """From when one was in the room last: then it is let back."""
 
-BUFFER_BYTES = 700
+BUFFER_BYTES = 300
 """Of each of the four socket buffers on the way."""
 
-RELAY_BYTES = 300
+RELAY_BYTES = 150
 MOST_TURNS = 20_000
-MOST_UNSAID = 1_500
-"""Bytes that all together may add while somebody is absent, so that no one is for too many."""
+MOST_UNSAID = 2_500
+"""Bytes that all together may add while somebody is absent, so that no one is for too many; but
+more than are kept for those who are there."""
 
 _ANSWER = re.compile(rb"OK ([!-~]+)(?: (\d+))?\n")
 
@@ -98,7 +99,7 @@ class Person:
     def say(self) -> None:
         """Something, to all or to one."""
         chance = self._world.chance
-        number = b"%d" % self.said + b"x" * chance.choice((0, 3, 30))
+        number = b"%d" % self.said + b"x" * chance.choice((0, 3, 100))
         if chance.random() < 0.4:
             number = b":Msg %s %s" % (chance.choice(PEOPLE).encode(), number)
         self.typed += number + b"\n"
@@ -268,6 +269,7 @@ def run(seed: int) -> int:
         _check(world)
         _check_old_tokens(world)
         _check_departure(world)
+        _check_too_many_bytes(world)
         return world.losses
 
 
@@ -375,6 +377,21 @@ def _check_departure(world: World) -> None:
     for person in others:
         assert person.heard.count(left) == 1, f"{person.name} reads of {gone.name} once"
     assert gone.name not in world.roster.usernames
+
+
+def _check_too_many_bytes(world: World) -> None:
+    """One that has received a byte more than was sent to it has left, too."""
+    liar, other = world.people[1:3]
+    assert liar.end
+    liar.end.reset()
+    liar.go()
+    liar.back_at = 1e9
+    end = world.connect()
+    end.send(b"RESUME %s %d\n" % (liar.token, len(liar.heard) + 1))
+    world.turn_until(lambda: len(end.unread) > 5)
+    assert end.unread.startswith(b"ERROR"), f"{liar.name} received more than was sent"
+    left = f"{liar.name} left the chatroom\n".encode()
+    world.turn_until(lambda: left in other.heard)
 
 
 def _lines_of(person: Person) -> Lines:
