@@ -201,7 +201,7 @@ class InteractiveClient:
 
     def place_lost(self) -> None:
         self._forget_place()
-        self._tell(RowKind.BAD, "away for too long: what was said meanwhile is lost")
+        self._tell(RowKind.BAD, "your place is gone: what was said meanwhile is lost")
         self._tell_unanswered()
 
     def line_received(self, text: str) -> None:

@@ -158,7 +158,7 @@ def test_place_that_is_kept_is_taken_again_to_the_byte(stub: Stub) -> None:
         server = stub.accept(ENTER)
         server.types("OK t3", "Active Users: Alice")
         window.sees(
-            "               │ away for too long: what was said meanwhile is lost",
+            "               │ your place is gone: what was said meanwhile is lost",
             "             ? │ not confirmed: half",
             f"             · │ Connected to 127.0.0.1 on port {stub.stub_port}",
             "               │ no one else is here yet",
