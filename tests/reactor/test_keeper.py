@@ -149,6 +149,15 @@ def test_more_than_may_wait_for_an_absent_member_is_too_much() -> None:
         assert kept.given_up == [kept.cursor]
 
 
+def test_one_absent_member_too_many_is_given_up() -> None:
+    kept = Kept(Simulation([]), iter([]))
+    kept.do("turn", 0)
+    with patch.object(keeper, "MAX_ABSENT_MEMBERS", 0):
+        kept.do("lose", 0)
+        kept.do("turn", 0)
+    assert kept.given_up == [kept.cursor]
+
+
 def test_private_lines_that_were_sent_are_forgotten_beyond_a_sum() -> None:
     kept = Kept(Simulation([]), iter([]))
     with patch("reactor.fanout.MAX_PRIVATE_BYTES", 30):
