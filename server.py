@@ -108,25 +108,11 @@ class Server:
         self._listeners = [self._make_listener(doors, *door) for door in doors.sockets.items()]
         self._on_start: list[Callable[[], None]] = []
         self._on_end = [listener.close for listener in self._listeners]
-        if self._cluster:
-            self._on_start.append(self._cluster.start)
-            self._on_end.append(self._cluster.leave)
-        if flags.announce:
-            self._announce(doors)
-        if "NOTIFY_SOCKET" in os.environ:
-            self._supervise()
-        if site:
-            serving = (self._reactor, self._room, self._journal, server_tls, parts, self._log)
-            self._on_end.append(site.serve(*serving))
-            self._log(f"page: {site.place(server_tls is not None)}")
         self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
-        upkeep_parts = Parts(
-            *(self._reactor, self._dispatcher, self._roster, self._bus, self._room),
-            *(self._journal, self._clock, self._warn),
-        )
-        self._upkeep = Upkeep(flags, upkeep_parts)
+        self._add_features(flags, doors, site)
+        self._upkeep = Upkeep(flags, self._upkeep_parts())
         if flags.log and server_tls:
             self._log(f"certificate {server_tls.fingerprint}")
         if flags.log and descriptors:
@@ -184,6 +170,26 @@ class Server:
         room = make_room(self._reactor, *parts, self._reactor.stop)
         self._parts.watch_room(self._bus, room.fanout)
         return room
+
+    def _add_features(self, flags: ServerFlags, doors: Doors, site: Web | None) -> None:
+        """What was asked for, each with something to do when the room starts or ends."""
+        if self._cluster:
+            self._on_start.append(self._cluster.start)
+            self._on_end.append(self._cluster.leave)
+        if flags.announce:
+            self._announce(doors)
+        if "NOTIFY_SOCKET" in os.environ:
+            self._supervise()
+        if site:
+            parts = (self._reactor, self._room, self._journal, self._tls, self._parts, self._log)
+            self._on_end.append(site.serve(*parts))
+            self._log(f"page: {site.place(self._tls is not None)}")
+
+    def _upkeep_parts(self) -> Parts:
+        return Parts(
+            *(self._reactor, self._dispatcher, self._roster, self._bus, self._room),
+            *(self._journal, self._clock, self._warn),
+        )
 
     def _announce(self, doors: Doors) -> None:
         from chat.presence import announce  # which takes time, and is seldom asked for
