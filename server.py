@@ -272,6 +272,28 @@ def _inherited_sockets() -> list[socket.socket]:
     return inherited_sockets()
 
 
+def _open(*doors: Doors) -> bool:
+    """Listen there; False if that cannot be, and then it was told why."""
+    for each in doors:
+        try:
+            each.open()
+        except OSError as error:
+            complain(f"error: {each.explain(error)}")
+            for opened in doors:
+                opened.remove()
+            return False
+    return True
+
+
+def _warn_of_setting(flags: ServerFlags, server_tls: ServerTls | None) -> None:
+    is_page_open = is_page_exposed(flags)
+    warnings = server_tls.warnings() if server_tls else warn_of_network(flags.listen, is_page_open)
+    for warning in warnings:
+        complain(f"warning: {warning}")
+    if 1 in CLOSED:
+        complain("warning: standard output is closed")
+
+
 def main() -> int:
     flags = parse_server_flags(None, FEATURES)
     parts = trace.open_parts(flags.trace, "server.py", "server")
@@ -282,21 +304,10 @@ def main() -> int:
     except (TlsSetupError, WebSetupError) as error:
         complain(f"error: {error}")
         return 2
-    doors = opening = Doors(flags.listen, flags.port, _inherited_sockets())
-    try:
-        doors.open()
-        if site:
-            opening = site.doors
-            opening.open()
-    except OSError as error:
-        complain(f"error: {opening.explain(error)}")
-        doors.remove()
+    doors = Doors(flags.listen, flags.port, _inherited_sockets())
+    if not _open(doors, *([site.doors] if site else [])):
         return 1
-    is_page_open = is_page_exposed(flags)
-    for warning in (
-        server_tls.warnings() if server_tls else warn_of_network(flags.listen, is_page_open)
-    ):
-        complain(f"warning: {warning}")
+    _warn_of_setting(flags, server_tls)
     try:
         make_bus = cluster.make_bus_maker(flags, doors.port)
     except (OSError, ImportError) as error:
@@ -305,8 +316,6 @@ def main() -> int:
         return 2
     load_for_later()
     server = Server(flags, doors, descriptors, server_tls, parts, site, make_bus)
-    if 1 in CLOSED:
-        complain("warning: standard output is closed")
     try:
         return server.run()
     except LoopError as error:
