@@ -108,25 +108,11 @@ class Server:
         self._listeners = [self._make_listener(doors, *door) for door in doors.sockets.items()]
         self._on_start: list[Callable[[], None]] = []
         self._on_end = [listener.close for listener in self._listeners]
-        if self._cluster:
-            self._on_start.append(self._cluster.start)
-            self._on_end.append(self._cluster.leave)
-        if flags.announce:
-            self._announce(doors)
-        if "NOTIFY_SOCKET" in os.environ:
-            self._supervise()
-        if site:
-            serving = (self._reactor, self._room, self._journal, server_tls, parts, self._log)
-            self._on_end.append(site.serve(*serving))
-            self._log(f"page: {site.place(server_tls is not None)}")
         self._exit_status = 0
         self._is_shutting_down = False
         self._deadline = 0.0  # of the last words
-        upkeep_parts = Parts(
-            *(self._reactor, self._dispatcher, self._roster, self._bus, self._room),
-            *(self._journal, self._clock, self._warn),
-        )
-        self._upkeep = Upkeep(flags, upkeep_parts)
+        self._add_features(flags, doors, site)
+        self._upkeep = Upkeep(flags, self._upkeep_parts())
         if flags.log and server_tls:
             self._log(f"certificate {server_tls.fingerprint}")
         if flags.log and descriptors:
@@ -184,6 +170,26 @@ class Server:
         room = make_room(self._reactor, *parts, self._reactor.stop)
         self._parts.watch_room(self._bus, room.fanout)
         return room
+
+    def _add_features(self, flags: ServerFlags, doors: Doors, site: Web | None) -> None:
+        """What was asked for, each with something to do when the room starts or ends."""
+        if self._cluster:
+            self._on_start.append(self._cluster.start)
+            self._on_end.append(self._cluster.leave)
+        if flags.announce:
+            self._announce(doors)
+        if "NOTIFY_SOCKET" in os.environ:
+            self._supervise()
+        if site:
+            parts = (self._reactor, self._room, self._journal, self._tls, self._parts, self._log)
+            self._on_end.append(site.serve(*parts))
+            self._log(f"page: {site.place(self._tls is not None)}")
+
+    def _upkeep_parts(self) -> Parts:
+        return Parts(
+            *(self._reactor, self._dispatcher, self._roster, self._bus, self._room),
+            *(self._journal, self._clock, self._warn),
+        )
 
     def _announce(self, doors: Doors) -> None:
         from chat.presence import announce  # which takes time, and is seldom asked for
@@ -266,6 +272,28 @@ def _inherited_sockets() -> list[socket.socket]:
     return inherited_sockets()
 
 
+def _open(*doors: Doors) -> bool:
+    """Listen there; False if that cannot be, and then it was told why."""
+    for each in doors:
+        try:
+            each.open()
+        except OSError as error:
+            complain(f"error: {each.explain(error)}")
+            for opened in doors:
+                opened.remove()
+            return False
+    return True
+
+
+def _warn_of_setting(flags: ServerFlags, server_tls: ServerTls | None) -> None:
+    is_page_open = is_page_exposed(flags)
+    warnings = server_tls.warnings() if server_tls else warn_of_network(flags.listen, is_page_open)
+    for warning in warnings:
+        complain(f"warning: {warning}")
+    if 1 in CLOSED:
+        complain("warning: standard output is closed")
+
+
 def main() -> int:
     flags = parse_server_flags(None, FEATURES)
     parts = trace.open_parts(flags.trace, "server.py", "server")
@@ -276,21 +304,10 @@ def main() -> int:
     except (TlsSetupError, WebSetupError) as error:
         complain(f"error: {error}")
         return 2
-    doors = opening = Doors(flags.listen, flags.port, _inherited_sockets())
-    try:
-        doors.open()
-        if site:
-            opening = site.doors
-            opening.open()
-    except OSError as error:
-        complain(f"error: {opening.explain(error)}")
-        doors.remove()
+    doors = Doors(flags.listen, flags.port, _inherited_sockets())
+    if not _open(doors, *([site.doors] if site else [])):
         return 1
-    is_page_open = is_page_exposed(flags)
-    for warning in (
-        server_tls.warnings() if server_tls else warn_of_network(flags.listen, is_page_open)
-    ):
-        complain(f"warning: {warning}")
+    _warn_of_setting(flags, server_tls)
     try:
         make_bus = cluster.make_bus_maker(flags, doors.port)
     except (OSError, ImportError) as error:
@@ -299,8 +316,6 @@ def main() -> int:
         return 2
     load_for_later()
     server = Server(flags, doors, descriptors, server_tls, parts, site, make_bus)
-    if 1 in CLOSED:
-        complain("warning: standard output is closed")
     try:
         return server.run()
     except LoopError as error:

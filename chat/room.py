@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from chat import session
 from chat.bus import Bus
@@ -173,8 +173,8 @@ class Room:
         try:
             if self.bans:
                 self.bans.check("", guest.source)
-            if isinstance(request, Resume):
-                self._resume(guest, request)
+            if isinstance(request, Resume):  # which is parsed where places are kept
+                cast("Places", self.places).resume(guest, request)
                 return
             self._dispatcher.check(request)
             if self.bans:  # which names are, only one with the passcode learns
@@ -244,11 +244,6 @@ class Room:
         return member in self._waiting
 
     # Details.
-
-    def _resume(self, guest: Guest, request: Resume) -> None:
-        """Raises ProtocolError to refuse it."""
-        if self.places:  # or it would not have been parsed
-            self.places.resume(guest, request)
 
     def _queue_entry(self, guest: Guest, username: str) -> None:
         """Those who ENTER in one turn come in together when it ends: no one else speaks, comes or

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from cli.flags import ServerFlags, complain
 from cli.passcode import read_first_line
 from cli.start import reason_of
+from reactor import Reactor
 
 if TYPE_CHECKING:
     from cluster.bus import ClusterBus
-    from reactor import Reactor
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +74,7 @@ def make_bus_maker(flags: ServerFlags, port: int) -> BusMaker | None:
     return make
 
 
-BusMaker = Callable[
-    ["Reactor", Callable[[str], None], Callable[[str], None]],
-    "ClusterBus",
-]
+BusMaker = Callable[[Reactor, Callable[[str], None], Callable[[str], None]], "ClusterBus"]
 
 
 def _read_url(path: str | None) -> str:

@@ -14,14 +14,20 @@ from codec.handshake import (
     INVALID_USERNAME,
     MAX_JOIN_BYTES,
     MAX_PASSCODE_BYTES,
+    TOO_LATE,
     USERNAME_IN_USE,
     Join,
     RefusedError,
+    Resume,
     check_username,
     format_join,
     format_refusal,
+    format_resume,
+    format_resumed,
     parse_answer,
     parse_join,
+    parse_request,
+    parse_resumed,
 )
 from tests.codec.conftest import UNSAFE, refused
 from tests.support import protocol
@@ -252,3 +258,28 @@ def test_garbled_answer_is_an_error_that_a_terminal_can_show(line: bytes) -> Non
         with pytest.raises(ProtocolError) as error:
             parse_answer(line)
         assert not UNSAFE & set(map(ord, str(error.value)))
+
+
+# A place that is taken again.
+
+PLACES = st.builds(Resume, st.text("!-~1.af", min_size=1, max_size=40), st.integers(0, 10**18 - 1))
+
+
+@given(PLACES)
+def test_request_for_a_place_and_its_answer_parse_back(place: Resume) -> None:
+    assert parse_request(format_resume(place)) == place
+    assert parse_resumed(format_resumed(place).encode()) == place
+
+
+def test_request_is_for_a_place_or_to_join() -> None:
+    assert parse_request(b"JOIN Alice abc12") == Join("Alice", b"abc12")
+    for line in (b"RESUME 1.af", b"RESUME 1.af -1", b"RESUME 1.af 1 ", b"RESUME 1.af " + b"9" * 19):
+        with refused(EXPECTED_JOIN):
+            parse_request(line)
+
+
+def test_answer_to_a_request_for_a_place_may_refuse_it() -> None:
+    with pytest.raises(RefusedError, match=TOO_LATE):
+        parse_resumed(b"ERROR Too late")
+    with refused("the answer to JOIN was neither OK nor ERROR"):
+        parse_resumed(b"OK 1.af")

@@ -90,6 +90,29 @@ def test_datagram_socket_that_breaks_is_told_once_and_closed(loop: Loop, pair: P
     assert loop.is_idle()
 
 
+def test_socket_that_cannot_be_watched_is_tried_again(
+    loop: Loop, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, far = pair
+    datagrams = Datagrams(loop.reactor, near, lambda data, _: data, 64, nothing)
+    far.send(b"one")
+    loop.turn(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.reactor, "set_interest", no_memory)
+        loop.pass_seconds(PAUSE_SECONDS)
+    far.send(b"two")
+    loop.pass_seconds(2 * PAUSE_SECONDS)
+    assert [far.recv(9), far.recv(9)] == [b"one", b"two"]
+    loop.turn(3)
+    datagrams.close()
+    loop.pass_seconds(PAUSE_SECONDS)
+    assert loop.is_idle()
+
+
+def no_memory(*_: object) -> None:
+    raise OSError(errno.ENOMEM, "epoll_ctl")
+
+
 def test_answer_that_fails_costs_one_datagram(loop: Loop, pair: Pair) -> None:
     near, far = pair
     Datagrams(loop.reactor, near, lambda data, _: bytes([1 // data[0]]), 64, nothing)

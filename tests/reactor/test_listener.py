@@ -262,6 +262,15 @@ def test_bug_or_unknown_error_makes_listener_rest(
     assert house.told == []
 
 
+def test_listener_goes_on_with_another_socket(loop: Loop, open_house: Open, tmp_path: Path) -> None:
+    house = open_house()
+    other = listen("127.0.0.1", 0)
+    house.listener.replace(other)
+    with socket.create_connection(other.getsockname()):
+        loop.turn_until(lambda: len(house.guests) == 1)
+    assert house.sock.fileno() < 0
+
+
 # Errors that stay.
 
 
