@@ -70,6 +70,7 @@ def test_second_connection_takes_over_from_the_first(kept: House) -> None:
     again.reads(b"OK 1.%s %d\nAlice: one\n" % (TOKENS[2].encode(), 7))
     again.send(b"f\n")
     again.reads(b"Alice: half\n")
+    resume(kept, 1, 1, 20).reads_to_end(error_line(TOO_LATE))
     with pytest.raises(ConnectionResetError):
         alice.socket.recv(1)
 
@@ -128,7 +129,8 @@ class Both:
             token = alice.tokens[-1 if verb == "old token" else 0]
             self._heard = max(self._heard, self._read - number)
             self.check()
-            self.open(b"RESUME %s %d\n" % (token.encode(), self._heard))
+            rest = TYPED[alice.received_bytes :][: number % 3]
+            self.open(b"RESUME %s %d\n%s" % (token.encode(), self._heard, rest))
 
     def check(self) -> None:
         """What either is to read, it reads; and nothing else."""
@@ -170,12 +172,19 @@ def test_bytes_that_are_kept_no_more_are_too_late(
     alice = enter(kept, "Alice", 1, "Bob")
     bob.reads(b"Alice joined the chatroom\n")
     line = b"Bob: %s\n" % (b"x" * 1000)
-    for _ in range(40):  # pages are dropped whole
-        bob.send(line[5:])
-        alice.reads(line)
+
+    def hear(person: Person) -> None:
+        for _ in range(40):  # pages are dropped whole
+            bob.send(line[5:])
+            person.reads(line)
+
+    hear(alice)
     alice.resets()
-    resume(kept, 1, 1, 25 + 38 * len(line)).reads(b"OK 1.%s 0\n" % TOKENS[2].encode() + 2 * line)
-    resume(kept, 1, 1, 25).reads_to_end(error_line(TOO_LATE))
+    count = 25 + 38 * len(line)
+    again = resume(kept, 1, 1, count)
+    again.reads(b"OK 1.%s 0\n" % TOKENS[2].encode() + 2 * line)
+    hear(again)
+    resume(kept, 1, 1, count).reads_to_end(error_line(TOO_LATE))
     bob.reads(b"Alice left the chatroom\n")
 
 
@@ -212,4 +221,5 @@ def test_lines_that_were_received_are_said_in_an_absence(kept: House) -> None:
     bob.reads(b"Alice joined the chatroom\n")
     alice.send(b"\n" * 1000 + b"last\n:Exit\n")
     alice.resets()
+    bob.send(b"hi\n")  # the loss is noticed by this, while lines of hers wait
     bob.reads(b"Alice: last\nAlice left the chatroom\n")

@@ -345,6 +345,9 @@ class PlainServer:
                 self._show(peer, self._meaning_of(peer, line))
             elif self._tokens and (request := split_resume(line)):
                 self._resume(peer, *request)
+                rest = data[data.index(b"\n") + 1 :]
+                if peer.username and rest:
+                    self.receive(key, rest)
             else:
                 self._answer(peer, line)
                 peer.received_bytes = len(data) - data.index(b"\n") - 1 if peer.username else 0
