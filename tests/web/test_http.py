@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from chat.gate import BURST_ATTEMPTS, MAX_WAITING_REQUESTS
 from tests.support.programs import DEADLINE_SECONDS, Room
 from tests.support.tls import CERTIFICATE
 from tests.web.peer import TEXT, Peer, frame
@@ -183,6 +184,18 @@ def test_wrong_passcode_is_refused_as_it_is_to_everyone(room: WebRoom) -> None:
         sock.sendall(upgrade() + Peer().say("ENTER Eve wrong\n"))
         peer = read_frames(sock)
     assert (peer.heard, peer.codes) == ("ERROR Incorrect passcode\n", [1000])
+
+
+def test_guesses_through_page_and_port_are_counted_together() -> None:
+    with WebRoom("-web", "0") as room, contextlib.ExitStack() as stack:
+        for number in range(BURST_ATTEMPTS + MAX_WAITING_REQUESTS):
+            sock = stack.enter_context(room.dial())
+            sock.sendall(upgrade() + Peer().say("ENTER Eve wrong\n"))
+            if number < BURST_ATTEMPTS:
+                assert read_frames(sock).heard == "ERROR Incorrect passcode\n"
+        plain = stack.enter_context(socket.create_connection(("127.0.0.1", room.port)))
+        plain.sendall(b"JOIN Eve wrong\n")
+        assert plain.recv(100) == b"ERROR Too many attempts, try again later\n"
 
 
 def test_visitors_beyond_the_pool_cost_one_another(room: WebRoom) -> None:
