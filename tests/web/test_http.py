@@ -82,6 +82,7 @@ ATTACKS = {
     "no Host in HTTP/1.0": (b"GET / HTTP/1.0\r\n\r\n", 400),
     "two Hosts": (get(more="Host: evil.example\r\n"), 400),
     "Host with a user": (get(host="localhost@evil.example"), 400),
+    "brackets around what is no IPv6 address": (get(host="[127.0.0.1]"), 400),
     "Host that would write into our headers": (get(host="localhost;x'\\"), 400),
     "a path out of the folder": (get("/../server.py"), 404),
     "the same, encoded": (get("/%2e%2e/%2e%2e/etc/passwd"), 404),
