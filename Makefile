@@ -57,8 +57,8 @@ chat:  ## join the room at a terminal, with what you type kept whole; plain wher
 		$(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -ui $$ui \
 		$(if $(PASSCODE),-passcode "$(PASSCODE)"); status=$$?; [ $$status -eq 130 ] || exit $$status
 
-test: $(TOOLS)  ## run the tests, at a small size; ARGS is passed on to pytest
-	@$(BIN)/python -m pytest -q -n auto $(ARGS)
+test: $(TOOLS)  ## run the tests, at a small size, but those in a browser (test-web); ARGS is passed on to pytest
+	@$(BIN)/python -m pytest -q -n auto --ignore tests/web/test_browser.py $(ARGS)
 
 test-long: $(TOOLS)  ## the same at full size: all seeds, many examples
 	@TEST_LONG=1 $(BIN)/python -m pytest -q -n auto -o timeout=600 $(ARGS)

@@ -34,7 +34,8 @@ class Host(NamedTuple):
 def parse_host(value: str) -> Host | None:
     """None for what is no host and port (RFC 9110, 7.2)."""
     found = _HOST.fullmatch(value)
-    return Host(_bare(found[1]), found[2] or "") if found else None
+    name = _name_of(found[1]) if found else ""
+    return Host(name, found[2] or "") if found and name else None
 
 
 def is_loopback(name: str) -> bool:
@@ -49,7 +50,7 @@ def is_same_origin(origin: str, host: Host, *, is_port_known: bool = True) -> bo
     """Whether `origin` is that of a page which came from `host`. Behind a proxy a Host without a
     port tells none: unless `is_port_known`, any port will do for it."""
     found = _ORIGIN.fullmatch(origin)
-    if not found or _bare(found[2]) != host.name:
+    if not found or _name_of(found[2]) != host.name:
         return False
     port = found[3] or _PORTS[found[1]]
     if not host.port:
@@ -94,5 +95,13 @@ def is_among(text: str, networks: Iterable[Network]) -> bool:
     return address is not None and any(address in network for network in networks)
 
 
-def _bare(name: str) -> str:
-    return name.strip("[]").lower().rstrip(".")
+def _name_of(text: str) -> str:
+    """A name in small letters, or an address without its brackets; "" if what stands in them is no
+    IPv6 address."""
+    if not text.startswith("["):
+        return text.lower().rstrip(".")
+    try:
+        ipaddress.IPv6Address(text[1:-1])
+    except ValueError:
+        return ""
+    return text[1:-1].lower()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import codec
 from cluster.records import RecordError, format_record, parse_records
 from codec.presence import format_reply, format_request, parse_reply, parse_request
-from tests.fuzz import admin, readers
+from tests.fuzz import admin, origin, readers
 from tests.fuzz.core import core
 from tests.fuzz.guided import CORPUS_SCRIPTS, mutated_script
 from tests.fuzz.mutation import mutated
@@ -88,6 +88,7 @@ ATTACKS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "records": (look_at_records, seeds("records") | st.binary(max_size=40)),
     "keys": (readers.look_at_keys, readers.KEYS),
     "traces": (readers.look_at_trace, readers.TRACES),
+    "origins": (origin.look_at_origin, seeds("origins") | st.binary(max_size=70)),
     "admin": (admin.obey, admin.LINES),
     "fan-out": (lambda example: play(*example), st.tuples(SCRIPTS, TAPES)),
 }

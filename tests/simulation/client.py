@@ -36,6 +36,7 @@ class Client:
         self._piece = 0
         self._appetite = -1
         self._wants_fin = False
+        self._has_said_end = False  # in its transport's words, behind which nothing may come
         self._has_read_end = False
         self._closes_at_end = closes_at_end
         self._vanished_at: float | None = None
@@ -59,14 +60,13 @@ class Client:
         match step.verb:
             case "send" | "flood":
                 data = step.data * (step.number if step.verb == "flood" else 1)
-                self.outbox += self._out.apply(data) if self._out else data
+                if not self._has_said_end:
+                    self.outbox += self._out.apply(data) if self._out else data
             case "piece":
                 self._piece = step.number
             case "appetite":
                 self._appetite = step.number
             case "fin":
-                if self._out and not self._wants_fin:
-                    self.outbox += self._out.end()
                 self._wants_fin = True
             case "close" | "reset":
                 self._send()
@@ -107,9 +107,17 @@ class Client:
                 del self.outbox[:sent]
                 size -= sent
             if self._wants_fin and not (self.outbox or self.end.is_shut_write):
-                self.end.shutdown(socket.SHUT_WR)
+                self._end_half()
         except OSError:
             self.outbox.clear()
+
+    def _end_half(self) -> None:
+        if self._out and not self._has_said_end:
+            self._has_said_end = True
+            self.outbox += self._out.end()
+            self._send()
+        else:
+            self.end.shutdown(socket.SHUT_WR)
 
     @property
     def _can_read(self) -> bool:

@@ -76,8 +76,12 @@ class Framed(WebSocketTransport):
         return payload
 
     def send(self, pieces: list[Bytes]) -> int:
-        data = b"".join(pieces)
-        taken = data[: super().send(pieces)]
+        data, due_bytes = b"".join(pieces), self._frame_bytes
+        try:
+            taken = data[: super().send(pieces)]
+        except OSError:  # behind the rest of a frame, which went out before
+            self.sent += data[: due_bytes - self._frame_bytes]
+            raise
         if taken:
             self.sent += taken
             self._network.witness.taken(self._simulated.address, taken)

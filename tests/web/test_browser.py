@@ -75,6 +75,7 @@ def test_page_talks_with_a_terminal_and_with_nc(room: WebRoom, alice: Tab) -> No
     netcat.types("from nc")
     for line in ("from a terminal", "a secret", "from nc"):
         has_line(alice, line)
+    assert alice.run("return $('bell').getAttribute('aria-pressed')") == "false"
     assert alice.run("return members") == ["Alice", "Bob", "Carol"]
     alice.say(":Msg bob and another")
     alice.wait_for("document.querySelector('.me.private')")
@@ -239,6 +240,47 @@ def test_flood_leaves_nothing_out_and_the_page_answers(room: WebRoom, alice: Tab
     has_line(alice, f"line {count - 1}")
     texts = [text for text in alice.run(f"return {LINES}") if text.startswith("line ")]
     assert texts == [f"line {number}" for number in range(count)]
+
+
+FLOOD = """
+for (let i = 0; i < 12000; i++) take(i % 300 ? `Bob: ${i}\\n` : `Eve joined the chatroom\\n`);
+me.received = 0;
+"""
+
+FROM_END = "($('scroll').scrollHeight - $('scroll').scrollTop - $('scroll').clientHeight)"
+
+
+def test_page_keeps_ten_thousand_lines_and_its_place(room: WebRoom, alice: Tab) -> None:
+    bob = room.enter("Bob")
+    alice.run(FLOOD)
+    bob.types("behind it")
+    alice.wait_for(f"{LINES}.at(-1) === 'behind it' && {FROM_END} < 2")
+    shown = alice.run("return document.querySelectorAll('#log .line, #log .note').length")
+    assert 9_800 <= shown <= 10_000
+    alice.run("$('scroll').scrollBy(0, -500)")
+    alice.wait_for("!isAtEnd")
+    bob.types("not seen yet")
+    alice.wait_for("!$('down').hidden")
+    assert alice.run(f"return {FROM_END}") > 400
+    alice.run("$('down').click()")
+    alice.wait_for(f"{FROM_END} < 2 && isAtEnd")
+
+
+BACK = {
+    "pageshow": "dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))",
+    "visibilitychange": "tickAt = 0; dispatchEvent(new Event('visibilitychange'))",
+    "online": "dispatchEvent(new Event('online'))",
+}
+
+
+def test_page_that_was_asleep_goes_on_where_it_was(room: WebRoom, alice: Tab) -> None:
+    bob = room.enter("Bob")
+    for event, dispatch in BACK.items():
+        alice.run("socket.onclose = null; socket.close()")  # and no word of it
+        bob.types(event)
+        alice.run(dispatch)
+        has_line(alice, event)
+    assert alice.run(f"return {LINES}") == [*BACK]
 
 
 def test_server_that_starts_anew_is_joined_anew(chromium: Browser) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from chat.gate import BURST_ATTEMPTS, MAX_WAITING_REQUESTS
 from tests.support.programs import DEADLINE_SECONDS, Room
 from tests.support.tls import CERTIFICATE
 from tests.web.peer import TEXT, Peer, frame
@@ -81,6 +82,7 @@ ATTACKS = {
     "no Host in HTTP/1.0": (b"GET / HTTP/1.0\r\n\r\n", 400),
     "two Hosts": (get(more="Host: evil.example\r\n"), 400),
     "Host with a user": (get(host="localhost@evil.example"), 400),
+    "brackets around what is no IPv6 address": (get(host="[127.0.0.1]"), 400),
     "Host that would write into our headers": (get(host="localhost;x'\\"), 400),
     "a path out of the folder": (get("/../server.py"), 404),
     "the same, encoded": (get("/%2e%2e/%2e%2e/etc/passwd"), 404),
@@ -183,6 +185,18 @@ def test_wrong_passcode_is_refused_as_it_is_to_everyone(room: WebRoom) -> None:
         sock.sendall(upgrade() + Peer().say("ENTER Eve wrong\n"))
         peer = read_frames(sock)
     assert (peer.heard, peer.codes) == ("ERROR Incorrect passcode\n", [1000])
+
+
+def test_guesses_through_page_and_port_are_counted_together() -> None:
+    with WebRoom("-web", "0") as room, contextlib.ExitStack() as stack:
+        for number in range(BURST_ATTEMPTS + MAX_WAITING_REQUESTS):
+            sock = stack.enter_context(room.dial())
+            sock.sendall(upgrade() + Peer().say("ENTER Eve wrong\n"))
+            if number < BURST_ATTEMPTS:
+                assert read_frames(sock).heard == "ERROR Incorrect passcode\n"
+        plain = stack.enter_context(socket.create_connection(("127.0.0.1", room.port)))
+        plain.sendall(b"JOIN Eve wrong\n")
+        assert plain.recv(100) == b"ERROR Too many attempts, try again later\n"
 
 
 def test_visitors_beyond_the_pool_cost_one_another(room: WebRoom) -> None:

@@ -8,13 +8,13 @@ from contextlib import suppress
 
 import pytest
 
-from reactor import Connection, SocketTransport
+from reactor import Connection, SlowReaderError, SocketTransport
 from reactor.outbound import Bytes
-from tests.reactor.conftest import Loop, Recorder, loop, make_pair, unix_pair  # noqa: F401
+from tests.reactor.conftest import PATTERN, Loop, Recorder, loop, make_pair, unix_pair  # noqa: F401
 from tests.reactor.crowd import Crowd, Member
 from tests.support.size import IS_LONG
 from tests.web.peer import BINARY, CLOSE, CONTINUATION, PING, TEXT, Peer, frame, header
-from web.limits import CONTROL_BYTES, FRAGMENTS, MESSAGE_BYTES
+from web.limits import CONTROL_BYTES, FRAGMENTS, MESSAGE_BYTES, RECEIVE_BYTES
 from web.websocket import WebSocketTransport
 
 
@@ -152,6 +152,34 @@ def test_pings_that_are_not_read_are_answered_to_a_bound() -> None:
     assert transport.count_unacknowledged() < 2 * CONTROL_BYTES
     near.close()
     far.close()
+
+
+def test_smallest_frames_have_a_bounded_part_of_a_turn() -> None:
+    near, far = unix_pair()
+    sent_bytes = far.send(frame(TEXT) * 20_000)
+    with suppress(BlockingIOError):
+        WebSocketTransport(SocketTransport(near)).recv(1 << 16)
+    left_bytes = 0
+    with suppress(BlockingIOError):
+        while True:
+            left_bytes += len(near.recv(1 << 20))
+    assert sent_bytes - left_bytes == RECEIVE_BYTES
+    near.close()
+    far.close()
+
+
+def test_browser_that_does_not_read_is_cut_as_a_member_is(loop: Loop) -> None:  # noqa: F811
+    crowd = Crowd(loop, unix_pair)
+    near, far = unix_pair()
+    deaf, other = Member(crowd.fanout, far), crowd.join()
+    Connection(loop.reactor, WebSocketTransport(SocketTransport(near)), deaf)
+    crowd.say(PATTERN)
+    crowd.read(other, len(PATTERN))
+    loop.pass_seconds(15)
+    assert isinstance(deaf.lost[0], SlowReaderError)
+    assert (other.heard, crowd.fanout.log.kept_bytes) == (crowd.said, 0)
+    far.close()
+    crowd.close()
 
 
 def test_end_without_a_close_frame_is_a_lost_connection(loop: Loop) -> None:  # noqa: F811

@@ -5,7 +5,7 @@
 const $ = (id) => document.getElementById(id);
 const bytesOf = (text) => new TextEncoder().encode(text);
 const NAME = "[A-Za-z0-9_.-]{1,8}";
-const LINE_BYTES = 4096, MOST_ROWS = 10000, SAVED_LINES = 400, QUIET_MS = 25000, ASLEEP_MS = 40000;
+const LINE_BYTES = 4096, MOST_ROWS = 10000, GROUP_ROWS = 100, SAVED_LINES = 400, QUIET_MS = 25000, ASLEEP_MS = 40000;
 const KINDS = [ // section 9: no line has two of these forms
   ["said", new RegExp(`^(${NAME}): ([^]*)$`)],
   ["from", new RegExp(`^\\[Message from (${NAME})\\]: ([^]*)$`)],
@@ -151,7 +151,7 @@ const isMention = (text) => text.toLowerCase().split(/[^a-z0-9_.-]+/).some((word
 
 // Rows. What comes in one frame of the screen is put in at once.
 
-let fresh = [], last = null, isDrawing = false, isAtEnd = true, below = 0;
+let fresh = [], last = null, rows = 0, isDrawing = false, isAtEnd = true, below = 0, lastTop = 0;
 
 function make(tag, className, text) {
   const node = document.createElement(tag);
@@ -197,7 +197,7 @@ function face(name) {
 function row({ kind, name, text, at, extra }) {
   const isMine = kind === "mine" || kind === "sent", isPrivate = kind === "from" || kind === "sent";
   const key = [kind, name, clock(at), extra].join();
-  if (!last || last.key !== key) {
+  if (last?.key !== key || last.group.childElementCount > GROUP_ROWS) {
     const group = make("article", ["group", colour(name), isMine && "me", isPrivate && "private", extra].filter(Boolean).join(" "));
     const who = make("div", "who"), button = make("button", "", name);
     button.type = "button";
@@ -220,6 +220,8 @@ function row({ kind, name, text, at, extra }) {
   if (kind === "said" && isMention(text)) line.classList.add("mention");
   fill(line, text);
   last.group.append(line);
+  rows += 1;
+  below += 1;
   last.isFirst = false;
   schedule();
 }
@@ -251,12 +253,13 @@ function note(text, className) {
     node.append(who, text[1]);
   } else fill(node, text);
   last = null;
+  rows += 1;
+  below += 1;
   put(node);
 }
 
 function put(node) {
   fresh.push(node);
-  below += 1;
   schedule();
 }
 
@@ -272,7 +275,7 @@ function flush() {
   const log = $("log"), stays = isAtEnd;
   log.append(...fresh);
   fresh = [];
-  while (log.childElementCount > MOST_ROWS) log.firstElementChild.remove();
+  for (let top; rows > MOST_ROWS && (top = log.firstElementChild) !== log.lastElementChild; top.remove()) rows -= top.querySelectorAll(".line").length || 1;
   if (stays) toEnd();
   drawDown();
 }
@@ -362,7 +365,7 @@ function goOut(reason) {
   const { name } = me || {};
   if (socket) { socket.onclose = null; socket.close(); socket = null; }
   clearTimeout(timer);
-  me = null; members = []; lines = []; pending = []; isIn = false; last = null; tries = 0;
+  me = null; members = []; lines = []; pending = []; fresh = []; isIn = false; last = null; tries = rows = 0;
   sessionStorage.clear();
   $("log").replaceChildren();
   $("pending").replaceChildren();
@@ -412,8 +415,9 @@ function restore() {
 }
 
 addEventListener("pagehide", save);
-addEventListener("pageshow", (event) => event.persisted && reconnect());
-addEventListener("online", () => { if (me) { isIn = false; reconnect(); } });
+const isBack = () => { if (me) { isIn = false; reconnect(); } }; // what is open may be dead
+addEventListener("pageshow", (event) => event.persisted && isBack());
+addEventListener("online", isBack);
 addEventListener("visibilitychange", () => {
   if (document.hidden) return save();
   unread = 0;
@@ -489,7 +493,7 @@ function offer() {
   else if (word) {
     const all = [...word[1] ? [] : [...table.commands, HELP], ...table.shortcuts];
     offers = all.filter((each) => each.word.toLowerCase().startsWith(word[2].toLowerCase()) && each.word.toLowerCase() !== word[2].toLowerCase())
-      .map((each) => ({ word: each.word + (each.word === ":Msg" ? " " : ""), help: each.help, cut: word[2].length }));
+      .map((each) => ({ word: each.word + (each.word === ":Msg" ? " " : ""), help: each.help.replace(`${each.word} `, ""), cut: word[2].length }));
   }
   chosen = 0;
   drawMenu();
@@ -554,11 +558,16 @@ $("who").onclick = () => {
 $("down").onclick = toEnd;
 $("scroll").onscroll = () => {
   const { scrollTop, clientHeight, scrollHeight } = $("scroll");
-  isAtEnd = scrollTop + clientHeight > scrollHeight - 40;
+  const isUp = scrollTop < lastTop;
+  lastTop = scrollTop;
+  if (scrollTop + clientHeight > scrollHeight - 40) isAtEnd = true;
+  else if (isUp) isAtEnd = false; // and not because the log has grown
   if (isAtEnd) below = 0;
   drawDown();
 };
 addEventListener("resize", () => { if (isAtEnd) toEnd(); });
+// What comes into sight has another height than the style sheet guesses.
+new ResizeObserver(() => { if (isAtEnd) toEnd(); }).observe($("log"));
 
 fetch("commands.json").then((got) => got.json()).then((got) => { table = got; }).catch(() => {});
 restore();
