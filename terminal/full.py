@@ -129,11 +129,13 @@ class FullScreen:
 
     def set_state(self, members: list[str], is_online: bool) -> None:
         page = self._page
-        if members == page.members and is_online == page.is_online and page.state != "connecting":
+        if is_online:
+            state = f"{len(members)} here" if members else "online"
+        else:
+            state = "away" if members else "offline"
+        if (members, state) == (page.members, page.state):
             return
-        page.members, page.is_online = members, is_online
-        here = f"{len(members)} here" if members else "online"
-        page.state = here if is_online else "offline"
+        page.members, page.is_online, page.state = members, is_online, state
         if members:
             self._palette.keep_only(set(members))
         self._queue_draw()
