@@ -116,10 +116,10 @@ class FullScreen:
             page.scrollback.add(row)
             if row.kind is RowKind.UNREAD:
                 self._is_away, page.new_rows = True, 0
-            elif row.kind in _NEWS and (self._is_away or not page.scrollback.follows):
+            elif (self._is_away or not page.scrollback.follows) and row.kind in _NEWS:
                 page.new_rows += 1
-            if row.rings:
-                write_now(_BELL)
+        if any(row.rings for row in rows):
+            write_now(_BELL)
         self._queue_draw()
 
     def set_state(self, members: list[str], is_online: bool) -> None:
