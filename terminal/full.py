@@ -236,25 +236,9 @@ class FullScreen:
     # What is drawn.
 
     def _make_application(self) -> Application[None]:
-        search = SearchToolbar()
-        edited = BufferControl(
-            self._line,
-            input_processors=[BeforeInput(self._format_prompt)],
-            search_buffer_control=search.control,
-            preview_search=True,
-        )
-        sought = BufferControl(self._sought, input_processors=[BeforeInput("find: ")])
         is_finding = has_focus(self._sought)
-        body = HSplit(
-            [
-                PageContainer(self._draw_page, self._mouse_used),
-                ConditionalContainer(_window(edited), ~is_finding),
-                ConditionalContainer(_window(sought), is_finding),
-                search,
-            ]
-        )
         app: Application[None] = Application(
-            layout=Layout(body, focused_element=edited),
+            layout=self._make_layout(is_finding),
             key_bindings=self._make_bindings(is_finding),
             full_screen=True,
             mouse_support=True,
@@ -270,6 +254,25 @@ class FullScreen:
         app.timeoutlen = None  # type: ignore[assignment]  # or each key is followed by a timer
         app.ttimeoutlen = 0
         return app
+
+    def _make_layout(self, is_finding: Condition) -> Layout:
+        search = SearchToolbar()
+        edited = BufferControl(
+            self._line,
+            input_processors=[BeforeInput(self._format_prompt)],
+            search_buffer_control=search.control,
+            preview_search=True,
+        )
+        sought = BufferControl(self._sought, input_processors=[BeforeInput("find: ")])
+        body = HSplit(
+            [
+                PageContainer(self._draw_page, self._mouse_used),
+                ConditionalContainer(_window(edited), ~is_finding),
+                ConditionalContainer(_window(sought), is_finding),
+                search,
+            ]
+        )
+        return Layout(body, focused_element=edited)
 
     def _format_prompt(self) -> AnyFormattedText:
         return [("bold fg:ansigreen" if self._page.is_online else "", self._prompt)]
@@ -374,7 +377,10 @@ class FullScreen:
 
 def _window(control: BufferControl) -> Window:
     """As high as its text, up to a third of the window."""
-    height = Dimension(min=1, max=max(1, window_size().lines // 3))
+
+    def height() -> Dimension:
+        return Dimension(min=1, max=max(1, window_size().lines // 3))
+
     return Window(control, height=height, wrap_lines=True, dont_extend_height=True)
 
 

@@ -270,9 +270,11 @@ class Link:
     def _take_lines(self, data: bytes) -> None:
         self._received_bytes += len(data)
         self._lines.feed_data(data)
-        whole = self._lines.peek_lines(MAX_SERVER_LINE_BYTES)  # so that none of them is too long
-        self._lines.drop(len(whole))
-        texts = [decode_text(line.removesuffix(b"\r")) for line in whole.split(b"\n")[:-1]]
+        texts: list[str] = []
+        if b"\n" in data:  # many at once, none of which can be too long
+            whole = self._lines.peek_lines(MAX_SERVER_LINE_BYTES)
+            self._lines.drop(len(whole))
+            texts = [decode_text(line.removesuffix(b"\r")) for line in whole.split(b"\n")[:-1]]
         try:
             while (line := self._lines.next_line()) is not None:
                 texts.append(decode_text(line))
