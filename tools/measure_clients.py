@@ -198,7 +198,7 @@ def main() -> None:
     measure_ours()
     measure_weechat()
     print("\n| screen | memory | with 100,000 lines | wake-ups in 10 s, idle ", end="")
-    print("| CPU, 1,000 lines at 200 a second | 20,000 lines at once: least, median, most |")
+    print("| CPU, 1,000 lines at 200 a second | 20,000 at once: least, median, most |")
     print("|---|---:|---:|---:|---:|---:|")
     for ui in ("line", "full"):
         measure_drawing(ui)
