@@ -60,9 +60,9 @@ class ShownLine(NamedTuple):
 def parse_shown(text: str) -> ShownLine | None:
     """What `text` is, a line that a member that came by ENTER reads behind OK. None for a line
     that no server of this version says: it is to be shown as it is."""
-    for kind, form in _FORMS.items():
-        if match := re.fullmatch(form, text):
-            return ShownLine(kind, match["name"], match["text"])
+    for kind, fullmatch in _FORMS:
+        if match := fullmatch(text):
+            return ShownLine(kind, *match.group("name", "text"))
     return None
 
 
@@ -79,7 +79,7 @@ _ANSWERS = (LineKind.SENT, LineKind.USERS)
 _NAME = r"(?P<name>[A-Za-z0-9_.-]+)"
 _TEXT = r"(?P<text>.*)"
 
-_FORMS = {  # each has both groups; one of them may have to stand for nothing
+_TEXTS = {  # each has both groups; one of them may have to stand for nothing
     LineKind.SAID: f"{_NAME}: {_TEXT}",
     LineKind.MESSAGE: rf"\[Message from {_NAME}\]: {_TEXT}",
     LineKind.SENT: rf"\[Message to {_NAME}\]: {_TEXT}",
@@ -89,3 +89,4 @@ _FORMS = {  # each has both groups; one of them may have to stand for nothing
     LineKind.NOTICE: rf"(?P<name>){re.escape(NOTICE_MARK)}{_TEXT}",
     LineKind.SHUTDOWN: f"(?P<name>)(?P<text>{SHUTTING_DOWN})",
 }
+_FORMS = [(kind, re.compile(form).fullmatch) for kind, form in _TEXTS.items()]

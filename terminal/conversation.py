@@ -91,14 +91,14 @@ class Conversation:
         if line.kind in (LineKind.JOINED, LineKind.LEFT):
             return [self._take_coming(line, time)]
         self._together = []
+        if line.kind in _WORDS:
+            return self._take_words(line, time)
         if line.kind is LineKind.USERS:
             self._members = {name.lower(): name for name in line.usernames}
             return [self._row(RowKind.NOTICE, f"{line.text} ({len(self._members)})", PLAIN, time)]
         if line.kind is LineKind.NOTICE:
             return [self._take_notice(line.text, time)]
-        if line.kind is LineKind.SHUTDOWN:
-            return [self._row(RowKind.BAD, line.text, PLAIN, time)]
-        return self._take_words(line, time)
+        return [self._row(RowKind.BAD, line.text, PLAIN, time)]
 
     def take_first_list(self, line: ShownLine, time: str) -> list[Row]:
         """The rows for the list that comes first of all: nobody asked for it, so it is short."""
@@ -174,6 +174,7 @@ class Conversation:
 
 _PAST = re.compile(r"(?P<time>\d\d:\d\d) (?P<line>.*)")  # docs/PROTOCOL.md, section 9
 
+_WORDS = (LineKind.SAID, LineKind.MESSAGE, LineKind.SENT)
 _SPOKEN = {RowKind.SAID, RowKind.OWN, RowKind.MENTION, RowKind.PRIVATE, RowKind.SENT}
 _SPOKEN |= {RowKind.HISTORY}
 _PRIVATE = (RowKind.PRIVATE, RowKind.SENT)  # tuples: the hash of an Enum is slow

@@ -1,51 +1,39 @@
 """The screen of `-ui full`: the whole window, with its keys and its line edited by prompt_toolkit.
 
-prompt_toolkit reads no descriptor and writes to none: bytes come from our loop and go through it,
-and its own event loop is turned in steps. What it draws is a Page, whose rows are whole: each is
-written anew when it is another one, so that no two opinions of a character's width can tear it.
+In: rows, keys, and the size. Out: bytes for the terminal, at most every FRAME_SECONDS for what
+comes, and the calls of a DrawnScreenOwner. All of it is on our loop; asyncio's is turned in steps.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 import os
 import re
 import signal
 import termios
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import takewhile
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.data_structures import Size
 from prompt_toolkit.filters import Condition, has_focus, is_searching
 from prompt_toolkit.formatted_text import AnyFormattedText
-from prompt_toolkit.input import Input
 from prompt_toolkit.input.vt100_parser import Vt100Parser
-from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import (
     BufferControl,
     ConditionalContainer,
-    Container,
     Dimension,
     HSplit,
     Layout,
     Window,
 )
-from prompt_toolkit.layout.mouse_handlers import MouseHandlers
 from prompt_toolkit.layout.processors import BeforeInput
-from prompt_toolkit.layout.screen import Char, Screen, WritePosition
 from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
 from prompt_toolkit.output import ColorDepth
-from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.search import accept_search
 from prompt_toolkit.widgets import SearchToolbar
 
-from reactor import Reactor, Sink, Source, stop_process
+from reactor import Reactor, Sink, Source, Timer, stop_process
 from terminal.asyncio_steps import SteppedLoop
 from terminal.conversation import Row, RowKind
 from terminal.device import discard_input, window_size, write_now
@@ -54,15 +42,21 @@ from terminal.interactive import DrawnScreenOwner
 from terminal.keys import FOCUS_OFF, FOCUS_ON, Focus, KeyDecoder
 from terminal.page import Page
 from terminal.palette import Palette
+from terminal.toolkit import NoInput, PageContainer, SinkOutput, count_colours
 
 FRAME_SECONDS = 1 / 30
 """Least time between two drawings of what comes."""
+
+ESCAPE_SECONDS = 0.1
+"""How long after Esc the rest of a control sequence may come; then it was the key."""
 
 WHEEL_LINES = 3
 FIND_HINT = "Enter and Up find older, Down newer, Esc ends"
 
 _BELL = b"\a"
 _MOUSE = b"\x1b[<"
+_UNFINISHED = re.compile(rb"\x1b(\[[0-9;<]*|O)?$")
+_DEPTHS = (ColorDepth.DEPTH_1_BIT, ColorDepth.DEPTH_4_BIT)  # of what is edited
 _NEWS = (RowKind.SAID, RowKind.MENTION, RowKind.PRIVATE)
 
 
@@ -74,13 +68,12 @@ class FullScreen:
     ) -> None:
         self._reactor = reactor
         self._owner: DrawnScreenOwner
-        colours = _colours() if may_colour else 0
-        self._palette = Palette(colours)
+        self._palette = Palette(count_colours() if may_colour else 0)
         formatter = Formatter(self._palette, is_unicode)
         self._prompt = formatter.paint("❯ ")
         self._page = Page(username, place, self._palette, formatter)
-        self._keys = _Keys()
         self._decoder = KeyDecoder()
+        self._escape: Timer | None = None
         self._keyboard: Source | None = None
         self._output = Sink(
             reactor,
@@ -93,7 +86,8 @@ class FullScreen:
         self._line, self._sought = Buffer(multiline=False), Buffer(multiline=False)
         self._line.on_text_changed += lambda _: self._forget_offers()
         self._sought.on_text_changed += lambda _: self._find(is_next=False)
-        self._app = self._make_application(colours)
+        self._app = self._make_application()
+        self._parser = Vt100Parser(self._app.key_processor.feed)
         self._offers: list[str] = []  # asked for by Tab
         self._drawn_at = -math.inf
         self._is_draw_due = False
@@ -114,6 +108,7 @@ class FullScreen:
         self._keyboard = Source(self._reactor, 0, self._typed, owner.end_typed)
         run = self._app.run_async(handle_sigint=False, set_exception_handler=False)
         self._task = self._loop.create_task(run)
+        self._loop.step()  # it takes no key before it has begun
 
     def show(self, rows: list[Row]) -> None:
         page = self._page
@@ -121,19 +116,21 @@ class FullScreen:
             page.scrollback.add(row)
             if row.kind is RowKind.UNREAD:
                 self._is_away, page.new_rows = True, 0
-            elif row.kind in _NEWS and (self._is_away or not page.scrollback.follows):
+            elif (self._is_away or not page.scrollback.follows) and row.kind in _NEWS:
                 page.new_rows += 1
-            if row.rings:
-                write_now(_BELL)
+        if any(row.rings for row in rows):
+            write_now(_BELL)
         self._queue_draw()
 
     def set_state(self, members: list[str], is_online: bool) -> None:
         page = self._page
-        if members == page.members and is_online == page.is_online and page.state != "connecting":
+        if is_online:
+            state = f"{len(members)} here" if members else "online"
+        else:
+            state = "away" if members else "offline"
+        if (members, state) == (page.members, page.state):
             return
-        page.members, page.is_online = members, is_online
-        here = f"{len(members)} here" if members else "online"
-        page.state = here if is_online else "offline"
+        page.members, page.is_online, page.state = members, is_online, state
         if members:
             self._palette.keep_only(set(members))
         self._queue_draw()
@@ -202,8 +199,21 @@ class FullScreen:
             elif self._is_open:
                 self._is_away = False
                 self._owner.key_pressed()
-                self._keys.feed(part.decode("utf-8", "surrogateescape"))
-        self._loop.call_soon(self._keys.on_ready)
+                self._feed_keys(part)
+
+    def _feed_keys(self, keys: bytes) -> None:
+        self._parser.feed(keys.decode("utf-8", "surrogateescape"))
+        self._loop.call_soon(self._app.key_processor.process_keys)
+        if self._escape:
+            self._escape.cancel()
+            self._escape = None
+        if _UNFINISHED.search(keys):
+            self._escape = self._reactor.call_later(ESCAPE_SECONDS, self._end_escape)
+
+    def _end_escape(self) -> None:
+        """Nothing followed: Esc is a key of its own."""
+        self._parser.flush()
+        self._loop.call_soon(self._app.key_processor.process_keys)
 
     def _queue_draw(self) -> None:
         if not self._is_draw_due:
@@ -225,7 +235,27 @@ class FullScreen:
 
     # What is drawn.
 
-    def _make_application(self, colours: int) -> Application[None]:
+    def _make_application(self) -> Application[None]:
+        is_finding = has_focus(self._sought)
+        app: Application[None] = Application(
+            layout=self._make_layout(is_finding),
+            key_bindings=self._make_bindings(is_finding),
+            full_screen=True,
+            mouse_support=True,
+            erase_when_done=True,
+            enable_page_navigation_bindings=False,
+            max_render_postpone_time=None,
+            terminal_size_polling_interval=None,
+            color_depth=_DEPTHS[self._palette.has_colours],
+            include_default_pygments_style=False,
+            input=NoInput(),
+            output=SinkOutput(self._output),
+        )
+        app.timeoutlen = None  # type: ignore[assignment]  # or each key is followed by a timer
+        app.ttimeoutlen = 0
+        return app
+
+    def _make_layout(self, is_finding: Condition) -> Layout:
         search = SearchToolbar()
         edited = BufferControl(
             self._line,
@@ -234,29 +264,15 @@ class FullScreen:
             preview_search=True,
         )
         sought = BufferControl(self._sought, input_processors=[BeforeInput("find: ")])
-        is_finding = has_focus(self._sought)
         body = HSplit(
             [
-                _PageContainer(self._draw_page, self._mouse_used),
+                PageContainer(self._draw_page, self._mouse_used),
                 ConditionalContainer(_window(edited), ~is_finding),
                 ConditionalContainer(_window(sought), is_finding),
                 search,
             ]
         )
-        return Application(
-            layout=Layout(body, focused_element=edited),
-            key_bindings=self._make_bindings(is_finding),
-            full_screen=True,
-            mouse_support=True,
-            erase_when_done=True,
-            enable_page_navigation_bindings=False,
-            max_render_postpone_time=None,
-            terminal_size_polling_interval=None,
-            color_depth=_depth(colours),
-            include_default_pygments_style=False,
-            input=self._keys,
-            output=_Output(self._output),
-        )
+        return Layout(body, focused_element=edited)
 
     def _format_prompt(self) -> AnyFormattedText:
         return [("bold fg:ansigreen" if self._page.is_online else "", self._prompt)]
@@ -295,7 +311,7 @@ class FullScreen:
             *((key, self._find, is_finding) for key in ("enter", "c-f", "up")),
             ("down", lambda: self._find(towards_oldest=False), is_finding),
         ):
-            bindings.add(key, filter=when, eager=key == "escape")(_without_event(call))
+            bindings.add(key, filter=when, eager=key == "escape")(lambda event, call=call: call())
         for key in ("c-a", "c-e", "home", "end", "left", "right"):
             bindings.add(key, filter=is_searching)(_accept_search)
         bindings.add("c-v", filter=editing)(_insert_next)
@@ -315,7 +331,7 @@ class FullScreen:
         before = self._line.document.text_before_cursor
         found = self._owner.completions(before)
         word = re.split("[ \t]", before)[-1]
-        common = _common_start(found)
+        common = os.path.commonprefix(found)  # noqa: RUF071 (of characters)
         if not found and before.rstrip(": ") in self._page.members:
             self._begin_private(before.rstrip(": "))
         elif len(common) > len(word):
@@ -359,138 +375,13 @@ class FullScreen:
                 self._begin_private(name)
 
 
-class _Keys(Input):
-    """What is typed, handed over as text."""
-
-    def __init__(self) -> None:
-        self._pressed: list[KeyPress] = []
-        self._parser = Vt100Parser(self._pressed.append)
-        self.on_ready: Callable[[], None] = lambda: None
-
-    def feed(self, text: str) -> None:
-        self._parser.feed(text)
-
-    def read_keys(self) -> list[KeyPress]:
-        pressed = self._pressed[:]
-        self._pressed.clear()
-        return pressed
-
-    def flush_keys(self) -> list[KeyPress]:
-        self._parser.flush()
-        return self.read_keys()
-
-    @contextmanager
-    def attach(self, input_ready_callback: Callable[[], None]) -> Iterator[None]:
-        self.on_ready = input_ready_callback
-        yield
-
-    @contextmanager
-    def raw_mode(self) -> Iterator[None]:
-        yield
-
-    cooked_mode = detach = raw_mode
-    closed = False
-
-    def fileno(self) -> int:
-        return 0
-
-    def typeahead_hash(self) -> str:
-        return ""
-
-
-class _Output(Vt100_Output):
-    """Writes to a Sink. Nothing but a Page has control sequences in its cells."""
-
-    write = Vt100_Output.write_raw
-
-    def __init__(self, sink: Sink) -> None:
-        term = os.environ.get("TERM")
-        super().__init__(_Writer(sink), _size, term, enable_bell=False, enable_cpr=False)
-
-    def enable_mouse_support(self) -> None:
-        """Buttons and the wheel alone: reports of each movement would wake us."""
-        self.write_raw("\x1b[?1000h\x1b[?1006h")
-
-    def disable_mouse_support(self) -> None:
-        self.write_raw("\x1b[?1006l\x1b[?1000l")
-
-
-class _Writer(io.StringIO):
-    """A file of text that is a Sink."""
-
-    def __init__(self, sink: Sink) -> None:
-        super().__init__()
-        self._sink = sink
-
-    def write(self, text: str) -> int:
-        self._sink.write(text.encode(errors="replace"))
-        return len(text)
-
-
-class _PageContainer(Container):
-    """Draws whole rows, and tells of the mouse."""
-
-    def __init__(
-        self, draw: Callable[[int, int], list[str]], on_mouse: Callable[[MouseEvent], None]
-    ) -> None:
-        self._draw = draw
-        self._on_mouse = on_mouse
-
-    def write_to_screen(
-        self,
-        screen: Screen,
-        mouse_handlers: MouseHandlers,
-        write_position: WritePosition,
-        parent_style: str,
-        erase_bg: bool,
-        z_index: int | None,
-    ) -> None:
-        width, top = write_position.width, write_position.ypos
-        for line, text in enumerate(self._draw(width, write_position.height), start=top):
-            screen.data_buffer[line][width - 1] = _END  # so the whole row is erased for another
-            screen.data_buffer[line][0] = cell = Char(f"\x1b[K{text}\x1b[m")
-            cell.width = width
-            mouse_handlers.mouse_handlers[line] = defaultdict(lambda: self._on_mouse)
-        screen.height = max(screen.height, top + write_position.height)
-
-    def preferred_width(self, max_available_width: int) -> Dimension:
-        return Dimension()
-
-    def preferred_height(self, width: int, max_available_height: int) -> Dimension:
-        return Dimension()
-
-    def get_children(self) -> list[Container]:
-        return []
-
-    def reset(self) -> None: ...
-
-
-_END = Char("|")
-
-
-def _common_start(texts: list[str]) -> str:
-    """What all of them begin with."""
-    lowest, highest = min(texts, default=""), max(texts, default="")
-    pairs = zip(lowest, highest, strict=False)
-    return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
 def _window(control: BufferControl) -> Window:
     """As high as its text, up to a third of the window."""
-    height = Dimension(min=1, max=max(1, window_size().lines // 3))
+
+    def height() -> Dimension:
+        return Dimension(min=1, max=max(1, window_size().lines // 3))
+
     return Window(control, height=height, wrap_lines=True, dont_extend_height=True)
-
-
-def _size() -> Size:
-    columns, lines = window_size()
-    return Size(rows=lines, columns=columns)
-
-
-def _without_event(call: Callable[[], object]) -> Callable[[KeyPressEvent], None]:
-    def pressed(event: KeyPressEvent) -> None:
-        call()
-
-    return pressed
 
 
 def _accept_search(event: KeyPressEvent) -> None:
@@ -501,20 +392,3 @@ def _accept_search(event: KeyPressEvent) -> None:
 
 def _insert_next(event: KeyPressEvent) -> None:
     event.app.quoted_insert = True
-
-
-def _colours() -> int:
-    """How many the terminal has (terminfo(5)); 0 if that is not known."""
-    with contextlib.suppress(ImportError):
-        import curses
-
-        with contextlib.suppress(curses.error):
-            curses.setupterm(fd=1)
-            return max(0, curses.tigetnum("colors"))
-    return 0
-
-
-def _depth(colours: int) -> ColorDepth:
-    if colours < 8:
-        return ColorDepth.DEPTH_1_BIT
-    return ColorDepth.DEPTH_8_BIT if colours >= 256 else ColorDepth.DEPTH_4_BIT

@@ -204,26 +204,13 @@ class InteractiveClient:
         self._tell(RowKind.BAD, "your place is gone: what was said meanwhile is lost")
         self._tell_unanswered()
 
-    def line_received(self, text: str) -> None:
-        self._watch_silence()
-        line = parse_shown(text)
-        conversation = self._conversation
+    def lines_received(self, texts: list[str]) -> None:
         if self._has_focus is None and self._reactor.now - self._key_at > AWAY_SECONDS:
-            conversation.set_away(True)
-        if line is None:
-            self._tell(RowKind.NOTICE, text)
-            return
-        if self._is_list_due and line.kind is LineKind.USERS:
-            self._is_list_due = False
-            rows = conversation.take_first_list(line, self._clock())
-        else:
-            if not self._is_list_due and self._unanswered and line.answers(conversation.username):
-                self._unanswered.popleft()
-                self._link.note_answer()
-                self._watch_silence()
-            rows = conversation.take(line, self._clock())
-        self._screen.show(rows)
-        self._screen.set_state(conversation.members if self._has_echo else [], True)
+            self._conversation.set_away(True)
+        time = self._clock()
+        self._screen.show([row for text in texts for row in self._take(text, time)])
+        self._watch_silence()
+        self._screen.set_state(self._conversation.members if self._has_echo else [], True)
         if self._screen.owed_bytes > HIGH_WATER_BYTES:
             self._link.pause()
 
@@ -244,6 +231,21 @@ class InteractiveClient:
         self._reactor.stop()
 
     # Details.
+
+    def _take(self, text: str, time: str) -> list[Row]:
+        """The rows for a line of the room."""
+        conversation = self._conversation
+        line = parse_shown(text)
+        if line is None:
+            return [conversation.tell(RowKind.NOTICE, text, time)]
+        if self._is_list_due:
+            if line.kind is LineKind.USERS:
+                self._is_list_due = False
+                return conversation.take_first_list(line, time)
+        elif self._unanswered and line.answers(conversation.username):
+            self._unanswered.popleft()
+            self._link.note_answer()
+        return conversation.take(line, time)
 
     def _forget_place(self) -> None:
         self._conversation.forget_members()

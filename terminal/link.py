@@ -58,8 +58,8 @@ class LinkOwner(Protocol):
         """The server has not kept our place. What was said meanwhile is lost, and of what is not
         answered it is not known; `link_up` or `link_down` follows."""
 
-    def line_received(self, text: str) -> None:
-        """A line of the room."""
+    def lines_received(self, texts: list[str]) -> None:
+        """Lines of the room, at least one, that came together."""
 
     def link_down(self, reason: str, rest_seconds: float) -> None:
         """It could not be made, or is lost, and is tried again after so long. Unless the server
@@ -270,14 +270,19 @@ class Link:
     def _take_lines(self, data: bytes) -> None:
         self._received_bytes += len(data)
         self._lines.feed_data(data)
-        while self._connection and not self._connection.is_closing:
-            line = self._lines.next_line()
-            if line is None:
-                break
-            text = decode_text(line)
-            if text == SHUTTING_DOWN:
+        texts: list[str] = []
+        if b"\n" in data:  # many at once, none of which can be too long
+            whole = self._lines.peek_lines(MAX_SERVER_LINE_BYTES)
+            self._lines.drop(len(whole))
+            texts = [decode_text(line.removesuffix(b"\r")) for line in whole.split(b"\n")[:-1]]
+        try:
+            while (line := self._lines.next_line()) is not None:
+                texts.append(decode_text(line))
+        finally:  # those before one that is too long are told
+            if SHUTTING_DOWN in texts:
                 self._token = ""
-            self._owner.line_received(text)
+            if texts:
+                self._owner.lines_received(texts)
 
     def _take_answer(self, line: bytes) -> None:
         try:

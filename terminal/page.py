@@ -130,7 +130,7 @@ class Page:
         is_told = {hint: self.hint, back: not self.scrollback.follows, new: self.new_rows}
         right = [part for part, is_it in is_told.items() if is_it]
         for part in (hint, back, place, name, new):
-            if _width(left + right) > columns:
+            if _width(left + right) + 2 * (part is hint) > columns:  # it has a dash before it
                 left = [x for x in left if x != part]
                 right = [x for x in right if x != part]
         dash = self._paint("─" * max(0, columns - _width(left + right)), _DIM)

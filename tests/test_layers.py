@@ -32,6 +32,7 @@ The grader knows none of ours: it judges others by the same means."""
 
 PACKAGES = {
     "terminal/full.py": {"prompt_toolkit"},
+    "terminal/toolkit.py": {"prompt_toolkit"},
     "web/http.py": {"h11", "wsproto"},
     "web/websocket.py": {"wsproto"},
     "cluster/redis.py": {"hiredis"},

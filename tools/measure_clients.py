@@ -2,7 +2,8 @@
 
 Each sits at a pseudo-terminal of 80 columns that is always read. It is measured idle for
 IDLE_SECONDS, and then while LINES lines come, a hundred at once. WeeChat speaks IRC, so that it is
-talked to by as much of a server of IRC as it needs. All of it is one run.
+talked to by as much of a server of IRC as it needs. A second table is of what `-ui full` adds:
+what it keeps, and how fast it draws. All of it is one run.
 
 Needs /proc, weechat and rlwrap.
 """
@@ -15,6 +16,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,16 +47,10 @@ def usage(pid: int) -> tuple[float, int, float]:
 def measure(program: Program, stage: Stage, say: Callable[[str], None]) -> str:
     """Its row of the table. Lines come by `say`; the last one is waited for."""
 
-    def pass_time(seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            stage.pump.turn(end - time.monotonic())
-            program.stdout.unread.clear()
-
     pids = [program.pid, *_children(program.pid)]
-    pass_time(3.0)
+    _pass_time(stage, program, 3.0)
     before = [usage(pid) for pid in pids]
-    pass_time(IDLE_SECONDS)
+    _pass_time(stage, program, IDLE_SECONDS)
     idle = [usage(pid) for pid in pids]
     for number in range(0, LINES, 100):
         say("".join(f"{TEXT} {x}\n" for x in range(number, number + 100)))
@@ -66,6 +62,13 @@ def measure(program: Program, stage: Stage, say: Callable[[str], None]) -> str:
     busy = sum(y[0] - x[0] for x, y in zip(idle, after, strict=True)) / LINES * 1e6
     memory = sum(x[2] for x in idle)
     return f"| {program.name} | {memory:.1f} MB | {wakeups:.0f} | {busy:.0f} µs |"
+
+
+def _pass_time(stage: Stage, program: Program, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        stage.pump.turn(max(0.0, end - time.monotonic()))
+        program.stdout.unread.clear()
 
 
 def _wait_until_it_prints(stage: Stage, program: Program) -> None:
@@ -142,11 +145,63 @@ def measure_weechat() -> None:
         shutil.rmtree(folder)
 
 
+def measure_drawing(ui: str) -> None:
+    """Its row of the second table. Lines come from a socket of ours: no server takes time."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, Stage() as stage:
+        port = listener.getsockname()[1]
+        flags = ["-join", "-host=127.0.0.1", f"-port={port}", "-username=Alice", "-passcode=p"]
+        command = [sys.executable, "client.py", *flags, f"-ui={ui}"]
+        env = {"TERM": "xterm-256color"}
+        program = stage.run(Program, ui, command, on_terminal=True, with_echo=True, env=env)
+        _wait_until_it_prints(stage, program)
+        peer = listener.accept()[0]
+        peer.sendall(b"OK\nActive Users: Bob, Alice\n")
+        _pass_time(stage, program, 2.0)
+        start = usage(program.pid)
+        _pass_time(stage, program, 10.0)
+        idle = usage(program.pid)
+        for number in range(1000):
+            peer.sendall(_said(number, number + 1))
+            _pass_time(stage, program, 1 / 200)
+        steady = usage(program.pid)
+        burst = sorted(_burst(stage, program, peer, n * LINES) for n in range(5))
+        _pass_time(stage, program, 1.0)
+        kept = usage(program.pid)
+        print(
+            f"| `-ui {ui}` | {start[2]:.1f} MB | {kept[2]:.1f} MB | {idle[1] - start[1]} "
+            f"| {steady[0] - idle[0]:.2f} s | {burst[0]:.2f}, {burst[2]:.2f}, {burst[-1]:.2f} s |",
+            flush=True,
+        )
+        program.close()
+        program.has_ended = True
+
+
+def _burst(stage: Stage, program: Program, peer: socket.socket, first: int) -> float:
+    """Seconds until the last of LINES lines, sent at once, is drawn."""
+    program.stdout.unread.clear()
+    wanted = f" {first + LINES - 1}".encode()
+    begun = time.monotonic()
+    sender = threading.Thread(target=peer.sendall, args=(_said(first, first + LINES),))
+    sender.start()
+    stage.pump.wait(lambda: wanted in program.stdout.unread)
+    sender.join()
+    return time.monotonic() - begun
+
+
+def _said(first: int, end: int) -> bytes:
+    return "".join(f"Bob: {TEXT} {number}\n" for number in range(first, end)).encode()
+
+
 def main() -> None:
     print("| client | memory | wake-ups a minute, idle | CPU a line |")
     print("|---|---:|---:|---:|")
     measure_ours()
     measure_weechat()
+    print("\n| screen | memory | with 100,000 lines | wake-ups in 10 s, idle ", end="")
+    print("| CPU, 1,000 lines at 200 a second | 20,000 at once: least, median, most |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for ui in ("line", "full"):
+        measure_drawing(ui)
 
 
 if __name__ == "__main__":

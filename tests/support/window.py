@@ -33,7 +33,7 @@ NOON = "import time; time.strftime = lambda form: open({path!r}).read()"
 """A patch that takes the time of day from a file."""
 
 _SAID = re.compile("^$|(.{14}|.{8}) [│┆»]( |$)|── new ")
-_RULE = re.compile(r"── .*?(?P<state>\d+ here|online|offline) ─|── connecting ─")
+_RULE = re.compile(r"── .*?(?P<state>\d+ here|online|offline|away|connecting) ─")
 _NOT_DRAWN = str.maketrans("", "", "\u200d\u2068\u2069")  # after which pyte drops what follows
 
 
@@ -197,7 +197,7 @@ class FullWindow(Window):
         place, rule = self._rule()
         state = rule["state"].removesuffix(" here") if rule else ""
         typed = "\n".join(self.rows()[place + 1 :])
-        return "Alice" + ("" if state in ("", "online") else f"·{state}") + typed
+        return "Alice" + ("" if state in ("", "online", "connecting") else f"·{state}") + typed
 
     def offers(self, *words: str) -> bool:
         offered = [row.split()[0] for row in self._above() if row and not _SAID.match(row)]

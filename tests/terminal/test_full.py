@@ -34,7 +34,7 @@ def test_scrolled_window_stays_and_counts_what_is_new(chat: Chat) -> None:
     window.waits_for(lambda: window.style_of("row 19").reverse)
     window.keys("\\r")
     window.waits_for(lambda: window.style_of("row 18").reverse)
-    window.keys("\\x07")
+    window.keys("\\x1b")
     window.sees("               │ row 61", typed="Alice·2❯")
     assert " new ──" not in "".join(window.rows())
 

@@ -333,7 +333,7 @@ WITHOUT = {
         "full",
         "it needs prompt_toolkit: pip install 'chatroom[tui]'",
     ),
-    "del sys.modules['terminal']; sys.modules['terminal.drawn'] = None": (
+    "del sys.modules['terminal'], sys.path[:2]": (
         "full",
         "it needs the folder terminal/, which is not beside the program",
     ),

@@ -26,8 +26,8 @@ class Owner:
     def place_lost(self) -> None:
         raise AssertionError
 
-    def line_received(self, text: str) -> None:
-        raise AssertionError(text)
+    def lines_received(self, texts: list[str]) -> None:
+        raise AssertionError(texts)
 
     def link_down(self, reason: str, rest_seconds: float) -> None:
         self.rests.append(rest_seconds)

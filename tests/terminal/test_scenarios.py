@@ -250,13 +250,22 @@ def test_window_that_is_made_narrow_wraps_what_comes(chat: Chat) -> None:
     window.closes(0)
 
 
-def test_inputrc_and_no_color_are_heeded(chat: Chat, tmp_path: Path) -> None:
+def test_no_color_is_heeded(chat: Chat) -> None:
+    window = chat.sit_down(NO_COLOR="1")
+    window.sees(typed="Alice·1❯")
+    places = [place for row in window.screen.buffer.values() for place in row.values()]
+    assert {place.fg for place in places} <= {"default", "brightblack"}, "dim is a colour here"
+    window.keys("\\x04")
+    window.closes(0)
+
+
+@pytest.mark.parametrize("ui", ["line"])
+def test_inputrc_is_heeded(chat: Chat, tmp_path: Path) -> None:
     settings = tmp_path / "inputrc"
     settings.write_text('"\\C-t": "from a macro"\n')
-    window = chat.sit_down(INPUTRC=str(settings), NO_COLOR="1")
+    window = chat.sit_down(INPUTRC=str(settings))
     window.sees(typed="Alice·1❯")
     window.keys("\\x14")
     window.sees(typed="Alice·1❯ from a macro")
-    assert window.style_of("Connected").fg == "default"
     window.keys("\\x15\\x04")
     window.closes(0)
