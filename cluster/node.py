@@ -413,7 +413,7 @@ class Node:
                     changes.append([Joined(name, self.name)])
                 case _:
                     changes.append([])
-        return self._note_appended(old, records, changes)
+        return self._speak() + self._note_appended(old, records, changes)
 
     def _begin_anew(self) -> list[Output]:
         """Enter with the next incarnation, unless a newer process has this name."""
@@ -514,15 +514,14 @@ class Node:
 
     def _show_difference(self) -> list[Output]:
         """From what our members have read to what the log comes to. What it says of our own is
-        over with our next `U`."""
-        members = self.replica.members
+        over with our next `U`. A name that is spelled in another way is another member's."""
+        others = {x: member for x, member in self.replica.members.items() if member[1] != self.name}
         output: list[Output] = []
         for folded, name in list(self._shown.items()):
-            if folded not in members and folded not in self._here:
+            if folded not in others or others[folded][0] != name:
                 output += self._show_left(name)
-        for name, node in list(members.values()):
-            if node != self.name:
-                output += self._show_joined(name, node)
+        for name, node in others.values():
+            output += self._show_joined(name, node)
         return output
 
     def _show(self, records: list[Record], changes: list[list[Change]]) -> list[Output]:
