@@ -400,29 +400,32 @@ class Node:
 
     def _settle_old(self) -> list[Output]:
         """What was under way may be in the part of the log that the snapshot stands for."""
-        old, seat = self._old, self.replica.seats.get(self.name)
-        if not old or not seat or not self.replica.has(old.append.author):
+        old = self._old
+        if not old or self.replica.expected_of(old.append.author) <= old.append.sequence:
             return []
-        if seat.expected <= old.append.sequence:
-            return []
+        is_alive = self.replica.has(old.append.author)
         records = parse_records(old.append.records)
         changes: list[list[Change]] = []
         for record in records:
             match record:
-                case JoinRecord(name) if (name, self.name) in self.replica.members.values():
+                case JoinRecord(name) if self._has_or_had(name, is_alive):
                     changes.append([Joined(name, self.name)])
                 case _:
                     changes.append([])
         return self._speak() + self._note_appended(old, records, changes)
 
+    def _has_or_had(self, name: str, is_alive: bool) -> bool:
+        """Whether our join counted. If we were declared dead since, the name may be free again: the
+        guest comes along with our next `U`."""
+        owner = self.replica.members.get(name.lower())
+        return owner == (name, self.name) or (owner is None and not is_alive)
+
     def _begin_anew(self) -> list[Output]:
-        """Enter with the next incarnation, unless a newer process has this name."""
-        seat = self.replica.seats.get(self.name)
-        is_newer = seat and seat.incarnation > self.incarnation and seat.token != self._token
-        if self._has_entered and is_newer:
+        """Enter with the next incarnation, unless a newer process has or had this name."""
+        latest = self.replica.latest.get(self.name, 0)
+        if self._has_entered and latest > self.incarnation:
             self.phase = OVER
             return [Superseded()]
-        latest = self.replica.latest.get(self.name, 0)
         self.incarnation = max(latest, self.incarnation) + 1
         self._under_way = None
         self.phase = ENTERING
@@ -605,9 +608,22 @@ class Node:
         for change in (change for its_changes in changes[1:] for change in its_changes):
             if isinstance(change, NameTaken) and change.name.lower() in self._here:
                 output += self._show_joined(*self.replica.members[change.name.lower()])
+        ghosts = [
+            change.name
+            for change in (change for its_changes in changes[1:] for change in its_changes)
+            if isinstance(change, Joined) and change.name.lower() not in self._here
+        ]
         if self._silence:
             output += self._speak()
+        for name in ghosts:
+            output += self._show_ghost(name)
         return output + self._show_local()
+
+    def _show_ghost(self, name: str) -> list[Output]:
+        """This member lost its name to another while our `U` was under way, which then got it back
+        for us: nobody is there."""
+        self._queue.append(Item(LeaveRecord(name), name))
+        return self._show_joined(name, self.name)
 
     def _note_appended(
         self, under_way: _UnderWay, records: list[Record], changes: list[list[Change]]
@@ -631,8 +647,9 @@ class Node:
             case JoinRecord(name):
                 return self._place_join(name, item, changes)
             case LeaveRecord(name):
-                self._here.pop(name.lower(), None)
-                return [Applied(item)] if self._show_left(name) else []
+                is_ours = not item.is_dropped and self._here.pop(name.lower(), None)
+                is_ours = is_ours or any(isinstance(change, Left) for change in changes)
+                return [Applied(item)] if is_ours and self._show_left(name) else []
             case DeadRecord():
                 return self._show_changes(changes)
         return [Applied(item)]

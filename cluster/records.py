@@ -124,7 +124,8 @@ Record = (
 
 
 class NodeState(NamedTuple):
-    """The highest incarnation of a node. If it is dead, `token` is "" and `expected` 0."""
+    """The highest incarnation of a node, and the sequence of its next entry. If it is dead, `token`
+    is "", and `expected` tells which of its entries counted before its end."""
 
     node: str
     incarnation: int
@@ -243,8 +244,6 @@ def _parse_node(line: str) -> NodeState:
     node, incarnation, token, expected = _words(line, 4)
     author = parse_author(f"{node}.{incarnation}")
     is_dead = token == "-"  # noqa: S105  no password
-    if is_dead and expected != "0":
-        raise RecordError("a dead node that is expected to write")
     return NodeState(*author, "" if is_dead else _match(_TOKEN, token), _number(expected))
 
 

@@ -392,7 +392,8 @@ class World:
                     self.engine.append(append)
         for _ in range(MOST_ROUNDS):
             for server in self.alive:
-                server.append(1)
+                if server.is_waiting or server.node.next_append() is not server.sent:
+                    server.append(1)  # again only if it is not behind what was not read yet
                 server.read(3)
                 server.read(3)
             if all(server.is_at_rest for server in self.alive) and not self.ask_all():
