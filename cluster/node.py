@@ -448,7 +448,7 @@ class Node:
     def _needs_check(self, entry: Entry, records: list[Record]) -> bool:
         if self._is_checked or self._last is None or not records:
             return False
-        is_awaited = self.phase is ENTERING and entry.author == self.author
+        is_awaited = self._find_under_way(entry) is not None  # by its token, too
         return isinstance(records[0], EnterRecord) and not is_awaited
 
     def _take_one(self, entry: Entry, records: list[Record]) -> list[Output]:
