@@ -669,6 +669,8 @@ class Node:
     def _note_other_entered(self, author: Author, token: str) -> list[Output]:
         if author.node != self.name or token == self._token or not self._has_entered:
             return []
+        if self.phase is OVER:
+            return []  # as the older one was buried
         self.phase = OVER
         return [Superseded()]
 
