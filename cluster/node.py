@@ -448,7 +448,9 @@ class Node:
     def _needs_check(self, entry: Entry, records: list[Record]) -> bool:
         if self._is_checked or self._last is None or not records:
             return False
-        is_awaited = self._find_under_way(entry) is not None  # by its token, too
+        under_way = self._find_under_way(entry)  # by its token, too
+        # Our own `U` may have created a log anew, behind what was read of one that is gone.
+        is_awaited = under_way is not None and not under_way.append.is_first
         return isinstance(records[0], EnterRecord) and not is_awaited
 
     def _take_one(self, entry: Entry, records: list[Record]) -> list[Output]:
