@@ -34,8 +34,8 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, NamedTuple
 
+from cluster import records as words
 from cluster.records import (
-    MAX_ENTRY_BYTES,
     Author,
     DeadRecord,
     EnterRecord,
@@ -204,8 +204,8 @@ class Node:
         self,
         name: str,
         token: str,
-        max_entry_bytes: int = MAX_ENTRY_BYTES,
-        snapshot_bytes: int = SNAPSHOT_BYTES,
+        max_entry_bytes: int | None = None,
+        snapshot_bytes: int | None = None,
     ) -> None:
         self.name = name
         self.replica = Replica()
@@ -216,8 +216,8 @@ class Node:
         self.check: Entry | None = None
         """An entry, without its records: whether it is in the log is to be asked now."""
         self._token = token
-        self._max_entry_bytes = max_entry_bytes
-        self._snapshot_bytes = snapshot_bytes
+        self._max_entry_bytes = max_entry_bytes or words.MAX_ENTRY_BYTES
+        self._snapshot_bytes = snapshot_bytes or SNAPSHOT_BYTES
         self._queue: deque[Item] = deque()
         self._claims: dict[str, Item] = {}  # joins in the queue, by their names in small letters
         self._under_way: _UnderWay | None = None
@@ -649,8 +649,9 @@ class Node:
             case JoinRecord(name):
                 return self._place_join(name, item, changes)
             case LeaveRecord(name):
-                is_ours = not item.is_dropped and self._here.pop(name.lower(), None)
-                is_ours = is_ours or any(isinstance(change, Left) for change in changes)
+                is_ours = any(isinstance(change, Left) for change in changes)
+                if not item.is_dropped:
+                    is_ours = self._here.pop(name.lower(), "") != "" or is_ours
                 return [Applied(item)] if is_ours and self._show_left(name) else []
             case DeadRecord():
                 return self._show_changes(changes)

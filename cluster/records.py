@@ -162,8 +162,7 @@ def format_record(record: Record) -> bytes:
             return b"D%s\n" % str(author).encode()
         case SnapshotRecord(upto, state):
             return b"S%s %d\n%s" % (upto.encode(), len(state), state)
-        case OrderRecord(verb, text):
-            return b"K%s %d\n%s" % (verb.encode(), len(text), text)
+    return b"K%s %d\n%s" % (record.verb.encode(), len(record.text), record.text)
 
 
 def format_state(state: State) -> bytes:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from cluster.node import ENTERING, IN, OVER, Append, Applied, Heard, Item, Lost, Node
+from cluster.node import (
+    ENTERING,
+    IN,
+    OVER,
+    Append,
+    Applied,
+    Delete,
+    Heard,
+    Item,
+    Lost,
+    Node,
+    Output,
+)
 from cluster.records import (
     Author,
     LinesRecord,
@@ -103,3 +115,27 @@ def test_line_that_counted_before_a_burial_is_not_said_again() -> None:
     assert (node.phase, node.author) == (ENTERING, Author("a", 2))
     node.take([entry_of(node.next_append(), 6)])
     assert node.is_quiet
+
+
+def test_line_that_was_read_before_is_not_shown_again() -> None:
+    node, b = entered(), Author("b", 1)
+    log = [
+        Entry("1-0", node.author, 0, b"U0\n"),
+        Entry("2-0", b, 0, b"U1\n"),
+        Entry("3-0", b, 1, b"T2\nx\n"),
+    ]
+    node.take(log[1:])
+    assert node.note_checked(is_there=True) == [Heard(LinesRecord(b"x\n"))]
+    node.note_lost()
+    assert node.take(log, is_end=True) == []
+
+
+def test_log_is_trimmed_behind_the_snapshot_before() -> None:
+    node = Node("a", "0", snapshot_bytes=1)
+    node.take([], is_end=True)
+    output: list[Output] = []
+    for number in range(1, 7):  # U, then snapshots and lines in turn
+        if number in (3, 5):
+            node.submit(Item(LinesRecord(b"x\n")))
+        output += node.take([entry_of(node.next_append(), number)])
+    assert output[-1] == Delete(("1-0", "2-0"))
