@@ -54,6 +54,11 @@ LIMITED: tuple[ModuleType | str, ...] = (
     "chat.admin",
     "chat.bans",
     "web.limits",
+    "cluster.records",
+    "cluster.node",
+    "cluster.bus",
+    "cluster.redis",
+    "cluster.start",
 )
 """The modules that have limits, in the order in which a member meets them; by its name, one that is
 imported only when asked."""

@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
+from chat import session
 from chat.bans import Bans
 from chat.bus import Bus, LocalBus
 from chat.journal import Journal
 from chat.room import Room
-from chat.session import ALL_PAGES
+from cluster import records
 from cluster.engine import Engine
 from cluster.node import (
     OVER,
@@ -35,7 +36,6 @@ from cluster.node import (
     Superseded,
 )
 from cluster.records import (
-    MAX_ENTRY_BYTES,
     Author,
     JoinRecord,
     LeaveRecord,
@@ -329,7 +329,7 @@ class ClusterBus(LocalBus):
         self._is_showing_later = False
         fanout = self._room.fanout
         while self._outputs:
-            free_bytes = fanout.free_bytes(ALL_PAGES)
+            free_bytes = fanout.free_bytes(session.ALL_PAGES)
             if free_bytes <= 0:
                 self._is_showing_later = True
                 self._reactor.call_later(HELD_SECONDS if fanout.held_pages else 0, self._show_on)
@@ -447,7 +447,7 @@ class ClusterRoom(Room):
 
     def free_bytes(self, max_pages: int) -> int:
         free_bytes = super().free_bytes(max_pages)
-        return min(free_bytes, MAX_ENTRY_BYTES - self.cluster_bus.queued_bytes)
+        return min(free_bytes, records.MAX_ENTRY_BYTES - self.cluster_bus.queued_bytes)
 
     def has_claim(self, username: str) -> bool:
         """Whether a guest of ours waits for this name, just as it is spelled."""

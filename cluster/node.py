@@ -34,8 +34,8 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, NamedTuple
 
+from cluster import records as words
 from cluster.records import (
-    MAX_ENTRY_BYTES,
     Author,
     DeadRecord,
     EnterRecord,
@@ -204,8 +204,8 @@ class Node:
         self,
         name: str,
         token: str,
-        max_entry_bytes: int = MAX_ENTRY_BYTES,
-        snapshot_bytes: int = SNAPSHOT_BYTES,
+        max_entry_bytes: int | None = None,
+        snapshot_bytes: int | None = None,
     ) -> None:
         self.name = name
         self.replica = Replica()
@@ -216,8 +216,8 @@ class Node:
         self.check: Entry | None = None
         """An entry, without its records: whether it is in the log is to be asked now."""
         self._token = token
-        self._max_entry_bytes = max_entry_bytes
-        self._snapshot_bytes = snapshot_bytes
+        self._max_entry_bytes = max_entry_bytes or words.MAX_ENTRY_BYTES
+        self._snapshot_bytes = snapshot_bytes or SNAPSHOT_BYTES
         self._queue: deque[Item] = deque()
         self._claims: dict[str, Item] = {}  # joins in the queue, by their names in small letters
         self._under_way: _UnderWay | None = None
@@ -400,29 +400,32 @@ class Node:
 
     def _settle_old(self) -> list[Output]:
         """What was under way may be in the part of the log that the snapshot stands for."""
-        old, seat = self._old, self.replica.seats.get(self.name)
-        if not old or not seat or not self.replica.has(old.append.author):
+        old = self._old
+        if not old or self.replica.expected_of(old.append.author) <= old.append.sequence:
             return []
-        if seat.expected <= old.append.sequence:
-            return []
+        is_alive = self.replica.has(old.append.author)
         records = parse_records(old.append.records)
         changes: list[list[Change]] = []
         for record in records:
             match record:
-                case JoinRecord(name) if (name, self.name) in self.replica.members.values():
+                case JoinRecord(name) if self._has_or_had(name, is_alive):
                     changes.append([Joined(name, self.name)])
                 case _:
                     changes.append([])
-        return self._note_appended(old, records, changes)
+        return self._speak() + self._note_appended(old, records, changes)
+
+    def _has_or_had(self, name: str, is_alive: bool) -> bool:
+        """Whether our join counted. If we were declared dead since, the name may be free again: the
+        guest comes along with our next `U`."""
+        owner = self.replica.members.get(name.lower())
+        return owner == (name, self.name) or (owner is None and not is_alive)
 
     def _begin_anew(self) -> list[Output]:
-        """Enter with the next incarnation, unless a newer process has this name."""
-        seat = self.replica.seats.get(self.name)
-        is_newer = seat and seat.incarnation > self.incarnation and seat.token != self._token
-        if self._has_entered and is_newer:
+        """Enter with the next incarnation, unless a newer process has or had this name."""
+        latest = self.replica.latest.get(self.name, 0)
+        if self._has_entered and latest > self.incarnation:
             self.phase = OVER
             return [Superseded()]
-        latest = self.replica.latest.get(self.name, 0)
         self.incarnation = max(latest, self.incarnation) + 1
         self._under_way = None
         self.phase = ENTERING
@@ -445,7 +448,9 @@ class Node:
     def _needs_check(self, entry: Entry, records: list[Record]) -> bool:
         if self._is_checked or self._last is None or not records:
             return False
-        is_awaited = self.phase is ENTERING and entry.author == self.author
+        under_way = self._find_under_way(entry)  # by its token, too
+        # Our own `U` may have created a log anew, behind what was read of one that is gone.
+        is_awaited = under_way is not None and not under_way.append.is_first
         return isinstance(records[0], EnterRecord) and not is_awaited
 
     def _take_one(self, entry: Entry, records: list[Record]) -> list[Output]:
@@ -514,15 +519,14 @@ class Node:
 
     def _show_difference(self) -> list[Output]:
         """From what our members have read to what the log comes to. What it says of our own is
-        over with our next `U`."""
-        members = self.replica.members
+        over with our next `U`. A name that is spelled in another way is another member's."""
+        others = {x: member for x, member in self.replica.members.items() if member[1] != self.name}
         output: list[Output] = []
         for folded, name in list(self._shown.items()):
-            if folded not in members and folded not in self._here:
+            if folded not in others or others[folded][0] != name:
                 output += self._show_left(name)
-        for name, node in list(members.values()):
-            if node != self.name:
-                output += self._show_joined(name, node)
+        for name, node in others.values():
+            output += self._show_joined(name, node)
         return output
 
     def _show(self, records: list[Record], changes: list[list[Change]]) -> list[Output]:
@@ -606,9 +610,22 @@ class Node:
         for change in (change for its_changes in changes[1:] for change in its_changes):
             if isinstance(change, NameTaken) and change.name.lower() in self._here:
                 output += self._show_joined(*self.replica.members[change.name.lower()])
+        ghosts = [
+            change.name
+            for change in (change for its_changes in changes[1:] for change in its_changes)
+            if isinstance(change, Joined) and change.name.lower() not in self._here
+        ]
         if self._silence:
             output += self._speak()
+        for name in ghosts:
+            output += self._show_ghost(name)
         return output + self._show_local()
+
+    def _show_ghost(self, name: str) -> list[Output]:
+        """This member lost its name to another while our `U` was under way, which then got it back
+        for us: nobody is there."""
+        self._queue.append(Item(LeaveRecord(name), name))
+        return self._show_joined(name, self.name)
 
     def _note_appended(
         self, under_way: _UnderWay, records: list[Record], changes: list[list[Change]]
@@ -632,8 +649,10 @@ class Node:
             case JoinRecord(name):
                 return self._place_join(name, item, changes)
             case LeaveRecord(name):
-                self._here.pop(name.lower(), None)
-                return [Applied(item)] if self._show_left(name) else []
+                is_ours = any(isinstance(change, Left) for change in changes)
+                if not item.is_dropped:
+                    is_ours = self._here.pop(name.lower(), "") != "" or is_ours
+                return [Applied(item)] if is_ours and self._show_left(name) else []
             case DeadRecord():
                 return self._show_changes(changes)
         return [Applied(item)]
@@ -653,6 +672,8 @@ class Node:
     def _note_other_entered(self, author: Author, token: str) -> list[Output]:
         if author.node != self.name or token == self._token or not self._has_entered:
             return []
+        if self.phase is OVER:
+            return []  # as the older one was buried
         self.phase = OVER
         return [Superseded()]
 

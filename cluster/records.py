@@ -124,7 +124,8 @@ Record = (
 
 
 class NodeState(NamedTuple):
-    """The highest incarnation of a node. If it is dead, `token` is "" and `expected` 0."""
+    """The highest incarnation of a node, and the sequence of its next entry. If it is dead, `token`
+    is "", and `expected` tells which of its entries counted before its end."""
 
     node: str
     incarnation: int
@@ -161,8 +162,7 @@ def format_record(record: Record) -> bytes:
             return b"D%s\n" % str(author).encode()
         case SnapshotRecord(upto, state):
             return b"S%s %d\n%s" % (upto.encode(), len(state), state)
-        case OrderRecord(verb, text):
-            return b"K%s %d\n%s" % (verb.encode(), len(text), text)
+    return b"K%s %d\n%s" % (record.verb.encode(), len(record.text), record.text)
 
 
 def format_state(state: State) -> bytes:
@@ -243,8 +243,6 @@ def _parse_node(line: str) -> NodeState:
     node, incarnation, token, expected = _words(line, 4)
     author = parse_author(f"{node}.{incarnation}")
     is_dead = token == "-"  # noqa: S105  no password
-    if is_dead and expected != "0":
-        raise RecordError("a dead node that is expected to write")
     return NodeState(*author, "" if is_dead else _match(_TOKEN, token), _number(expected))
 
 

@@ -33,11 +33,14 @@ from cluster.replica import FIRST_ID, Entry
 from reactor import WRITE, Connection, Reactor, SocketTransport, Timer, Transport
 from reactor.listener import notice_vanished_peers
 
-CONNECT_SECONDS: Annotated[float, "Longest time for one attempt to connect."] = 5.0
+ATTEMPT_SECONDS: Annotated[float, "Longest time for one attempt to connect."] = 5.0
 
-FIRST_PAUSE_SECONDS: Annotated[float, "Time before the second attempt; it doubles up to"] = 0.05
+FIRST_PAUSE_SECONDS: Annotated[float, "Time before the second attempt; then it doubles."] = 0.05
 
-MAX_PAUSE_SECONDS: Annotated[float, "this: an engine that is back is found soon."] = 1.0
+MAX_PAUSE_SECONDS: Annotated[
+    float,
+    "Longest time between two attempts: an engine that is back is found soon.",
+] = 1.0
 
 SILENT_SECONDS: Annotated[float, "How long an answer may take before members are told."] = 2.0
 
@@ -111,7 +114,7 @@ class Link:
             self._fail(error.strerror or str(error))
             return
         self._reactor.set_interest(sock.fileno(), WRITE, self)
-        self._timer = self._reactor.call_later(CONNECT_SECONDS, lambda: self._fail("timed out"))
+        self._timer = self._reactor.call_later(ATTEMPT_SECONDS, lambda: self._fail("timed out"))
 
     def call(self, answer: Answer, *words: str | int | bytes, is_timed: bool = True) -> None:
         """Send one command; `answer` is given what comes back, an Exception for an error."""

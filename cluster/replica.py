@@ -118,6 +118,7 @@ class Replica:
             for node in state.nodes
             if node.token
         }
+        self._ends = {node.node: node.expected for node in state.nodes if not node.token}
         self.members = {name.lower(): (name, node) for name, node in state.members}
 
     @property
@@ -128,7 +129,7 @@ class Replica:
             for node, seat in self.seats.items()
         ]
         dead = [
-            NodeState(node, incarnation, "", 0)
+            NodeState(node, incarnation, "", self._ends[node])
             for node, incarnation in sorted(self.latest.items())
             if node not in self.seats
         ]
@@ -138,6 +139,13 @@ class Replica:
         """Whether this incarnation is alive."""
         seat = self.seats.get(author.node)
         return seat is not None and seat.incarnation == author.incarnation
+
+    def expected_of(self, author: Author) -> int:
+        """The sequence that was expected last of the latest incarnation of a node, which may be
+        dead; 0 of an older one, and of one that never was."""
+        if self.latest.get(author.node) != author.incarnation:
+            return 0
+        return self.seats[author.node].expected if self.has(author) else self._ends[author.node]
 
     def judge(self, entry: Entry, records: list[Record]) -> Verdict:
         """Whether `entry`, whose records these are, counts as the next one of the log."""
@@ -168,6 +176,7 @@ class Replica:
 
     def _enter(self, author: Author, token: str) -> list[Change]:
         changes = self._bury(author.node)
+        self._ends.pop(author.node, None)
         self.latest[author.node] = author.incarnation
         self.seats[author.node] = Seat(author.incarnation, token, 0)
         return [*changes, Entered(author, token)]
@@ -200,6 +209,7 @@ class Replica:
         seat = self.seats.pop(node, None)
         if seat is None:
             return []
+        self._ends[node] = seat.expected
         gone = [name for name, owner in self.members.values() if owner == node]
         left: list[Change] = [change for name in gone for change in self._leave(name, node)]
         return [*left, Buried(Author(node, seat.incarnation))]

@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import unquote
 
 import hiredis
@@ -19,12 +19,13 @@ import hiredis
 from cluster.redis import RedisAddress
 from reactor import SocketTransport, Transport
 
-ANSWER_SECONDS = 5.0
-"""Longest time for all questions of a start."""
+START_SECONDS: Annotated[float, "Longest time for an answer of Redis at the start."] = 5.0
 
-MAX_KEEPALIVE_SECONDS = 15
-"""How long Redis may take to notice that a host has vanished, for its members to have `left` in
-time."""
+MAX_KEEPALIVE_SECONDS: Annotated[
+    int,
+    "How long Redis may take to notice that a host has vanished, for its members to leave in time; "
+    "above it, a warning.",
+] = 15
 
 _URL = re.compile(
     r"(rediss?)://(?:([^:@/]*):([^@/]*)@)?(\[[0-9a-fA-F:.%]+\]|[^:@/\[\]]+)(?::([0-9]{1,5}))?"
@@ -71,7 +72,7 @@ def find_redis(url: RedisUrl) -> tuple[RedisAddress, list[str]]:
         ]
         make_transport, wrap = _transports(url)
         with socket.socket(family, socket.SOCK_STREAM) as sock:
-            sock.settimeout(ANSWER_SECONDS)
+            sock.settimeout(START_SECONDS)
             sock.connect(sockaddr)
             info, keepalive = _ask(wrap(sock), url)
     except (OSError, hiredis.HiredisError) as error:

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-from cluster.node import ENTERING, IN, OVER, Append, Applied, Heard, Item, Lost, Node
-from cluster.records import Author, LinesRecord, OrderRecord, format_record
-from cluster.replica import Entry
+from cluster.node import (
+    ENTERING,
+    IN,
+    OVER,
+    Append,
+    Applied,
+    Delete,
+    Heard,
+    Item,
+    Lost,
+    Node,
+    Output,
+)
+from cluster.records import (
+    Author,
+    LinesRecord,
+    OrderRecord,
+    SnapshotRecord,
+    format_record,
+    format_state,
+    parse_records,
+)
+from cluster.replica import Entry, Replica
 
 
 def entry_of(append: Append | None, number: int) -> Entry:
@@ -72,3 +92,50 @@ def test_own_u_needs_no_question() -> None:
     assert node.phase is ENTERING
     node.take([entry_of(node.next_append(), 2)])
     assert (node.phase, node.check, node.author) == (IN, None, Author("a", 2))
+
+
+def test_line_that_counted_before_a_burial_is_not_said_again() -> None:
+    """Entry, burial and all are in the part of the log that a snapshot stands for."""
+    node = entered()
+    line = Item(LinesRecord(b"x\n"))
+    node.submit(line)
+    other = Replica()
+    b = Author("b", 1)
+    log = [
+        Entry("1-0", node.author, 0, b"U0\n"),
+        entry_of(node.next_append(), 2),
+        Entry("3-0", b, 0, b"U1\n"),
+        Entry("4-0", b, 1, b"Da.1\n"),
+    ]
+    for entry in log:
+        other.apply(entry, parse_records(entry.records))
+    snapshot = format_record(SnapshotRecord("4-0", format_state(other.state)))
+    assert node.note_lost() == [Lost()]
+    assert node.take([log[-1], Entry("5-0", b, 2, snapshot)], is_end=True) == [Applied(line)]
+    assert (node.phase, node.author) == (ENTERING, Author("a", 2))
+    node.take([entry_of(node.next_append(), 6)])
+    assert node.is_quiet
+
+
+def test_line_that_was_read_before_is_not_shown_again() -> None:
+    node, b = entered(), Author("b", 1)
+    log = [
+        Entry("1-0", node.author, 0, b"U0\n"),
+        Entry("2-0", b, 0, b"U1\n"),
+        Entry("3-0", b, 1, b"T2\nx\n"),
+    ]
+    node.take(log[1:])
+    assert node.note_checked(is_there=True) == [Heard(LinesRecord(b"x\n"))]
+    node.note_lost()
+    assert node.take(log, is_end=True) == []
+
+
+def test_log_is_trimmed_behind_the_snapshot_before() -> None:
+    node = Node("a", "0", snapshot_bytes=1)
+    node.take([], is_end=True)
+    output: list[Output] = []
+    for number in range(1, 7):  # U, then snapshots and lines in turn
+        if number in (3, 5):
+            node.submit(Item(LinesRecord(b"x\n")))
+        output += node.take([entry_of(node.next_append(), number)])
+    assert output[-1] == Delete(("1-0", "2-0"))

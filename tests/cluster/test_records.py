@@ -87,7 +87,7 @@ def test_author_and_sequence_are_parsed() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        *(b"b 1 - 0", b"b 1 - 1\n", b"b 1 - 0\nb 2 - 0\n", b"Ann b\n", b"b 1 - 0\nAnn b\n"),
+        *(b"b 1 - 0", b"b 1 - x\n", b"b 1 - 0\nb 2 - 0\n", b"Ann b\n", b"b 1 - 0\nAnn b\n"),
         *(b"b 1 a 1\nAnn b\nann b\n", b"b 1 a 1\nAnn\n", b"b 1 a 1\nAnn b\nc 1 - 0\n"),
     ],
 )
