@@ -146,3 +146,10 @@ def test_nothing_counts_behind_the_end_of_its_author() -> None:
     for number, data in enumerate((b"U0\n", b"Da.1\nJBob\n")):
         replica.apply(Entry("1-0", a, number, data), parse_records(data))
     assert replica.members == {}
+
+
+def test_incarnation_rises_though_the_log_has_forgotten_it() -> None:
+    node = entered()
+    node.note_lost()
+    node.take([], is_end=True)
+    assert node.author == Author("a", 2)
