@@ -139,3 +139,17 @@ def test_log_is_trimmed_behind_the_snapshot_before() -> None:
             node.submit(Item(LinesRecord(b"x\n")))
         output += node.take([entry_of(node.next_append(), number)])
     assert output[-1] == Delete(("1-0", "2-0"))
+
+
+def test_nothing_counts_behind_the_end_of_its_author() -> None:
+    replica, a = Replica(), Author("a", 1)
+    for number, data in enumerate((b"U0\n", b"Da.1\nJBob\n")):
+        replica.apply(Entry("1-0", a, number, data), parse_records(data))
+    assert replica.members == {}
+
+
+def test_incarnation_rises_though_the_log_has_forgotten_it() -> None:
+    node = entered()
+    node.note_lost()
+    node.take([], is_end=True)
+    assert node.author == Author("a", 2)
