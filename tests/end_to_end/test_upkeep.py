@@ -64,9 +64,10 @@ def session(folder: Path) -> None:
         room.welcomes(cid)
         path.unlink()
         room.server.signal(signal.SIGUSR1)
-        cid.types(":Users")
-        room.server.shows("Cid: searched up active users")
-        cid.shows("Active Users: Ann, Bob, Cid")
+        while not path.exists():  # the signal may come to a thread that has yet to run
+            cid.types(":Users")
+            room.server.shows("Cid: searched up active users")
+            cid.shows("Active Users: Ann, Bob, Cid")
         assert ask(path, "kick Cid\n") == "ok\n"
         for reader in (ann, bob, room.server):
             reader.shows("* Cid was kicked", "Cid left the chatroom")

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import PASSCODE, RawClient, Room
-from tests.support.size import IS_LONG
 from tests.support.window import FullWindow, LineWindow, Window, clock_patch
 
 INTERFACES: dict[str, type[Window]] = {"line": LineWindow, "full": FullWindow}
