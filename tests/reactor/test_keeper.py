@@ -55,12 +55,14 @@ class Kept:
         self.check()
 
     def come_back(self, lost_bytes: int) -> None:
-        at = self.received_bytes - lost_bytes
+        at, before = self.received_bytes - lost_bytes, self.socket
         connection = self._connect()
         was_kept = self.cursor.attach(connection, at)
         assert was_kept or lost_bytes > KEPT_BYTES or at < max(0, self._from)
         if was_kept:
             self._from = at
+        else:
+            self.socket = before
 
     def check(self) -> None:
         assert self.simulation.errors == []
