@@ -71,6 +71,10 @@ def test_members_are_listed_with_their_addresses(house: House, office: Office) -
         f"Ann {ann.address} 0\nBob {bob.address} 0\nZed elsewhere 0\n"
     )
     assert office.says("kick zed") == "error: Zed is on another server\n"
+    orders: list[tuple[str, str]] = []
+    house.bus.order = lambda *order: not orders.append(order)  # type: ignore[method-assign,func-returns-value]
+    assert office.says("kick zed for a reason") == "ok\n"
+    assert orders == [("kick", "Zed for a reason")]
 
 
 def test_all_read_what_is_said_and_who_was_kicked_and_why(house: House, office: Office) -> None:

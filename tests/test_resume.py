@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat import gate
+from chat.bans import Bans
 from codec.handshake import TOO_LATE
-from reactor import flow, keeper
+from reactor import SlowReaderError, flow, keeper
 from tests.support.faults import fault
 from tests.support.house import House, Person
 from tests.support.protocol import TOO_MANY_ATTEMPTS, PlainServer, error_line
@@ -223,3 +224,67 @@ def test_lines_that_were_received_are_said_in_an_absence(kept: House) -> None:
     kept.loop.turn(1)
     kept.room.members["Alice"].connection.abort()  # as a slow reader's, while her lines wait
     bob.reads(b"Alice: last\nAlice left the chatroom\n")
+
+
+@fault(89)
+def test_member_that_is_cut_for_slowness_is_absent(kept: House) -> None:
+    alice = enter(kept, "Alice", 1)
+    kept.room.members["Alice"].connection.abort(SlowReaderError("9 bytes unsent"))
+    kept.loop.turn(3)
+    assert any("9 bytes unsent" in line for line in kept.log)
+    alice.socket.close()
+    kept.room.bans = Bans(kept.loop.reactor)  # which holds none
+    resume(kept, 1, 1, 20).reads(b"OK 1.%s 0\n" % TOKENS[2].encode())
+
+
+def test_answer_that_took_too_long_to_be_sent_is_given_again(
+    kept: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(kept, "Alice", 1).ends()
+    kept.loop.turn(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper.KeptCursor, "attach", lambda *_: False)  # its bytes are gone by now
+        again = resume(kept, 1, 1, 20)
+        kept.loop.turn(3)
+        again.socket.close()
+    resume(kept, 1, 1, 20).reads(b"OK 1.%s 0\n" % TOKENS[3].encode())
+
+
+def test_bug_in_an_absence_costs_that_member(kept: House) -> None:
+    bob = kept.join("Bob")
+    alice = enter(kept, "Alice", 1, "Bob")
+    bob.reads(b"Alice joined the chatroom\n")
+    alice.resets()
+    kept.loop.turn(3)
+    member = kept.room.members["Alice"]
+    member.connection.call(lambda: [][0])
+    bob.reads(b"Alice left the chatroom\n")
+    assert isinstance(kept.loop.take_errors()[0], IndexError)
+
+
+def test_member_that_came_back_in_time_is_not_given_up(kept: House) -> None:
+    alice = enter(kept, "Alice", 1)
+    places, cursor = kept.room.places, kept.room.members["Alice"].cursor
+    assert places
+    assert isinstance(cursor, keeper.KeptCursor)
+    for line in (b"still here\n", b":Exit\n"):
+        places._give_up(cursor)
+        alice.send(line)
+        kept.loop.turn(3)
+    alice.reads(b"Alice: still here\n")
+    places._give_up(cursor)  # it has left
+    kept.loop.turn(3)
+
+
+def test_lines_of_the_connection_before_come_first(
+    kept: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(kept, "Alice", 1).ends()
+    kept.loop.turn(3)
+    monkeypatch.setattr(kept.room, "is_waiting", lambda member: True)
+    again = resume(kept, 1, 1, 20)
+    again.reads(b"OK 1.%s 0\n" % TOKENS[2].encode())
+    again.send(b"later\n")
+    again.reads_nothing()
+    kept.room.members["Alice"].go_on()  # as when those were taken
+    again.reads(b"Alice: later\n")

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from reactor import connection, fanout, log, transport
+from reactor import SocketTransport, connection, fanout, log, transport
 from reactor.fanout import RETRY_SECONDS, Fanout
 from reactor.log import Log
 from tests.reactor.conftest import PATTERN, new_loop, unix_pair
 from tests.reactor.crowd import Crowd
+from tests.support.fanout import Simulation, Step
 
 FILES = {module.__file__ for module in (connection, fanout, log, transport)}
 """Where lines are counted."""
@@ -113,3 +114,30 @@ def test_member_missed_by_failed_turn_is_served_in_next(own: bytes) -> None:
     else:
         pytest.fail("there is no end to it")
     assert number > 20, "hardly any line was made to fail"
+
+
+class FailingTransport(SocketTransport):
+    """Each send is a bug."""
+
+    def send(self, pieces: list[Any]) -> int:
+        raise IndexError
+
+    def close(self, is_reset: bool) -> None:
+        """There is no socket."""
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_bug_in_a_send_costs_one_member(is_plain: bool) -> None:
+    simulation = Simulation([])
+    for _ in range(2):
+        simulation.do(Step("join"))
+    simulation.reactor.run_once()
+    broken, other = simulation.members
+    broken.socket.send = FailingTransport.send.__get__(broken.socket)  # type: ignore[method-assign]
+    if not is_plain:
+        broken.connection.transport = FailingTransport(None)  # type: ignore[arg-type]
+    simulation.do(Step("say", size=3))
+    simulation.reactor.run_once()
+    assert [type(error) for error in simulation.errors] == [IndexError]
+    assert broken.connection.is_closing
+    assert other.socket.taken == other.queue

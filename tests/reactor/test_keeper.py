@@ -24,6 +24,8 @@ ANSWER = b"OK\n"
 class Kept:
     """One member whose place is kept, beside `stream`: all that is said to it."""
 
+    socket: TapeSocket
+
     def __init__(self, simulation: Simulation, tape: Iterator[str]) -> None:
         self.simulation = simulation
         self.given_up: list[KeptCursor] = []
