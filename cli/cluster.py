@@ -7,7 +7,6 @@ not asked for; what is, needs hiredis (`pip install chatroom[cluster]`).
 from __future__ import annotations
 
 import argparse
-import secrets
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -48,6 +47,8 @@ def make_bus_maker(flags: ServerFlags, port: int) -> BusMaker | None:
     if flags.cluster is not None and flags.cluster_file is not None:
         raise OSError("-cluster and -cluster-file exclude each other")
     try:
+        from secrets import token_hex  # which loads OpenSSL
+
         from cluster.node import Node
         from cluster.records import RecordError, check_node
         from cluster.redis import RedisEngine
@@ -68,7 +69,7 @@ def make_bus_maker(flags: ServerFlags, port: int) -> BusMaker | None:
     ) -> ClusterBus:
         from cluster.bus import ClusterBus
 
-        node = Node(name, secrets.token_hex(8))
+        node = Node(name, token_hex(8))
         return ClusterBus(reactor, RedisEngine(reactor, address), node, warn, on_end)
 
     return make
