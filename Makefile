@@ -27,7 +27,7 @@ NO_VENV = { echo "error: $(PYTHON) makes no virtual environment; on Debian or Ub
 
 # Tests that put a fault into the import of our modules, which dist/ does not import; Python 3.6,
 # which does not know `from __future__ import annotations`; and TLS, which dist/ does not have.
-NOT_JOINED = server_that_never_answers or signal_while_a_program_starts or parses_whole_on_python_3_6 or test_tls or test_service or test_upkeep or unread_warning_does_not_keep
+NOT_JOINED = server_that_never_answers or server_that_does_not_read or signal_while_a_program_starts or parses_whole_on_python_3_6 or test_tls or test_service or test_upkeep or unread_warning_does_not_keep
 
 .DEFAULT_GOAL := help
 
