@@ -245,6 +245,7 @@ class Keeper:
         self.passed_private_bytes = 0
         self._is_review_due = False
         self._lowest_position = 0  # of those without a connection
+        self._review_end = 0  # where the log ends when the first of them may be owed too much
 
     # For KeptCursor.
 
@@ -276,8 +277,7 @@ class Keeper:
         if not self.cursors:
             return floor
         if self.detached:
-            is_long = self.fanout.log.end > self._lowest_position + _most_unsent_bytes()
-            if self._is_review_due or is_long:
+            if self._is_review_due or self.fanout.log.end > self._review_end:
                 self._review()
             floor = min(floor, self._lowest_position)
         return floor - KEPT_BYTES
@@ -288,12 +288,14 @@ class Keeper:
         self._is_review_due = False
         log_end = self.fanout.log.end
         kept: deque[KeptCursor] = deque()
+        most_kept_bytes = 0  # that wait for one of them
         for cursor in self.detached:
             unsent_bytes = max(log_end - cursor.position, cursor.unsent_bytes)
             if unsent_bytes > _most_unsent_bytes():
                 self._on_given_up(cursor)
             else:
                 kept.append(cursor)
+                most_kept_bytes = max(most_kept_bytes, unsent_bytes)
         private_bytes = sum(x.private_bytes + x.passed_private_bytes for x in kept)
         while len(kept) > MAX_ABSENT_MEMBERS or private_bytes > limits.MAX_PRIVATE_BYTES:
             cursor = kept.popleft()
@@ -301,6 +303,7 @@ class Keeper:
             self._on_given_up(cursor)
         self.detached = dict.fromkeys(kept)
         self._lowest_position = min((x.position for x in kept), default=log_end)
+        self._review_end = log_end + _most_unsent_bytes() - most_kept_bytes
 
     def _forget_oldest(self) -> None:
         for cursor in list(self.passed):

@@ -140,7 +140,8 @@ def test_place_that_was_never_sent_or_is_kept_no_more_is_not_found() -> None:
     assert not kept.cursor.attach(kept.cursor.connection, 89)
 
 
-def test_more_than_may_wait_for_an_absent_member_is_too_much() -> None:
+@pytest.mark.parametrize("verb", ["say", "tell"])
+def test_more_than_may_wait_for_an_absent_member_is_too_much(verb: str) -> None:
     kept = Kept(Simulation([]), iter([]))
     kept.do("turn", 0)
     kept.do("lose", 0)
@@ -148,7 +149,7 @@ def test_more_than_may_wait_for_an_absent_member_is_too_much() -> None:
         kept.do("tell", 90)
         kept.do("turn", 0)
         assert kept.given_up == []
-        kept.do("tell", 1)
+        kept.do(verb, 1)
         kept.do("turn", 0)
         assert kept.given_up == [kept.cursor]
 
