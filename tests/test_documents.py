@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.flags import VERSION
 from cli.limits import limits
 from tests.support import faults
 from tests.support.house import House, Person
@@ -128,3 +129,8 @@ def test_each_fault_has_a_test_named_in_the_table_or_says_later() -> None:
 
 def test_manual_pages_are_those_of_the_parsers() -> None:
     assert {path: path.read_text() for path in pages()} == pages(), "make man"
+
+
+def test_changelog_begins_with_the_version_of_the_programs() -> None:
+    headings = re.findall(r"^## (?!Unreleased)(.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert headings[0] == VERSION
