@@ -16,7 +16,7 @@ FOCUS_ON, FOCUS_OFF = b"\x1b[?1004h", b"\x1b[?1004l"
 PASTE_ON, PASTE_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
 
 MAX_PASTE_BYTES = 1024 * 1024
-"""Longest paste that is waited for: an end that never comes must not keep what is typed."""
+"""Longest paste that is held until it is whole: if its end never comes, keys still pass."""
 
 _PASTE_BEGINS, _PASTE_ENDS = b"\x1b[200~", b"\x1b[201~"
 _EVENT = re.compile(rb"\x1b\[([IO])|" + re.escape(_PASTE_BEGINS))

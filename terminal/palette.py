@@ -1,11 +1,11 @@
-"""A colour for each name: the same one each time, and another one than anybody's who is here."""
+"""A colour for each name: always the same one, and different from those of the others here."""
 
 from __future__ import annotations
 
 from zlib import crc32
 
-# Each of them is at least 3:1 apart from white and from the usual dark grounds (WCAG 2, 1.4.11), so
-# that nothing has to know which ground a terminal has.
+# Each has a contrast of at least 3:1 on white and on the usual dark backgrounds (WCAG 2, 1.4.11),
+# since we do not know which background a terminal has.
 _OF_256 = (166, 30, 99, 136, 32, 170, 64, 134, 137, 69, 168, 28, 67, 132, 100)
 _OF_16 = (33, 36, 35, 32, 34)
 
@@ -22,8 +22,8 @@ class Palette:
         self._taken: dict[str, str] = {}
 
     def colour_of(self, name: str) -> str:
-        """That of `name`, whatever its letter case; if all are taken, it shares the one that it
-        would have alone."""
+        """The colour of `name`, whatever its letter case. If all colours are taken, it shares the
+        one that it would have alone."""
         folded = name.lower()
         if folded not in self._taken:
             first = crc32(folded.encode()) % len(self._all)
