@@ -126,7 +126,7 @@ def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
         join = Join(flags.username, flags.passcode)
         client = make_client(reactor, room, join, is_full=flags.ui == FULL)
     except ImportError as error:
-        complain(f"error: -ui {flags.ui} cannot be had: {_lack(error)}")
+        complain(f"error: -ui {flags.ui} is not possible: {_lack(error)}")
         return 2
     except (OSError, UnicodeError) as error:
         complain(f"error: cannot connect to {_place(flags)}: {reason_of(error)}")

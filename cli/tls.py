@@ -30,7 +30,7 @@ class TlsSetupError(Exception):
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add -tls-cert and -tls-key."""
     for name, what in {
-        "cert": "serve TLS with the certificate in this PEM file, which SIGUSR1 has read again",
+        "cert": "serve TLS with the certificate in this PEM file; read again on SIGUSR1",
         "key": "the PEM file with its private key",
     }.items():
         parser.add_argument(f"-tls-{name}", f"--tls-{name}", metavar="FILE", help=what)
@@ -51,13 +51,13 @@ def add_client_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         *("-tls", "--tls"),
         action="store_true",
-        help="encrypt, and check that the server's certificate is its own and well signed",
+        help="encrypt, and check the name, dates and issuer of the server's certificate",
     )
     parser.add_argument(
         *("-tls-fingerprint", "--tls-fingerprint"),
         type=_fingerprint,
         metavar="sha256:HEX",
-        help="encrypt, and check that this is its certificate, whoever has signed it",
+        help="encrypt, and accept only the certificate with this fingerprint",
     )
 
 

@@ -41,20 +41,20 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="LINES",
         type=_lines,
         default=0,
-        help="show so many of the last lines to each member whose client can tell (ENTER)",
+        help="show the last LINES lines to each newcomer that joins by ENTER (-ui, -web)",
     )
     parser.add_argument(
         *("-motd", "--motd"),
         metavar="FILE",
-        help="show the lines of FILE to each of them; read again on SIGUSR1",
+        help="show the lines of FILE to each newcomer that joins by ENTER; read again on SIGUSR1",
     )
     parser.add_argument(
         *("-resume", "--resume"),
         metavar="SECONDS",
         type=_seconds,
         default=None,
-        help="keep the place of each of them for so long when its connection is lost; "
-        "30 with -web, unless 0 is given",
+        help="keep the place of a member that joined by ENTER for so long when its connection is "
+        "lost; 30 with -web, unless this is given",
     )
     parser.add_argument(
         *("-admin", "--admin"),

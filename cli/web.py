@@ -57,8 +57,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         type=_network,
-        help="a proxy in front of the page, which is believed about where a browser is "
-        "(X-Forwarded-For); may be given more than once",
+        help="a proxy in front of the page, whose X-Forwarded-For says where a browser is; may be "
+        "given more than once",
     )
 
 
