@@ -43,10 +43,8 @@ class Font(NamedTuple):
     title: int = 28
 
 
-SESSION_FONT = Font(15, 22, 9.03)
+FONT = Font(15, 22, 9.03)
 """Legible where the picture is drawn at half its size."""
-
-REPORT_FONT = Font(12, 17, 7.25)
 
 REPORT = "python3 -m grader tests/grader/solutions/echo --only broadcast --jobs 1"
 """One case at once: the others would be reported as they end."""
@@ -55,7 +53,7 @@ REPORT = "python3 -m grader tests/grader/solutions/echo --only broadcast --jobs 
 def draw_session(title: str, steps: list[Step]) -> str:
     """The picture: the first terminal, which is the server's, above the two others side by side.
     What one of these types and the other reads of it stand on one height."""
-    font = SESSION_FONT
+    font = FONT
     first, *others = dict.fromkeys(step.terminal for step in steps)
     width = (WIDTH - GAP * (len(others) - 1)) // len(others)
     most = int((width - 2 * font.margin) / font.character)
@@ -80,13 +78,18 @@ def draw_session(title: str, steps: list[Step]) -> str:
 
 
 def draw(title: str, steps: list[Step]) -> str:
-    """A picture of one terminal, as wide as its longest line."""
-    font = REPORT_FONT
-    width = round(max(len(shown(step)) for step in steps) * font.character + 2 * font.margin)
-    height = terminal_height(len(steps), font)
-    lines = [(row, step.mark, shown(step)) for row, step in enumerate(steps)]
-    terminal = draw_terminal(steps[0].terminal, lines, (0, 0), (width, height), font)
-    return draw_page(title, [terminal], width, height, font)
+    """A picture of one terminal. A line that is too long goes on in the next row."""
+    font = FONT
+    most = int((WIDTH - 2 * font.margin) / font.character)
+    texts = [
+        (step.mark, text)
+        for step in steps
+        for text in textwrap.wrap(shown(step), most, subsequent_indent=" " * 5) or [""]
+    ]
+    height = terminal_height(len(texts), font)
+    lines = [(row, *line) for row, line in enumerate(texts)]
+    terminal = draw_terminal(steps[0].terminal, lines, (0, 0), (WIDTH, height), font)
+    return draw_page(title, [terminal], WIDTH, height, font)
 
 
 def draw_page(title: str, parts: list[str], width: int, height: int, font: Font) -> str:
