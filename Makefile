@@ -38,10 +38,10 @@ help:  ## list the targets
 run-server:  ## start a room: PORT, PASSCODE
 	@exec $(PYTHON) server.py -start -port "$(PORT)" -passcode "$(PASSCODE)"
 
-# The client dies of Ctrl-C, which make would report as a failure of its own.
 run-web:  ## start a room with a page at http://localhost:8080/ (needs h11 and wsproto)
 	@exec $(PYTHON) server.py -start -port "$(PORT)" -passcode "$(PASSCODE)" -web 8080
 
+# The client dies of Ctrl-C, which make would report as a failure of its own.
 run-client:  ## join the room: HOST, PORT, USERNAME, PASSCODE
 	@trap : INT; $(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" \
 		-passcode "$(PASSCODE)"; status=$$?; [ $$status -eq 130 ] || exit $$status
