@@ -67,6 +67,8 @@ def machine() -> str:
 def table(rows: list[Row]) -> str:
     """All of it in Markdown, a table for each work, `chatroom` first."""
     parts = [
+        "# One run of the benchmark\n\nFor those who compare: [BENCHMARKS.md](BENCHMARKS.md) says "
+        "what each work and each column is.\n\n",
         f"Measured on {machine()}. Compare within a table; absolute figures are this machine's.\n",
         "\nAhead of the chat room by more than a tenth: " + "; ".join(ahead(rows)) + ".\n",
     ]

@@ -20,7 +20,8 @@ from cli.passcode import ask, read_first_line
 from codec import decode_text, handshake, has_control_or_line_end
 from reactor.descriptors import open_writer
 
-VERSION = "1.0.0"
+VERSION = "2.0.0"
+"""Of both programs, and by it of the wheel, the manual pages and the joined files."""
 
 HELP_COLUMNS = 80
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.flags import VERSION
 from cli.limits import limits
 from tests.support import faults
 from tests.support.house import House, Person
@@ -107,8 +108,14 @@ def test_links_of_a_document_lead_somewhere(document: Path) -> None:
 
 
 def test_documents_are_short_enough_to_be_read() -> None:
-    words = {path.stem: len(path.read_text().split()) for path in (ROOT / "docs").glob("*.md")}
+    pages = (ROOT / "docs").glob("*.md")
+    words = {page.stem: len(re.findall(r"\S*\w\S*", page.read_text())) for page in pages}
     assert {name for name, count in words.items() if count > 1_500} <= LONG_DOCUMENTS
+
+
+def test_each_page_begins_with_whom_it_is_for() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert re.match(r"# .*\n\nFor ", page.read_text()), page.name
 
 
 def test_limits_are_those_of_the_source() -> None:
@@ -128,3 +135,8 @@ def test_each_fault_has_a_test_named_in_the_table_or_says_later() -> None:
 
 def test_manual_pages_are_those_of_the_parsers() -> None:
     assert {path: path.read_text() for path in pages()} == pages(), "make man"
+
+
+def test_changelog_begins_with_the_version_of_the_programs() -> None:
+    headings = re.findall(r"^## (?!Unreleased)(.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert headings[0] == VERSION

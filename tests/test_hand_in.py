@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.flags import VERSION
 from tests.support.programs import Program, Stage
 from tests.support.size import IS_LONG
 from tools import flatten
@@ -145,10 +146,11 @@ def test_hand_in_is_the_same_from_every_python(dist: Path, tmp_path: Path) -> No
             assert (tmp_path / program).read_bytes() == (dist / program).read_bytes(), python
 
 
-def test_hand_in_tells_the_same_limits(dist: Path) -> None:
-    told = run(sys.executable, dist / "server.py", "-limits")
+@pytest.mark.parametrize("flag", ["-limits", "-version"])
+def test_hand_in_tells_the_same_of_itself(flag: str, dist: Path) -> None:
+    told = run(sys.executable, dist / "server.py", flag)
 
-    assert told == run(sys.executable, ROOT / "server.py", "-limits")
+    assert told == run(sys.executable, ROOT / "server.py", flag)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -176,6 +178,7 @@ def test_wheel_installs_two_commands_that_chat(tmp_path: Path) -> None:
         run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / folder)
     one, two = tmp_path.glob("*/*.whl")
     assert one.read_bytes() == two.read_bytes()
+    assert one.name.startswith(f"chatroom-{VERSION}-")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     run(*pip, "--no-index", "--no-deps", "--target", tmp_path / "site", one)
 

@@ -15,6 +15,7 @@ from cli.supervisor import STATUS_SECONDS, Supervisor
 from codec import Event, Kind, Roster
 from tests.reactor.conftest import Loop
 from tests.reactor.conftest import loop as loop
+from tests.support.faults import fault
 
 
 class Ear:
@@ -77,6 +78,7 @@ def test_supervisor_hears_of_start_members_and_end(
     assert loop.is_idle()
 
 
+@fault(71)
 def test_watchdog_is_fed_twice_in_its_time(loop: Loop, environ: dict[str, str], ear: Ear) -> None:
     supervisor = Supervisor(loop.reactor, 1, Roster(), environ | {"WATCHDOG_USEC": "3000000"})
     supervisor.tell_ready()

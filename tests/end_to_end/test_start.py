@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.flags import VERSION
 from tests.support.faults import fault
 from tests.support.programs import PROGRAMS, Room, Stage
 
@@ -54,7 +55,7 @@ def test_start_does_not_need_the_path_of_the_script(
     command = [sys.executable, *switches, str(link), "-version"]
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
     run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert (run.returncode, run.stdout, run.stderr) == (0, "1.0.0\n", "")
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"{VERSION}\n", "")
 
 
 @fault(83)

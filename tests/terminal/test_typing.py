@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.faults import fault
 from tests.support.programs import RawClient
 from tests.support.size import examples
 from tests.support.window import Window
@@ -49,6 +50,7 @@ def pressed(line: str, place: int, key: str) -> tuple[str, int]:
     return line, max(0, min(len(line), moved))
 
 
+@fault(57)
 @examples(15, 500)
 @given(STEPS)
 def test_typed_line_is_whole_and_sent_as_typed(
