@@ -36,10 +36,10 @@ from prompt_toolkit.widgets import SearchToolbar
 from reactor import Reactor, Sink, Source, Timer, stop_process
 from terminal.asyncio_steps import SteppedLoop
 from terminal.conversation import Row, RowKind
-from terminal.device import discard_input, window_size, write_now
+from terminal.device import discard_input, take_interrupt, window_size, write_now
 from terminal.formatter import Formatter
 from terminal.interactive import DrawnScreenOwner
-from terminal.keys import FOCUS_OFF, FOCUS_ON, Focus, KeyDecoder
+from terminal.keys import FOCUS_OFF, FOCUS_ON, INTERRUPT, Focus, KeyDecoder
 from terminal.page import Page
 from terminal.palette import Palette
 from terminal.toolkit import NoInput, PageContainer, SinkOutput, count_colours
@@ -141,6 +141,7 @@ class FullScreen:
         else:
             self._app.layout.focus(self._line)
             self._line.reset()
+        self._app.quoted_insert = False
         self._forget_offers()
         self._app.invalidate()
 
@@ -174,11 +175,12 @@ class FullScreen:
     # The terminal.
 
     def _take_terminal(self) -> None:
-        """Keys come one by one. Ctrl-C, Ctrl-Z and Ctrl-\\ stay signals, and discard nothing."""
+        """Keys come one by one. Ctrl-Z and Ctrl-\\ stay signals, and discard nothing."""
         mode = termios.tcgetattr(0)
         mode[0] &= ~(termios.IXON | termios.IXOFF | termios.ICRNL | termios.INLCR | termios.IGNCR)
         mode[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
         mode[3] |= termios.NOFLSH
+        take_interrupt(mode)
         termios.tcsetattr(0, termios.TCSANOW, mode)
         write_now(FOCUS_ON)
 
@@ -199,7 +201,12 @@ class FullScreen:
             elif self._is_open:
                 self._is_away = False
                 self._owner.key_pressed()
-                self._feed_keys(part)
+                if part == INTERRUPT:
+                    self._end_escape()
+                    self._loop.step()  # the keys before it
+                    self._owner.interrupted()
+                else:
+                    self._feed_keys(part)
 
     def _feed_keys(self, keys: bytes) -> None:
         self._parser.feed(keys.decode("utf-8", "surrogateescape"))
