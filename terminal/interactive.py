@@ -44,6 +44,9 @@ class DrawnScreenOwner(Protocol):
     def end_typed(self) -> None:
         """Nothing more will be typed."""
 
+    def interrupted(self) -> None:
+        """Ctrl-C was pressed."""
+
     def completions(self, before: str) -> list[str]:
         """What may stand in place of the last word before the cursor."""
 
@@ -164,6 +167,9 @@ class InteractiveClient:
 
     def end_typed(self) -> None:
         self._link.leave()
+
+    def interrupted(self) -> None:
+        self._signal_received(signal.SIGINT)
 
     def completions(self, before: str) -> list[str]:
         return completions(before, self._conversation.members, LOCAL_COMMANDS)
