@@ -85,8 +85,12 @@ class Node:
         """The id of the last entry that was read."""
         self.check: Entry | None = None
         """An entry, without its records: whether it is in the log is to be asked now."""
-        bounds = max_entry_bytes or words.MAX_ENTRY_BYTES, snapshot_bytes or snapshots.SNAPSHOT_BYTES
-        self._part = Participant(name, token, *bounds)
+        self._part = Participant(
+            name,
+            token,
+            max_entry_bytes or words.MAX_ENTRY_BYTES,
+            snapshot_bytes or snapshots.SNAPSHOT_BYTES,
+        )
         self._pages: list[Entry] = []
         self._held: deque[Entry] = deque()  # read, and not applied
         self._is_checked = False  # the first of them
