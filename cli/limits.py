@@ -55,7 +55,7 @@ LIMITED: tuple[ModuleType | str, ...] = (
     "chat.bans",
     "web.limits",
     "cluster.records",
-    "cluster.node",
+    "cluster.snapshots",
     "cluster.bus",
     "cluster.redis",
     "cluster.start",

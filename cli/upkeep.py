@@ -126,7 +126,7 @@ class Upkeep:
             if flags.motd or flags.history:
                 self._greet(flags.motd, flags.history)
             if flags.resume:
-                self._keep_places(flags.resume)
+                self._keep_places(flags.resume, bool(flags.cluster or flags.cluster_file))
             if flags.admin:
                 self._open_admin(flags.admin)
 
@@ -163,10 +163,11 @@ class Upkeep:
             pages.append(lambda: history.page)
         self._parts.room.greet = lambda: [page() for page in pages]
 
-    def _keep_places(self, seconds: float) -> None:
-        from chat.resume import Places
+    def _keep_places(self, seconds: float, is_one_of_several: bool) -> None:
+        from chat.resume import Places, make_block
 
-        self._parts.room.places = Places(self._parts.reactor, self._parts.room, seconds)
+        block = make_block() if is_one_of_several else 0
+        self._parts.room.places = Places(self._parts.reactor, self._parts.room, seconds, block)
 
     def _reload(self, reload: Callable[[], None], otherwise: str) -> None:
         try:

@@ -123,6 +123,11 @@ class FullScreen:
             write_now(_BELL)
         self._queue_draw()
 
+    def set_place(self, place: str) -> None:
+        if place != self._page.place:
+            self._page.place = place
+            self._queue_draw()
+
     def set_state(self, members: list[str], is_online: bool) -> None:
         page = self._page
         if is_online:

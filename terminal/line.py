@@ -75,6 +75,9 @@ class LineScreen:
         self._rows += rows
         self._queue_draw()
 
+    def set_place(self, place: str) -> None:
+        """The line does not show it."""
+
     def set_state(self, members: list[str], is_online: bool) -> None:
         state = (len(members), is_online)
         if self._state != state:

@@ -40,6 +40,7 @@ class Page:
     """What is to be drawn; each of these may be set at any time."""
 
     def __init__(self, username: str, place: str, palette: Palette, formatter: Formatter) -> None:
+        self.place = place
         self.scrollback = Scrollback(formatter.format)
         self.members: list[str] = []
         self.state = "connecting"
@@ -49,7 +50,6 @@ class Page:
         self.needle = ""
         self.hint = HINT
         self._username = username
-        self._place = place
         self._palette = palette
         self._quiet = palette.quiet
         self._paint = formatter.paint
@@ -124,7 +124,7 @@ class Page:
 
     def _rule(self, columns: int) -> str:
         """What does not fit is left out: the hint first, the state and what is new last."""
-        name, place = (self._username, _BOLD, ""), (self._place, "", "")
+        name, place = (self._username, _BOLD, ""), (self.place, "", "")
         left = [name, place, (self.state, "", "" if self.is_online else self._palette.bad)]
         hint, back = (self.hint, self._quiet, ""), ("scrolled back", "", "")
         new = (f"{self.new_rows:,} new", "", self._palette.bad)

@@ -204,11 +204,11 @@ class House:
             people.append(self.join(username, *people))
         return people
 
-    def keep_places(self, patch: pytest.MonkeyPatch, seconds: float = 30.0) -> None:
+    def keep_places(self, patch: pytest.MonkeyPatch, seconds: float = 30.0, block: int = 0) -> None:
         """Keep the places of those who ENTER. Tokens are 0101..., 0202..., and so on."""
         numbers = iter(range(1, 256))
         patch.setattr("chat.resume.urandom", lambda size: bytes([next(numbers)]) * size)
-        self.room.places = Places(self.loop.reactor, self.room, seconds)
+        self.room.places = Places(self.loop.reactor, self.room, seconds, block)
 
     def use_up_budget(self, source: str = "127.0.0.1") -> None:
         """From now on requests from `source` have to wait for their turn."""
