@@ -56,6 +56,7 @@ LIMITED: tuple[ModuleType | str, ...] = (
     "web.limits",
     "cluster.records",
     "cluster.snapshots",
+    "cluster.engine",
     "cluster.bus",
     "cluster.redis",
     "cluster.start",

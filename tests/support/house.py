@@ -135,8 +135,8 @@ class House:
     """A Room with all it needs: a clock, a door on loopback, a console, and a journal that tells in
     `log` of refusals too."""
 
-    def __init__(self, bus: LocalBus | None = None) -> None:
-        self.loop = Loop(selectors.DefaultSelector())
+    def __init__(self, bus: LocalBus | None = None, loop: Loop | None = None) -> None:
+        self.loop = loop or Loop(selectors.DefaultSelector())
         self.roster = Roster()
         self.dispatcher = Dispatcher(PASSCODE, local_time, self.roster)
         self.log: list[str] = []
@@ -147,7 +147,7 @@ class House:
         self.bus = bus or LocalBus()
         self.bus.add_listener(lambda event: self._console.append(event.console))
         self.journal = Journal(self.loop.reactor, self.log.append, is_verbose=True)
-        self.room = Room(
+        self.room = self.make_room(
             *(self.loop.reactor, self.dispatcher, self.roster, self.bus, self.journal),
             self._note_empty,
         )
@@ -156,6 +156,8 @@ class House:
             *(self.loop.reactor, self.door, self._make_guest, self.room.gate.make_room),
             *(self.room.refuse_at_the_door, self._make_spy),
         )
+
+    make_room: Callable[..., Room] = Room
 
     @property
     def seconds(self) -> float:
