@@ -179,22 +179,7 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
         ),
     )
     parser.add_flag("join", action="store_true", required=True, help="join the room")
-    parser.add_flag(
-        "host",
-        action="append",
-        default=[],
-        type=_host,
-        required=True,
-        help="a name, an address, or the path of a UNIX socket; given more than once, the servers "
-        "of one room, of which the first that answers is joined",
-    )
-    parser.add_flag(
-        "port",
-        action="append",
-        default=[],
-        type=_client_port,
-        help="1 to 65535; a path needs none; given once, or once for each -host",
-    )
+    _add_servers(parser)
     parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
     parser.add_flag(
         "passcode",
@@ -213,6 +198,25 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
     for add_flags in features:
         add_flags(parser)
     return parser
+
+
+def _add_servers(parser: _FlagParser) -> None:
+    parser.add_flag(
+        "host",
+        action="append",
+        default=[],
+        type=_host,
+        required=True,
+        help="a name, an address, or the path of a UNIX socket; given more than once, the servers "
+        "of one room, of which the first that answers is joined",
+    )
+    parser.add_flag(
+        "port",
+        action="append",
+        default=[],
+        type=_client_port,
+        help="1 to 65535; a path needs none; given once, or once for each -host",
+    )
 
 
 def lack_of_terminal() -> str:
