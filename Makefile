@@ -52,7 +52,7 @@ run-cluster: $(TOOLS)  ## a room on three servers and a Redis of its own (docs/C
 certificate:  ## make one that signs itself, for HOST, in CERT and KEY; print its fingerprint to hand out
 	@./tools/certificate "$(HOST)" "$(CERT)" "$(KEY)"
 
-chat:  ## join the room at a terminal, with what you type kept whole; plain where that cannot be had; PASSCODE= asks; UI=full
+chat:  ## join the room at a terminal: what you type stays whole, or plain where that is not possible; PASSCODE= asks; UI=full
 	@trap : INT; ui="$(UI)"; [ "$$ui" != line ] || $(PYTHON) -m tools.interface || ui=plain; \
 		$(PYTHON) client.py -join -host "$(HOST)" -port "$(PORT)" -username "$(USERNAME)" -ui $$ui \
 		$(if $(PASSCODE),-passcode "$(PASSCODE)"); status=$$?; [ $$status -eq 130 ] || exit $$status
@@ -96,7 +96,7 @@ bench-long: $(BENCH_TOOLS)  ## the works that take longer than 20 seconds, on th
 man: $(TOOLS)  ## write the manual pages from the parsers (service/man)
 	@$(BIN)/python -m tools.man
 
-bench-flow: $(BENCH_TOOLS)  ## lines without end, the deaf, the stopped: nothing lost, memory bounded (1 minute)
+bench-flow: $(BENCH_TOOLS)  ## lines without end, members that do not read or are stopped: nothing lost, memory bounded (1 minute)
 	@$(BENCH_VENV)/bin/python -m bench.flow $(ARGS)
 
 simulate: $(TOOLS)  ## play new seeds of the simulated network for MINUTES

@@ -139,7 +139,7 @@ def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
         join = Join(flags.username, flags.passcode)
         client = make_client(reactor, rooms, join, is_full=flags.ui == FULL)
     except ImportError as error:
-        complain(f"error: -ui {flags.ui} cannot be had: {_lack(error)}")
+        complain(f"error: -ui {flags.ui} is not possible: {_lack(error)}")
         return 2
     has_started()
     try:

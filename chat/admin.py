@@ -1,8 +1,9 @@
 """A word with the room: commands for the operator, on a UNIX socket (`server.py -admin PATH`).
 
 In: lines that the operator's programs send. Out: answers, a line or more each, and what they bring
-about. Who may connect is the file system's to say. One line is obeyed in each turn of the loop, and
-one that is owed much is not read: a silent or hostile client costs its own connection at most.
+about. The permissions of the socket's file decide who may connect. One line is obeyed in each turn
+of the loop, and a client that does not read its answers is not read: a silent or hostile client
+costs at most its own connection.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ class Admin:
         self._parts = dispatcher, bus, room
 
     def obey(self, line: bytes) -> str:
-        """The answer to a line, given without its line end: lines, each with its LF, or none to a
-        line of blanks. `error: ` begins the only line to one that nothing comes of."""
+        """Obey a line, given without its line end. Returns the answer: lines, each with its LF, or
+        "" to a line of blanks. A line that has no effect is answered by one line, `error: ...`."""
         word, _, rest = decode_text(line).strip().partition(" ")
         if not word:
             return ""
@@ -147,11 +148,11 @@ class Admin:
 
 
 EndingParts = tuple[Dispatcher, Bus, Room]
-"""What it takes to end a membership."""
+"""What is needed to end a membership."""
 
 
 def end_members(parts: EndingParts, usernames: Iterable[str], how: str, why: str = "") -> None:
-    """All read it, those that it is about too, and then that they have left."""
+    """Tell all members, these included, `how` their membership ends, and end it."""
     dispatcher, bus, room = parts
     for username in usernames:
         text = f"{username} was {how}: {why}" if why else f"{username} was {how}"
@@ -163,7 +164,8 @@ def end_members(parts: EndingParts, usernames: Iterable[str], how: str, why: str
 
 
 def ban(parts: EndingParts, bans: Bans, who: str, seconds: float) -> None:
-    """Let them in no more for so long, and end those who are here. Raises ProtocolError."""
+    """Refuse a name or an address for so long, and end members who have it. Raises
+    ProtocolError."""
     bans.add(who, seconds)
     members = parts[2].members.values()
     found = [x.username for x in members if bans.holds(x.username, x.source)]
@@ -209,7 +211,7 @@ class AdminSession:
             self._door.reactor.call_soon(lambda: self.connection.call(self._take_line))
 
     def _take_line(self) -> None:
-        """Obey one line; the next has its turn when all others have had theirs."""
+        """Obey one line. The next line waits until all others have had their turn."""
         self._is_queued = False
         unsent_bytes = self.connection.outbound.owed_bytes
         if self.connection.is_closing or unsent_bytes >= MAX_UNSENT_ANSWER_BYTES:
@@ -248,7 +250,7 @@ class AdminDoor:
         return AdminSession(self)
 
     def drop_oldest(self) -> bool:
-        """End the one that came first, at once; False if there is none."""
+        """End the oldest connection at once. False if there is none."""
         for session in self._sessions:
             session.connection.abort()
             del self._sessions[session]
@@ -256,7 +258,7 @@ class AdminDoor:
         return False
 
     def close(self) -> None:
-        """End all; what the kernel takes of the last answers is sent."""
+        """End all connections, and send what the kernel takes of the last answers."""
         for session in list(self._sessions):
             session.connection.close_at_once()
 

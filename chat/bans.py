@@ -21,7 +21,7 @@ FOR_EVER = float("inf")
 
 
 class Bans:
-    """The bans of one server. One whose time is over is none."""
+    """The bans of one server. A ban whose time is over does not count."""
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
@@ -41,12 +41,12 @@ class Bans:
         return self._ends.pop(canonical(who), None) is not None
 
     def __iter__(self) -> Iterator[tuple[str, float]]:
-        """Who is banned, and for how many seconds more, in the order in which they came to be."""
+        """Who is banned, and for how many seconds more, in the order of the bans."""
         self._forget_ended()
         return iter([(who, end - self._reactor.now) for who, end in self._ends.items()])
 
     def holds(self, username: str, source: str) -> bool:
-        """Whether this name, or this address, is banned. Other sources than addresses have none."""
+        """Whether this name or this source is banned. Only a source that is an address can be."""
         names = [username.lower()]
         if "." in source or ":" in source:
             names.append(network_of(source))

@@ -1,7 +1,8 @@
-"""What was said last, for those who come late (`server.py -history LINES`).
+"""What was said last, for newcomers (`server.py -history LINES`).
 
 In: the room's events. Out: a page of the last lines that were said to all, each with the minute in
-which it was said; the same object until somebody says more, so that a thousand who come share it.
+which it was said. The page is the same object until more is said, so that a thousand newcomers
+share it.
 
     * History
     * 12:31 Alice: text
@@ -18,8 +19,8 @@ from codec.text import LocalTime
 
 HISTORY_BYTES: Annotated[
     int,
-    "Bytes of lines that are shown to those who come late, whatever was asked for: what a send "
-    "buffer takes at once.",
+    "Bytes of lines that a newcomer is shown at most, whatever -history says: what a send buffer "
+    "takes at once.",
 ] = 64 * 1024
 
 _BEGIN, _END = b"* History\n", b"* End of history\n"
@@ -34,7 +35,7 @@ class _Block(NamedTuple):
 
 
 class History:
-    """The last `max_lines` that were said, or those of them that HISTORY_BYTES hold."""
+    """The last `max_lines` that were said, or as many of them as HISTORY_BYTES hold."""
 
     def __init__(self, max_lines: int, local_time: LocalTime) -> None:
         self._max_lines = max_lines
@@ -45,8 +46,7 @@ class History:
         self._page = b""  # made when first asked for, until more is said
 
     def apply(self, event: Event) -> None:
-        """Remember what is said. What came of other events is not: who joined and left, and what is
-        private."""
+        """Remember lines that are said to all. Joins, departures and private lines are left out."""
         if event.kind is Kind.SAID:
             hour, minute = self._local_time(0)[3:5]
             count = event.room.count(b"\n")

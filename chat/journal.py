@@ -1,9 +1,8 @@
-"""What the operator is told of those who were refused or cut, and how many there were.
+"""What the operator reads about guests that were refused and members that were cut, with counts.
 
-In: what happened to whom, and why. Out: lines without line ends, at most one a second of each kind
-however many come: the first in full, then how many more there were of it. All of them are counted.
-A line holds an address, a checked username and words of ours; never a passcode, and no byte that
-was not checked.
+In: each refusal, cut and end, and why. Out: lines without line ends, at most one a second of each
+kind: the first in full, then how many more there were. All are counted. A line holds an address, a
+checked username and our own words; never a passcode, and no byte that was not checked.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ SECONDS_PER_LINE: Annotated[
 
 SOURCES_PER_SECOND: Annotated[
     int,
-    "Sources that are told of by themselves in the same second, a line for each, where the log is "
-    "for programs that ban them (fail2ban).",
+    "With -log json, sources that get a line of their own in one second, for programs that ban "
+    "them (fail2ban).",
 ] = 20
 
 
@@ -34,7 +33,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         *("-log", "--log"),
         choices=("plain", "json"),
-        help="tell on standard error who is refused and why, in lines or in objects",
+        help="tell on standard error who is refused and why, as lines or as JSON objects",
     )
     parser.add_argument(
         *("-verbose", "--verbose"),
@@ -59,8 +58,8 @@ class Entry(NamedTuple):
 
 
 class Style(NamedTuple):
-    """How the operator is told: an entry or any other text as a line, and whether each source that
-    was refused is told of by itself."""
+    """How entries and other texts are formatted as lines, and whether each source that was refused
+    gets a line of its own."""
 
     format: Callable[[Entry], str]
     format_text: Callable[[str], str]
@@ -95,8 +94,8 @@ class Journal:
         self._write = write
         self._is_verbose = is_verbose
         self._style = style
-        # Event, kind, and "" or the source that is told of by itself -> how many since the last
-        # line of that. Each stays for a second at least.
+        # Event, kind, and "" or the source that has a line of its own -> how many since its last
+        # line. Each stays for a second at least.
         self._more: dict[tuple[str, str, str], int] = {}
 
     def note_refusal(self, address: str, error: ProtocolError) -> None:
@@ -113,11 +112,11 @@ class Journal:
         self._note(Entry("cut", "slow reader", 1, address, username, reason))
 
     def note_end(self, kind: str) -> None:
-        """Somebody is gone for a reason of its own. Counted, not told."""
+        """A guest or a member is gone for its own reason. Counted, not written."""
         self.counts["gone", kind] += 1
 
     def tell_totals(self) -> None:
-        """What no line has told yet; and with `is_verbose` one line for each kind there was."""
+        """Write what no line has told yet; with `is_verbose` also one line for each kind."""
         for key in list(self._more):
             self._tell_more(key)
         if self._is_verbose:

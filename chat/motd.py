@@ -42,7 +42,7 @@ class Motd:
 
 
 def _read(path: str) -> bytes:
-    """A regular file of at most MOTD_BYTES: others may be long in coming."""
+    """A regular file of at most MOTD_BYTES; reading another kind might block."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

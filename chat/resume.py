@@ -2,11 +2,11 @@
 
 In: members that came by ENTER, the ends of their connections, and requests to RESUME. Out: answers,
 members that go on where their connection broke, in both directions, and the departure of those that
-do not come back in time. What was sent, and is kept for them, is reactor.keeper's subject.
+do not come back in time. reactor.keeper keeps what was sent to them.
 
-A member's token names its place by a number and proves it by 128 random bits. It is exchanged at
-each resume. The one that was presented is good until the member has shown that it has read the
-answer, by sending anything: the answer may be lost, too.
+A member's token names its place by a number and proves it by 128 random bits. Each resume brings a
+new token. The token that was presented stays good until the member sends a byte, which shows that
+it has read the answer: the answer may be lost, too.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ TOKEN_BYTES: Annotated[int, "Random bytes of a token: 128 bits cannot be guessed
 
 
 class ResumableMember(Member):
-    """A Member that outlives its connection. `number` and `token` are those of its place, one of
-    `places`, which are set by these."""
+    """A Member that outlives its connection. `number` and `token` are those of its place in
+    `places`; Places sets all three."""
 
     __slots__ = (
         "_asked_from",
@@ -63,8 +63,8 @@ class ResumableMember(Member):
         self.number = 0
         self.token = self.old_token = ""
         self.absence: Timer | None = None
-        """What ends it, while there is no connection."""
-        self._asked_from = 0  # the byte that it goes on at, once the answer is sent
+        """The timer that ends its absence, while it has no connection."""
+        self._asked_from = 0  # the byte of its stream at which it goes on, once the answer is sent
 
     # For the connection.
 
@@ -101,7 +101,7 @@ class ResumableMember(Member):
         return self.absence is not None
 
     def take_over(self, guest: Guest, request: Resume) -> None:
-        """Go on with the connection of `guest`; the one before, if there is one, is dead."""
+        """Go on with the connection of `guest`. A connection before it is taken for dead."""
         if self.absence:
             self.absence.cancel()
             self.absence = None
@@ -114,20 +114,20 @@ class ResumableMember(Member):
         self.connection = guest.connection
         rest = guest.hand_over(self)
         self.connection.write(encode_line(format_resumed(answer)))
-        self.connection.flush()  # and then `flushed`, mostly at once
+        self.connection.flush()  # which calls `flushed`, mostly at once
         if self.places.is_waiting(self):
-            self.connection.pause_reading()  # lines of the connection before come first
+            self.connection.pause_reading()  # lines from the connection before come first
         else:
             self.connection.resume_reading()
         if rest:
             self.data_received(rest)
 
     def leave(self, why: str) -> None:
-        """It leaves, unless it has left."""
+        """Leave the room, unless it has left."""
         self._leave(why)
 
     def end(self, why: str) -> None:
-        """The same, and its connection ends if it has one."""
+        """The same, and end its connection if it has one."""
         self._leave(why)
         self.connection.abort()
 
@@ -139,7 +139,8 @@ class ResumableMember(Member):
 
 
 class Absence:
-    """In place of the connection of a member that has none. What was received of it is taken."""
+    """Stands in for the connection of a member that has none, while the lines that were received
+    from it are still taken."""
 
     is_closing = False
 
@@ -167,7 +168,7 @@ class Absence:
 
 
 class Gone:
-    """The protocol of a connection that is no member's any more."""
+    """The protocol of a connection that no longer belongs to a member."""
 
     def connection_made(self, connection: Connection) -> None: ...
 
@@ -201,7 +202,8 @@ class Places:
     # For the room.
 
     def let_in(self, guest: Guest, username: str, max_line_bytes: int) -> tuple[Member, bytes]:
-        """A guest that came by ENTER becomes a member. It is to read the line first."""
+        """A guest that came by ENTER becomes a member. Returns it, and the line that it reads
+        first."""
         self._last_number += 1
         token = _make_token(self._last_number)
         ok = encode_line(f"{OK} {token}")
@@ -225,7 +227,7 @@ class Places:
         member.take_over(guest, request)
 
     def release(self, member: Member) -> None:
-        """This one has left."""
+        """Keep no place for `member`, which has left."""
         if isinstance(member, ResumableMember):
             self._members.pop(member.number, None)
             self._by_cursor.pop(member.cursor, None)
@@ -236,13 +238,13 @@ class Places:
     # For ResumableMember.
 
     def begin_absence(self, member: ResumableMember) -> Connection:
-        """Wait for it. Returns what stands for its connection."""
+        """Wait for `member` to come back. Returns what stands in for its connection."""
         why = "did not come back"
         member.absence = self._reactor.call_later(self._seconds, lambda: member.end(why))
         return cast(Connection, Absence(self._reactor, lambda: self._end(member)))
 
     def is_waiting(self, member: ResumableMember) -> bool:
-        """Whether lines of it wait to be taken."""
+        """Whether lines of `member` wait for their turn."""
         return self._room.is_waiting(member)
 
     def renew_token(self, member: ResumableMember, presented: str) -> str:
@@ -253,13 +255,13 @@ class Places:
     # Details.
 
     def _find(self, guest: Guest, token: str) -> ResumableMember:
-        """Whose place it is. Raises ProtocolError for a wrong token, which counts as a guess unless
-        it is of a place that was given up."""
+        """The member with that token. Raises ProtocolError for a wrong one, which counts as a wrong
+        passcode unless it belongs to a place that was given up."""
         number = int(token.partition(".")[0]) if _TOKEN.fullmatch(token) else 0
         member = self._members.get(number)
         if member:
             is_right = compare_digest(token, member.token)
-            if is_right | compare_digest(token, member.old_token):  # both, in any case
+            if is_right | compare_digest(token, member.old_token):  # `|` always compares both
                 return member
         if self._block and number and number // _BLOCK != self._block:
             raise ProtocolError(NOT_HERE)  # where no guess can be right
@@ -268,7 +270,7 @@ class Places:
         raise ProtocolError(TOO_LATE)
 
     def _give_up(self, cursor: KeptCursor) -> None:
-        """For the keeper, at the end of a turn."""
+        """The keeper calls this at the end of a turn."""
         if member := self._by_cursor.get(cursor):
             self._reactor.call_soon(lambda: self._end_absent(member))
 
@@ -277,8 +279,8 @@ class Places:
             member.end("absent for too many lines")
 
     def _end(self, member: ResumableMember) -> None:
-        """It will not come back."""
-        member.leave("a bug")  # unless it has
+        """End the membership of one that will not come back."""
+        member.leave("a bug")  # unless it has left
         self.release(member)
         self._room.forget(member)
 

@@ -45,13 +45,13 @@ BLOCK_BYTES: Annotated[
 
 WAITING_PAGES: Annotated[
     int,
-    "How much of a turn is for members that had to wait for it, in pages.",
+    "How much of a turn is for members that had to wait, in pages.",
 ] = 1
 
 ALL_PAGES: Annotated[
     int,
-    "And how much for them and for those that speak up meanwhile: a line does not have to "
-    "wait for the floods that came before it, nor they for lines without end.",
+    "How much of a turn is for these and for members that speak meanwhile, in pages: a single line "
+    "does not wait for floods that came before it, nor a flood for lines without end.",
 ] = 2
 
 LINES_PER_TURN: Annotated[
@@ -96,14 +96,14 @@ class Host(Protocol):
         `turn_away`."""
 
     def is_entering(self, guest: Guest) -> bool:
-        """Whether it was judged and is let in when this turn ends."""
+        """Whether this guest was accepted and becomes a member when this turn ends."""
 
     def note_refusal(self, guest: Guest, error: ProtocolError) -> None:
         """A guest was told why it is not let in."""
 
     def free_bytes(self, max_pages: int) -> int:
-        """How many bytes of lines may still be taken in this turn, if it is to send no more than
-        `max_pages`; less while the room is held."""
+        """How many bytes of lines may still be taken in this turn, if the turn is to send at most
+        `max_pages`; fewer while the room is held."""
 
     def wait_to_talk(self, member: Member) -> None:
         """Call the member's `go_on` once it may talk, after those that wait already."""

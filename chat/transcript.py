@@ -3,8 +3,8 @@
 In: the room's events. Out: lines `HH:MM:SS ` and a line of the console, in `DIR/2026-11-25.log`, by
 the local time at which they were applied. The console has no private text, so neither has this.
 
-A line that begins with `* ` behind the time is the transcript's own, since no username holds a `*`:
-how many lines are missing here, and that the clock went back.
+A line that begins with `* ` behind the time is the operator's or the transcript's own, since no
+username holds a `*`: how many lines are missing here, or that the clock went back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MODE = 0o640
 
 
 class Transcript:
-    """Writes one, in a directory that exists."""
+    """Writes the files of one transcript, in a directory that exists."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Transcript:
         self._append(now, lines)
 
     def close(self) -> None:
-        """Try once more, and tell what is in no file."""
+        """Try once more to write what waits, and warn how many lines are in no file."""
         self.appender.flush()
         if lines := self.appender.unwritten_lines:
             self._warn(f"transcript in {self._directory}: {lines} lines not written")

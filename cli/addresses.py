@@ -69,13 +69,13 @@ LOOPBACK = Address("127.0.0.1")
 
 class Doors:
     """All that one server listens on: `addresses`, on one port, and `inherited`, which are sockets
-    that listen already. LOOPBACK stands for both if there are none."""
+    that listen already. If there are neither, it is LOOPBACK."""
 
     def __init__(
         self, addresses: Sequence[Address], port: int, inherited: Sequence[socket.socket] = ()
     ) -> None:
         self.port = port
-        """0 until a free one was taken."""
+        """The port; 0 while it is to be a free one and `open` was not called."""
         self.sockets: dict[Address, socket.socket] = {}
         for sock in inherited:
             self._adopt(sock)
@@ -83,7 +83,7 @@ class Doors:
         self._opening = LOOPBACK
 
     def open(self) -> None:
-        """Listen on each. Raises OSError, and has let go of all by then."""
+        """Listen on each. Raises OSError after closing all of them."""
         try:
             for address in self._addresses:
                 self._opening = address
@@ -128,7 +128,7 @@ class Doors:
 
 
 def _another_than(address: Address, port: int) -> str:
-    """A suggestion, where there is one."""
+    """A suggestion, or ""."""
     for other in range(port + 1, min(port + 100, 65536)):
         with contextlib.suppress(OSError):
             address.listen(other).close()
@@ -149,7 +149,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def warn_of_network(addresses: Sequence[Address], has_page: bool = False) -> Iterator[str]:
-    """What the operator had better know, a line each. `has_page`: browsers join there, too."""
+    """Warnings for the operator, a line each. `has_page`: browsers join there, too."""
     if public := " and ".join(address.text for address in addresses if address.is_public):
         page = " and by the page" if has_page else ""
         yield (

@@ -35,7 +35,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         *("-node", "--node"),
         metavar="NAME",
-        help="this server's name, unlike that of the others (default: host name and port)",
+        help="this server's name, different from all others (default: host name and port)",
     )
 
 

@@ -184,7 +184,7 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
     parser.add_flag(
         "passcode",
         type=_client_passcode,
-        help="the room's passcode; with -ui it is asked for where it is not given",
+        help="the room's passcode; with -ui the client asks for it if it is not given",
     )
     parser.add_flag("passcode-file", type=_word, help=_PASSCODE_FILE_HELP)
     parser.add_flag(
@@ -192,7 +192,7 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
         choices=INTERFACES,
         default=PLAIN,
         metavar="UI",
-        help="plain (as it is without this); line: what you type stays whole while others talk; "
+        help="plain (the default); line: what you type stays whole while others talk; "
         "full: the whole window (pip install 'chatroom[tui]')",
     )
     for add_flags in features:

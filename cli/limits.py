@@ -80,7 +80,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         *("-limits", "--limits"),
         action=Show,
         text=format_limits,
-        help="show what everybody is held to and exit",
+        help="show every limit with its reason and exit",
     )
 
 

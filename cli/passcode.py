@@ -1,4 +1,4 @@
-"""A passcode that is not to show in `ps`: from a file (`-passcode-file`) or typed at a terminal.
+"""A passcode that does not show in `ps`: from a file (`-passcode-file`) or typed at a terminal.
 
 In: the name of a file, or a terminal. Out: its first line, without the line end. The file may be a
 pipe (a shell's `<(...)`), a FIFO, or standard input, which is read no further than its first line.
@@ -24,7 +24,7 @@ from reactor import (
 )
 
 MAX_PASSCODE_LINE_BYTES = 64 * 1024
-"""Most that is read of a first line which does not end."""
+"""Most bytes that are read of a first line without an end."""
 
 _STANDARD_INPUT = frozenset({"/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 
@@ -35,8 +35,8 @@ def read_first_line(path: str) -> tuple[str, bool]:
     """The first line of the file, as the system would give it on a command line; and whether
     others than its owner may read the file. Raises OSError, and ValueError for what is no line.
 
-    Standard input is the descriptor itself: opened by its name, a redirected file would begin
-    again, and the passcode would be the first thing that a client says to the room.
+    For standard input the descriptor itself is read. Opened by its name, a redirected file would
+    start at its beginning again, and the client would say the passcode to the room.
     """
     is_given = path in _STANDARD_INPUT
     descriptor = 0 if is_given else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -52,8 +52,8 @@ def read_first_line(path: str) -> tuple[str, bool]:
 
 
 def ask(prompt: str) -> str:
-    """A line that is typed at the terminal of standard input, and not shown there; "" at its end. A
-    signal that ends or stops the process is obeyed, and the terminal is left as it was found.
+    """A line that is typed at the terminal of standard input and not shown; "" at its end. A signal
+    that ends or stops the process does so, and the terminal is left as it was found.
     """
     question = _Question(prompt)
     question.ask()
@@ -110,7 +110,7 @@ class _Question:
         self._write(self._prompt)
 
     def _end(self) -> None:
-        """Half a passcode is forgotten: it would be shown, and taken for something else."""
+        """Discard half a passcode: the next program would show it, or take it for a command."""
         is_whole = self.typed.endswith(b"\n")
         set_terminal(0, self._as_found, termios.TCSADRAIN if is_whole else termios.TCSAFLUSH)
         self._write(b"\n")  # the typed one is not shown either
@@ -126,7 +126,7 @@ def is_readable_by_others(status: os.stat_result) -> bool:
 
 
 def _read_line(descriptor: int) -> bytes:
-    """Byte by byte: what stands behind the line belongs to the next reader."""
+    """Read byte by byte: what follows the line belongs to the next reader."""
     line = bytearray()
     while not line.endswith(b"\n"):
         try:

@@ -1,4 +1,4 @@
-"""What a server has to do with systemd, or with any supervisor that speaks as it does.
+"""What a server and systemd tell each other, or any supervisor that speaks the same protocol.
 
 In: variables that the supervisor sets, and what happens to the server. Out: datagrams to its
 socket, and the listening sockets that it opened for us.
@@ -7,7 +7,7 @@ socket, and the listening sockets that it opened for us.
     WATCHDOG_USEC, WATCHDOG_PID WATCHDOG=1, twice in that time (sd_watchdog_enabled(3))
     LISTEN_FDS, LISTEN_PID      descriptors 3 and up are sockets that listen (sd_listen_fds(3))
 
-It is loaded only where one of these is set, and wakes the loop only where WATCHDOG_USEC is.
+It is loaded only if one of these is set, and wakes the loop only if WATCHDOG_USEC is.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ STATUS_SECONDS: Annotated[
 
 
 def inherited_sockets(environ: Mapping[str, str] = os.environ) -> list[socket.socket]:
-    """The sockets that the supervisor opened for this process; none if it opened none, or if they
-    are for another process. Non-blocking, and not for children of ours.
+    """The sockets that the supervisor opened for this process; none if they are for another
+    process. They are non-blocking, and our children do not inherit them.
 
-    Raises OSError if one of them is of no use: it has to be a stream socket that listens.
+    Raises OSError if one of them is not a stream socket that listens.
     """
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
@@ -60,7 +60,8 @@ def _take(descriptor: int) -> socket.socket:
 
 
 class Supervisor:
-    """Tells it how the server does. What it does not take at once is lost: it may be gone."""
+    """Tells the supervisor the state of the server. A message that it does not take at once is
+    lost: the supervisor may be gone."""
 
     def __init__(
         self,
@@ -80,18 +81,18 @@ class Supervisor:
         self._next_status: Timer | None = None
 
     def tell_ready(self) -> None:
-        """The server serves. From here on the watchdog hears of every loop that turns."""
+        """The server is ready. From here on the watchdog is told that the loop turns."""
         self._send(f"READY=1\n{self._status()}")
         if self._watchdog_seconds:
             self._feed_watchdog()
 
     def note_event(self, event: Event) -> None:
-        """Tell how many members there are, soon, if they are more or fewer now."""
+        """Soon tell how many members there are, if the event changes that."""
         if event.kind in (Kind.JOINED, Kind.LEFT) and self._next_status is None:
             self._next_status = self._reactor.call_later(STATUS_SECONDS, self._tell_status)
 
     def tell_stopping(self) -> None:
-        """The server ends: no more is told."""
+        """The server ends; this is the last message."""
         for timer in (self._watchdog, self._next_status):
             if timer:
                 timer.cancel()
@@ -122,7 +123,7 @@ class Supervisor:
 
 
 def _watchdog_seconds(environ: Mapping[str, str]) -> float:
-    """How often the watchdog is to hear of us: half of its time; 0 for never."""
+    """Time between two messages to the watchdog: half of its time; 0 for none."""
     microseconds = environ.get("WATCHDOG_USEC", "")
     process = environ.get("WATCHDOG_PID", str(os.getpid()))
     if not microseconds.isdecimal() or process != str(os.getpid()):

@@ -1,8 +1,8 @@
 """TLS on a server, `-tls-cert FILE -tls-key FILE`; and on a client, `-tls`, `-tls-fingerprint`.
 
 In: the names of two files in PEM form, of which the first begins with the server's own certificate;
-or the fingerprint that the client was handed. Out: transports; and why there are none, for people.
-The ssl module is imported only where TLS is asked for: it takes longer than the rest of a start.
+or the fingerprint that the client was given. Out: transports, or why there are none, for people.
+The ssl module is imported only if TLS is asked for: it takes longer than the rest of a start.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _BEGINNINGS = {"certificate": "-----BEGIN CERTIFICATE-----", "private key": "PRI
 
 
 class TlsSetupError(Exception):
-    """TLS was asked for and cannot be had. Its text says why, on one line."""
+    """TLS was asked for and is not possible. Its text says why, on one line."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add -tls-cert and -tls-key."""
     for name, what in {
-        "cert": "serve TLS with the certificate in this PEM file, which SIGUSR1 has read again",
+        "cert": "serve TLS with the certificate in this PEM file; read again on SIGUSR1",
         "key": "the PEM file with its private key",
     }.items():
         parser.add_argument(f"-tls-{name}", f"--tls-{name}", metavar="FILE", help=what)
@@ -51,18 +51,18 @@ def add_client_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         *("-tls", "--tls"),
         action="store_true",
-        help="encrypt, and check that the server's certificate is its own and well signed",
+        help="encrypt, and check the name, dates and issuer of the server's certificate",
     )
     parser.add_argument(
         *("-tls-fingerprint", "--tls-fingerprint"),
         type=_fingerprint,
         metavar="sha256:HEX",
-        help="encrypt, and check that this is its certificate, whoever has signed it",
+        help="encrypt, and accept only the certificate with this fingerprint",
     )
 
 
 class ServerTls:
-    """The server's certificate, and all connections that it is shown to."""
+    """The server's certificate, and the transports of all connections that use it."""
 
     def __init__(self, certificate: str, key: str) -> None:
         """Read both files. Raises TlsSetupError."""
@@ -91,15 +91,14 @@ class ServerTls:
         return make_transport
 
     def reload(self) -> None:
-        """Read both files again, for connections to come. Raises TlsSetupError, and then goes on
-        with what it has."""
+        """Read both files again, for new connections. After TlsSetupError the old ones stay."""
         try:
             self._shared.reload()
         except OSError as error:
             raise TlsSetupError(self._explain(error)) from error
 
     def warnings(self) -> list[str]:
-        """What the operator had better know, a line each."""
+        """Warnings for the operator, a line each."""
         key = self._files[1]
         is_open = is_readable_by_others(os.stat(key))
         return [f"others may read {key}, the private key (chmod 600)"] if is_open else []

@@ -20,10 +20,10 @@ MakeTransport = Callable[[socket.socket], Transport]
 
 
 class Parts(Protocol):
-    """What a program is made of, and what it tells them."""
+    """What a program asks for its parts and tells about itself."""
 
     def make_reactor(self, report: Callable[[], None]) -> Reactor:
-        """The loop, made before all that follows."""
+        """The loop. Make it before the other parts."""
 
     def wrap(
         self, make: MakeTransport, column: str = "", *, is_to_server: bool = False
@@ -34,7 +34,7 @@ class Parts(Protocol):
         """`bus` (chat.bus) and `fanout` are those of the room."""
 
     def note_log(self, line: str) -> None:
-        """The operator is told this."""
+        """The operator reads this line."""
 
     def close(self) -> None:
         """The program ends."""

@@ -1,7 +1,7 @@
-"""What a room that runs for a term is given: -transcript, -history, -motd, -resume, -admin.
+"""What a room that runs for a term needs: -transcript, -history, -motd, -resume, -admin.
 
-In: the flags, and the parts of a server. Out: what was asked for, listening on the bus; and what
-the server has to heed for its sake. Nothing is loaded that was not asked for.
+In: the flags, and the parts of a server. Out: the features that were asked for, listening on the
+bus; what the server must drain at its end, and reload. Nothing else is loaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from reactor import Listener, Reactor
 from reactor.stdio import Owing
 
 MAX_RESUME_SECONDS = 3600
-"""Most that -resume takes: who is gone for longer has left."""
+"""Most that -resume takes: a member that is away for longer has left."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -41,20 +41,20 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="LINES",
         type=_lines,
         default=0,
-        help="show so many of the last lines to each member whose client can tell (ENTER)",
+        help="show the last LINES lines to each newcomer that joins by ENTER (-ui, -web)",
     )
     parser.add_argument(
         *("-motd", "--motd"),
         metavar="FILE",
-        help="show the lines of FILE to each of them; read again on SIGUSR1",
+        help="show the lines of FILE to each newcomer that joins by ENTER; read again on SIGUSR1",
     )
     parser.add_argument(
         *("-resume", "--resume"),
         metavar="SECONDS",
         type=_seconds,
         default=None,
-        help="keep the place of each of them for so long when its connection is lost; "
-        "30 with -web, unless 0 is given",
+        help="keep the place of a member that joined by ENTER for so long when its connection is "
+        "lost; 30 with -web, unless this is given",
     )
     parser.add_argument(
         *("-admin", "--admin"),
@@ -64,7 +64,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def style_of(log: str | None) -> Style:
-    """How the operator is told, by the value of -log."""
+    """How lines of the log are formatted, by the value of -log."""
     if log != "json":
         return PLAIN
     with _telling_what_is_missing():
@@ -75,7 +75,7 @@ def style_of(log: str | None) -> Style:
 
 @contextlib.contextmanager
 def _telling_what_is_missing() -> Iterator[None]:
-    """A program that was joined to one file has only what it always needs."""
+    """Explain an ImportError: a joined program holds only the modules that it always needs."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -113,9 +113,9 @@ class Upkeep:
     """What was asked for, running."""
 
     def __init__(self, flags: ServerFlags, parts: Parts) -> None:
-        """Raises OSError with the name of the file that cannot be had."""
+        """Raises OSError with the name of the file that cannot be opened."""
         self.owing: list[Owing] = []
-        """What may be drained at the end."""
+        """What is drained at the end of the server."""
         self.reloaders: list[Callable[[], None]] = []
         """What reads its file again when it is asked to."""
         self._closers: list[Callable[[], None]] = []

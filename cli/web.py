@@ -1,7 +1,7 @@
 """The room in a browser: -web PORT, -web-name NAME, -trust-proxy ADDRESS.
 
 In: those flags, and where the room listens. Out: sockets that listen for browsers, and what serves
-them. Nothing of web/ is loaded that was not asked for, and neither are the packages that it needs.
+them. Without -web neither web/ nor the packages that it needs are loaded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from reactor import Listener, Reactor, SocketTransport
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
 
 RESUME_SECONDS = 30
-"""What -web sets -resume to: phones sleep, and a page that is reloaded has lost its connection."""
+"""What -web sets -resume to: phones sleep, and a reloaded page has lost its connection."""
 
 TLS_ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
@@ -30,7 +30,7 @@ TLS_ANSWER = (
 
 
 class WebSetupError(Exception):
-    """-web was asked for and cannot be had. Its text says why, on one line."""
+    """-web was asked for and is not possible. Its text says why, on one line."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -57,8 +57,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         type=_network,
-        help="a proxy in front of the page, which is believed about where a browser is "
-        "(X-Forwarded-For); may be given more than once",
+        help="a proxy in front of the page, whose X-Forwarded-For says where a browser is; may be "
+        "given more than once",
     )
 
 
@@ -90,7 +90,7 @@ class Web:
         parts: Parts,
         log: Callable[[str], None],
     ) -> Callable[[], None]:
-        """Begin to serve; returns what ends it. `log` is told when a socket listens no more."""
+        """Begin to serve; returns what ends it. `log` gets a line if a socket no longer listens."""
         site = self._http.Site(
             *(reactor, room.gate, journal, room.make_guest, self._assets),
             *(self._names, self._proxies),
@@ -153,7 +153,7 @@ def _lack(error: ImportError) -> str:
 
 
 def _reachable(address: str) -> str:
-    """What a browser may be given for an address that stands for any."""
+    """An address for a browser, in place of one that stands for all."""
     if address in ("0.0.0.0", "::", LOOPBACK.text):  # noqa: S104
         return "localhost"
     return f"[{address}]" if ":" in address else address

@@ -1,8 +1,8 @@
 """What a room asks of the engine that keeps its log: five calls, and a sign of life.
 
-An engine appends entries in one order for all, gives them out in that order, and forgets none of
-them as long as it keeps its promise. It makes its connections itself, and makes them again. A call
-whose connection is lost has no answer: `note_up` tells when it is worth asking again.
+An engine appends entries in one order for all, gives them out in that order, and keeps all of them
+as long as it keeps its promise. It makes its connections itself, and makes them again after a loss.
+A call whose connection is lost has no answer; `note_up` tells when to ask again.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ TROUBLE_SECONDS: Annotated[float, "Time before what the engine refused is asked 
 
 
 class EngineUser(Protocol):
-    """Told how the engine does."""
+    """Is told the state of the engine."""
 
     def note_up(self) -> None:
-        """Connections were made: what has no answer yet never has one, and may be asked again."""
+        """Connections were made. Earlier calls without an answer never get one; ask them again."""
 
     def note_down(self, reason: str) -> None:
         """The connections are lost."""

@@ -9,9 +9,9 @@ vote: the place of an entry in the log decides, and every reader decides alike.
     dedupe    an entry below the expected sequence has been read before and does not count
     gap       an entry above it does not count either: the log has lost what came before
 
-That is why a node may append its entry again and again until it has read it (dedupe), why what is
-still under way when its author is declared dead does no harm (fence), and why a process that was
-dead for others needs no clock to begin anew (latest).
+Because of dedupe, a node may append its entry again until it has read it. Because of fence, an
+entry that is under way when its author is declared dead does no harm. Because of latest, a process
+that was declared dead needs no clock to enter again.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Joined(NamedTuple):
 
 
 class Left(NamedTuple):
-    """`name` is no member any more. Its node may be dead."""
+    """`name` is no longer a member. Its node may be dead."""
 
     name: str
     node: str
@@ -77,7 +77,7 @@ class NameTaken(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """A node is there, perhaps in place of an older one of its name."""
+    """A node has entered, perhaps in place of an older one of its name."""
 
     author: Author
     token: str
@@ -141,8 +141,8 @@ class Replica:
         return seat is not None and seat.incarnation == author.incarnation
 
     def expected_of(self, author: Author) -> int:
-        """The sequence that was expected last of the latest incarnation of a node, which may be
-        dead; 0 of an older one, and of one that never was."""
+        """The sequence that was last expected of the latest incarnation of a node, which may be
+        dead; 0 for an older incarnation and for one that never entered."""
         if self.latest.get(author.node) != author.incarnation:
             return 0
         return self.seats[author.node].expected if self.has(author) else self._ends[author.node]

@@ -1,8 +1,8 @@
-"""Whether a Redis may keep a room's log: asked once, at the start, before anybody is let in.
+"""Whether a Redis can keep a room's log: asked once, at the start, before any guest is let in.
 
 In: a URL, `redis://[[USER]:PASSWORD@]HOST[:PORT]/ROOM`, or `rediss://` for TLS. Out: a
-RedisAddress, and warnings for the operator. Raised: ClusterError, in one line, where the room
-cannot be, or where lines could be lost without a word.
+RedisAddress, and warnings for the operator. Raised: ClusterError, in one line, if the Redis cannot
+keep the log, or could lose lines without a word.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _URL = re.compile(
 
 
 class ClusterError(Exception):
-    """Why this server is not in the room."""
+    """Why this server cannot be part of the room."""
 
 
 class RedisUrl(NamedTuple):
@@ -54,7 +54,7 @@ class RedisUrl(NamedTuple):
 
 
 def parse_url(url: str) -> RedisUrl:
-    """Raises ClusterError, which does not tell the URL: there may be a password in it."""
+    """Raises ClusterError, whose text does not hold the URL: it may have a password."""
     parts = _URL.fullmatch(url)
     port = int(parts[5] or 6379) if parts else 0
     if not parts or not 0 < port < 65536:
@@ -65,7 +65,7 @@ def parse_url(url: str) -> RedisUrl:
 
 
 def find_redis(url: RedisUrl) -> tuple[RedisAddress, list[str]]:
-    """Ask the Redis at `url` whether it will do. Raises ClusterError."""
+    """Check the Redis at `url`. Returns its address, and warnings. Raises ClusterError."""
     try:
         family, _, _, _, sockaddr = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)[
             0
@@ -87,7 +87,7 @@ def find_redis(url: RedisUrl) -> tuple[RedisAddress, list[str]]:
 def _transports(
     url: RedisUrl,
 ) -> tuple[Callable[[socket.socket], Transport], Callable[[socket.socket], socket.socket]]:
-    """What goes over a socket of the loop, and over one that blocks."""
+    """What makes the transport of a socket of the loop, and what wraps a socket that blocks."""
     if not url.is_tls:
         return SocketTransport, lambda sock: sock
     from reactor.tls import Tls, make_client_context
@@ -101,8 +101,8 @@ def _transports(
 
 
 def _ask(sock: socket.socket, url: RedisUrl) -> tuple[dict[str, str], int]:
-    """What INFO tells, and after how many seconds Redis looks for a vanished peer: 0 if it does
-    not tell."""
+    """The fields of INFO, and after how many seconds Redis looks for a vanished peer: 0 if it does
+    not say."""
     reader = hiredis.Reader()
 
     def call(*words: str) -> Any:
@@ -130,7 +130,7 @@ def _raise(answer: Any) -> bytes:
 
 
 def _judge(url: RedisUrl, info: dict[str, str], keepalive: int) -> list[str]:
-    """What is to be warned of. Raises ClusterError."""
+    """The warnings. Raises ClusterError."""
     version = info.get("redis_version", "0.0")
     major, minor = (int(word) for word in version.split(".")[:2])
     if (major, minor) < (6, 2):

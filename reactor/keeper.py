@@ -1,16 +1,16 @@
-"""Members that may lose their connection and go on at the very byte where it broke.
+"""Members that may lose their connection and go on at the byte where it broke.
 
-In: a Fanout, and cursors of another kind that are subscribed to it. Out: cursors that outlive their
-connections. What was sent is not what was received: a KeptCursor can go back to any byte among the
+In: a Fanout, and KeptCursors that are subscribed to it. Out: cursors that outlive their
+connections. Bytes that were sent may not have been received: a KeptCursor can go back to any of the
 last KEPT_BYTES that were sent, and further if nothing was dropped yet. Nothing is copied for that:
 
 - The log, which all members share, is kept KEPT_BYTES longer than it is needed, and for a cursor
   without a connection from KEPT_BYTES before its position.
-- A cursor remembers the splices that it has passed. Between two of them it counts nothing: how far
-  the stream has come is told by its position.
+- A cursor remembers the splices that it has passed. Between two splices it counts nothing: its
+  position tells how far the stream has come.
 
-All of it is bounded: see the limits below. Where a cursor would go beyond them it is given up,
-which its owner is told; those that have been without a connection for the longest go first.
+The limits below bound all of it. A cursor that would exceed them is given up, and its owner is
+told; the cursor that was without a connection for the longest goes first.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ from reactor.outbound import Buffer
 
 KEPT_BYTES: Annotated[
     int,
-    "Bytes sent to a member that may resume which are kept, since they may be lost: what kernels "
-    "and relays take and lose.",
+    "Bytes that are kept after they were sent to a member that may resume: kernels and relays may "
+    "have taken and lost them.",
 ] = 256 * 1024
 
 MAX_ABSENT_MEMBERS: Annotated[
     int,
-    "Members without a connection whose places are kept. One more, and the longest absent leaves. "
-    "One of them leaves, too, when it would be behind if it came back (reactor.flow).",
+    "Members without a connection whose places are kept; for one more, the one that was absent "
+    "longest leaves. An absent member also leaves when it would be behind if it came back "
+    "(reactor.flow).",
 ] = 1024
 
 
 class Place(NamedTuple):
-    """Somewhere in what was sent: at this byte of the stream, the log's `position`, and the splices
-    from there on that were passed."""
+    """A point in what was sent: the byte of the stream, the log's `position` there, and the splices
+    behind it that were passed."""
 
     sent_bytes: int
     position: int
@@ -50,9 +51,9 @@ class Place(NamedTuple):
 class KeptCursor(Cursor):
     """A Cursor that can go back, and is kept when its connection is gone.
 
-    `uncounted_bytes` of what is written to it first are not of the stream: the answer that lets the
-    member in. Nothing that is broadcast may be skipped for it: each of its splices adds bytes, and
-    leaves none out.
+    The first `uncounted_bytes` that are written to it are not part of the stream: they are the
+    answer that lets the member in. `skip` of a broadcast must not name it: each of its splices adds
+    bytes, and none leaves bytes out.
     """
 
     __slots__ = (
@@ -66,10 +67,10 @@ class KeptCursor(Cursor):
     def __init__(self, keeper: Keeper, connection: Connection, uncounted_bytes: int = 0) -> None:
         super().__init__(keeper.fanout, connection)
         self._keeper = keeper
-        self._base = Place(-uncounted_bytes, self.position, [])  # the first that one can go back to
+        self._base = Place(-uncounted_bytes, self.position, [])  # the first it can go back to
         self._passed: deque[Splice] = deque()  # since then
         self.passed_private_bytes = 0
-        """How many bytes that were written to this member alone are kept, although sent."""
+        """How many bytes that were written to this member alone are sent and still kept."""
         self.is_attached = True
         """Whether it has a connection."""
         keeper.cursors[self] = None
@@ -78,7 +79,7 @@ class KeptCursor(Cursor):
 
     @property
     def sent_bytes(self) -> int:
-        """How far the stream has come: what was sent of it."""
+        """How many bytes of the stream were sent."""
         log_bytes = self.position - self._base.position
         return self._base.sent_bytes + log_bytes + self.passed_private_bytes
 
@@ -88,8 +89,8 @@ class KeptCursor(Cursor):
         return self._end - self.position + self._splice_bytes
 
     def find(self, sent_bytes: int) -> Place | None:
-        """The place behind so many bytes of the stream; None if they were not sent, or what came
-        behind them is not kept any more."""
+        """The place behind so many bytes of the stream; None if they were not sent, or if the bytes
+        behind them are no longer kept."""
         at, position, _ = self._base
         if not at <= sent_bytes <= self.sent_bytes:
             return None
@@ -112,8 +113,8 @@ class KeptCursor(Cursor):
         return Place(sent_bytes, position, passed) if position >= self._fanout.log.start else None
 
     def attach(self, connection: Connection, sent_bytes: int) -> bool:
-        """Go on behind so many bytes of the stream on a new connection, on which nothing may be
-        owed; what came before is not kept any more. False if that is not possible (`find`)."""
+        """Go on behind so many bytes of the stream on a new connection, to which nothing may be
+        owed. What came before is no longer kept. False if that is not possible (`find`)."""
         place = self.find(sent_bytes)
         if place is None:
             return False
@@ -141,7 +142,7 @@ class KeptCursor(Cursor):
             super().discard()
 
     def forget_passed(self) -> None:
-        """One cannot go back to what was sent to this member alone, or before that."""
+        """Forget what was sent to this member alone: from now on it cannot go back past it."""
         self._keeper.passed.pop(self, None)
         while self._passed:
             self._forget_first()
@@ -188,7 +189,7 @@ class KeptCursor(Cursor):
     # Details.
 
     def _advance_by_splices(self, sent_bytes: int) -> None:
-        """Each splice on the way is remembered, the last perhaps in part."""
+        """Remember each splice on the way, the last perhaps in part."""
         while self.splices:
             splice = self.splices[0]
             gap_bytes = splice.start - self.position
@@ -203,7 +204,7 @@ class KeptCursor(Cursor):
         super().advance(sent_bytes)
 
     def _remember(self, splices: list[Splice]) -> None:
-        """These are passed. Those that can hardly be needed again are forgotten."""
+        """Note that these were passed, and forget those before the last KEPT_BYTES."""
         if self not in self._keeper.cursors:
             return
         for splice in splices:
@@ -228,8 +229,8 @@ class KeptCursor(Cursor):
 
 
 class Keeper:
-    """All such cursors of one Fanout. `on_given_up` is called for each that is not kept any longer,
-    at the end of a turn; the owner releases it, now or later."""
+    """All KeptCursors of one Fanout. `on_given_up` is called at the end of a turn for each that can
+    no longer be kept; the owner releases it then or later."""
 
     def __init__(self, fanout: Fanout, on_given_up: Callable[[KeptCursor], None]) -> None:
         self.fanout = fanout
@@ -238,14 +239,14 @@ class Keeper:
         self.cursors: dict[KeptCursor, None] = {}
         """All that are kept."""
         self.detached: dict[KeptCursor, None] = {}
-        """Those without a connection, the longest first."""
+        """Those without a connection; the one that was without it longest comes first."""
         self.passed: dict[KeptCursor, None] = {}
-        """Those that remember what they have passed, the one that has passed nothing for the
-        longest first."""
+        """Those that remember splices; the one that passed its last splice longest ago comes
+        first."""
         self.passed_private_bytes = 0
         self._is_review_due = False
         self._lowest_position = 0  # of those without a connection
-        self._review_end = 0  # where the log ends when the first of them may be owed too much
+        self._review_end = 0  # the log's end at which one of them may first be owed too much
 
     # For KeptCursor.
 
@@ -263,8 +264,8 @@ class Keeper:
         self.fanout.queue_turn()
 
     def note_passed(self, cursor: KeptCursor, private_bytes: int) -> None:
-        """Of those that have a connection, who has passed nothing for the longest has most likely
-        received all."""
+        """If too much is kept, forget the oldest: a member that passed its splices long ago has
+        most likely received them."""
         self.passed.pop(cursor, None)
         self.passed[cursor] = None
         self.passed_private_bytes += private_bytes
@@ -283,12 +284,12 @@ class Keeper:
         return floor - KEPT_BYTES
 
     def _review(self) -> None:
-        """Give up those that are owed too much, and the longest absent where all of them together
-        are."""
+        """Give up cursors that are owed too much; and while all together are owed too much, the one
+        that was absent longest."""
         self._is_review_due = False
         log_end = self.fanout.log.end
         kept: deque[KeptCursor] = deque()
-        most_kept_bytes = 0  # that wait for one of them
+        most_kept_bytes = 0  # the most that waits for one of them
         for cursor in self.detached:
             unsent_bytes = max(log_end - cursor.position, cursor.unsent_bytes)
             if unsent_bytes > _most_unsent_bytes():
@@ -314,6 +315,6 @@ class Keeper:
 
 
 def _most_unsent_bytes() -> int:
-    """What may wait for one without a connection, so that it is not behind when it is back and has
-    what was lost sent again."""
+    """What may wait for a cursor without a connection. With this bound it is not behind when it is
+    back, even if KEPT_BYTES have to be sent again."""
     return flow.SEND_QUEUE_BYTES - KEPT_BYTES

@@ -1,7 +1,7 @@
 """asyncio's loop, turned in steps by ours: one thread, one place to sleep.
 
-prompt_toolkit is written for asyncio. Its loop is given a selector that never sleeps: what it would
-wait for is watched by the Reactor, and where it would sleep the step ends.
+prompt_toolkit is written for asyncio. We give asyncio's loop a selector that never sleeps: the
+Reactor watches what the loop would wait for, and where the loop would sleep the step ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reactor import Reactor, Timer
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
-    """An event loop of asyncio on `reactor`, for its own thread alone. It does what it is given in
+    """An event loop of asyncio on `reactor`, for its own thread alone. It runs what it is given in
     the same turn of the reactor, or in the next one."""
 
     def __init__(self, reactor: Reactor) -> None:
@@ -43,7 +43,7 @@ class SteppedLoop(asyncio.SelectorEventLoop):
             self.run_forever()
 
     def set_timer(self, seconds: float | None) -> None:
-        """Step after so many seconds, and not at the time that was set before."""
+        """Step after so many seconds; a time that was set before no longer holds."""
         if self._timer:
             self._timer.cancel()
         self._timer = None if seconds is None else self._reactor.call_later(seconds, self.step)
@@ -110,4 +110,4 @@ class _Watched:
         self._loop.step()
 
     def handle_error(self) -> None:
-        """A step failed, and was reported. The next may do better."""
+        """A step failed and was reported; the next step may succeed."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from codec.kinds import LineKind, ShownLine, parse_shown
 
 MERGED_NAMES = 10
-"""Most names in a row of joins: it is drawn again for each."""
+"""Most names in a row of joins, which is drawn again for each name."""
 
 LISTED_NAMES = 40
 """Most names in the list that comes first; `:Users` lists them all."""
@@ -77,13 +77,13 @@ class Conversation:
         return list(self._members.values())
 
     def set_away(self, is_away: bool) -> None:
-        """The reader looks elsewhere, or is back. What comes meanwhile is below one mark."""
+        """The reader looks elsewhere, or is back. Rows that come meanwhile stand below one mark."""
         if is_away != self._is_away:
             self._is_away = is_away
             self._has_mark = False
 
     def forget_members(self) -> None:
-        """The connection is gone: who is there is not known any more."""
+        """The connection is gone: we no longer know who is here."""
         self._members.clear()
 
     def take(self, line: ShownLine, time: str) -> list[Row]:
@@ -101,7 +101,8 @@ class Conversation:
         return [self._row(RowKind.BAD, line.text, PLAIN, time)]
 
     def take_first_list(self, line: ShownLine, time: str) -> list[Row]:
-        """The rows for the list that comes first of all: nobody asked for it, so it is short."""
+        """The rows for the first list of members, which is shortened: the reader did not ask for
+        it."""
         self._members = {name.lower(): name for name in line.usernames}
         self._together = []
         names = [name for name in self.members if name != self.username]
@@ -134,7 +135,7 @@ class Conversation:
         return self._row(RowKind.COMING, text, label, time)
 
     def _take_notice(self, text: str, time: str) -> Row:
-        """History stands before the first list of members alone, each line with its own time."""
+        """A notice, or before the first list of members a line of history with its own time."""
         past = None if self._members else _PAST.fullmatch(text)
         line = parse_shown(past["line"]) if past else None
         if past and line and line.kind is LineKind.SAID:

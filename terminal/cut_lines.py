@@ -1,8 +1,8 @@
 """Withholds what a terminal has cut short.
 
 A terminal that hands over whole lines (canonical mode) keeps 4,095 bytes of one and drops the rest,
-without a word (termios(3); Linux, N_TTY_BUF_SIZE). What is left is no line that somebody typed, so
-that it must not be said as if it were. A line that had exactly this length looks the same.
+without a word (termios(3); Linux, N_TTY_BUF_SIZE). What is left is not what the person typed, so it
+must not be sent. A line that had exactly this length looks the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CANONICAL_BYTES = 4095
 
 
 class CutLines:
-    """Passes to `on_data` what is read from a terminal, but for lines that it has cut: `on_cut`.
+    """Passes to `on_data` what is read from a terminal; for a line that it has cut calls `on_cut`.
 
     Each read is one line, with its LF, or what was typed before a Ctrl-D.
     """
@@ -36,7 +36,7 @@ class CutLines:
         has_ended = line != data
         if len(line) == CANONICAL_BYTES and not self._is_withholding and self._is_canonical():
             if self._has_begun:
-                # It cannot be taken back. So much is more than the server takes: it will say so.
+                # Its start is already sent. The server says that the line is too long.
                 data = line + b" " + data[len(line) :]
             else:
                 self._is_withholding = True

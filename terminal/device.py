@@ -15,7 +15,7 @@ from typing import Any
 from reactor import discard_typed
 
 DRAIN_SECONDS = 0.2
-"""Longest that is waited at the end for what the terminal has still to report."""
+"""Longest wait at the end for reports that the terminal still sends."""
 
 _ASK_STATUS, _STATUS = b"\x1b[5n", b"\x1b[0n"  # DSR: it is answered behind all that was reported
 _FALLBACK_SIZE = os.terminal_size((80, 24))
@@ -31,7 +31,8 @@ def window_size() -> os.terminal_size:
 
 
 def write_now(data: bytes) -> None:
-    """Past what waits: modes of the terminal. Where it takes nothing now, they are dropped."""
+    """Write modes of the terminal at once, before output that waits, or drop them if it takes
+    nothing."""
     with contextlib.suppress(OSError):
         if select.select([], [1], [], 0)[1]:
             os.write(1, data)

@@ -39,8 +39,8 @@ def connect(host: str, port: int) -> socket.socket:
 
 def dial(address: str, port: int) -> socket.socket:
     """A socket that is being connected to one of the addresses that `resolve` gives, or to the path
-    of a UNIX socket: once it is writable, SO_ERROR tells what came of it (connect(2), EINPROGRESS).
-    Raises OSError."""
+    of a UNIX socket. When it becomes writable, SO_ERROR tells whether it is connected (connect(2),
+    EINPROGRESS). Raises OSError."""
     family: int = socket.AF_UNIX
     place: Any = address
     if "/" not in address:
@@ -72,10 +72,11 @@ def connect_unix(path: str) -> socket.socket:
 
 
 def resolve(host: str) -> list[str]:
-    """The addresses of `host`, in the order in which to try them: an address is its own.
+    """The addresses of `host`, in the order in which to try them. A host that is an address is the
+    only one.
 
-    Nothing bounds getaddrinfo(3), which may wait for a silent name server for a minute, so that it
-    is asked in a thread that is left alone after LOOKUP_SECONDS. Raises OSError and UnicodeError.
+    getaddrinfo(3) may wait a minute for a silent name server. Therefore a thread calls it, which we
+    abandon after LOOKUP_SECONDS. Raises OSError and UnicodeError.
     """
     with contextlib.suppress(socket.gaierror):
         return _look_up(host, socket.AI_NUMERICHOST)

@@ -1,8 +1,8 @@
 """`client.py -find`: asks the network which rooms are up, and says what it was told.
 
 In: nothing but the network's interfaces. Out: `127.0.0.1 port 21032: 1 member`, a line for each
-room. It lists and never joins: anyone on the network may answer, and a room that was joined
-unseen could collect passcodes.
+room. It lists and never joins: any host on the network may answer, and a false room could collect
+passcodes.
 """
 
 from __future__ import annotations

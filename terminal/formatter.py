@@ -1,8 +1,8 @@
 """Rows become rows of a terminal: widths, words that wrap, colours, directions of scripts.
 
-In: a Row and how many columns there are. Out: texts with control sequences of ours (ECMA-48, SGR),
-each shorter than a row of the terminal, so that it is the terminal that never wraps. Nothing is
-raised. What others wrote has come through codec.text.decode_text.
+In: a Row and how many columns there are. Out: texts with our control sequences (ECMA-48, SGR), each
+shorter than a row of the terminal, so that the terminal never wraps. Nothing is raised. What others
+wrote has come through codec.text.decode_text.
 
     12:13      bob │ the text, and where it is longer
                    ┆ than a row, its rest
@@ -37,7 +37,7 @@ _ASCII = str.maketrans("│┆»─→←·❯…“”", '|:>-><.>.""')
 
 
 class Formatter:
-    """Draws in the colours of `palette`. Signs of ours are ASCII unless `is_unicode`."""
+    """Formats in the colours of `palette`. Our own signs are ASCII unless `is_unicode`."""
 
     def __init__(self, palette: Palette, is_unicode: bool = True) -> None:
         self._palette = palette
@@ -61,8 +61,8 @@ class Formatter:
         return [heads[min(place, 1)] + self._text(row, piece) for place, piece in enumerate(pieces)]
 
     def format_prompt(self, username: str, members: int, is_online: bool) -> list[tuple[str, str]]:
-        """What stands before the typed line: texts, each with its SGR parameters. Not online, and
-        yet among members: the server keeps the reader's place."""
+        """What stands before the typed line: texts, each with its SGR parameters. With members and
+        not `is_online`, the server keeps the reader's place."""
         if not is_online:
             state = "away" if members else "offline"
             return [(username, self._quiet), (self._own(f"·{state}❯ "), self._quiet)]
@@ -107,7 +107,7 @@ class Formatter:
         return self._painted(label, style, self._palette.colour_of(row.speaker))
 
     def _text(self, row: Row, text: str) -> str:
-        """A script that is written from right to left turns its own piece around, and no more."""
+        """`text`, isolated so that a script from right to left turns only its own piece around."""
         text = isolate(text) if is_from_right(text) else text
         if not row.speaker:
             text = self._own(text)

@@ -1,7 +1,8 @@
 """The screen of `-ui full`: the whole window, with its keys and its line edited by prompt_toolkit.
 
-In: rows, keys, and the size. Out: bytes for the terminal, at most every FRAME_SECONDS for what
-comes, and the calls of a DrawnScreenOwner. All of it is on our loop; asyncio's is turned in steps.
+In: rows, keys, and the size. Out: bytes for the terminal, for new rows at most once in
+FRAME_SECONDS, and calls of a DrawnScreenOwner. All of it runs on our loop, which turns asyncio's in
+steps.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ from terminal.palette import Palette
 from terminal.toolkit import NoInput, PageContainer, SinkOutput, count_colours
 
 FRAME_SECONDS = 1 / 30
-"""Least time between two drawings of what comes."""
+"""Least time between two drawings of new rows."""
 
 ESCAPE_SECONDS = 0.1
-"""How long after Esc the rest of a control sequence may come; then it was the key."""
+"""How long after Esc the rest of a control sequence may come; after that it was the Esc key."""
 
 WHEEL_LINES = 3
 FIND_HINT = "Enter and Up find older, Down newer, Esc ends"
@@ -98,7 +99,7 @@ class FullScreen:
 
     @property
     def owed_bytes(self) -> int:
-        """Nothing waits: what the terminal has not taken yet is drawn over."""
+        """Nothing: rows that the terminal has not taken yet are drawn over."""
         return 0
 
     def open(self, owner: DrawnScreenOwner) -> None:
@@ -171,7 +172,7 @@ class FullScreen:
         self._is_open = False
         if self._keyboard:
             self._keyboard.pause()
-        with contextlib.suppress(Exception):  # it is about to end, whatever state it is in
+        with contextlib.suppress(Exception):  # it ends in any case
             self._app.exit()
         self._task.cancel()
         self._loop.step()
@@ -235,7 +236,7 @@ class FullScreen:
             self._reactor.call_at(due_at, self._draw)
 
     def _draw(self) -> None:
-        """As soon as the terminal has taken what was drawn before."""
+        """Draw, as soon as the terminal has taken what was drawn before."""
         if not self._output.owed_bytes:
             self._is_draw_due = False
             self._drawn_at = self._reactor.now

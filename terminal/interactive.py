@@ -1,8 +1,8 @@
 """One person at a terminal: what a DrawnScreen and a Link have to do with each other.
 
-Lines of the room become rows, typed lines go to the room or are answered here, and what was typed
-and not answered when a connection broke is told. It neither draws nor speaks to a socket, so that
-every interface that draws is one DrawnScreen more.
+Lines of the room become rows, typed lines go to the room or are answered here, and lines that were
+not answered when a connection broke are shown again. It neither draws nor speaks to a socket, so
+that a new interface is only a new DrawnScreen.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SILENCE_SECONDS = 2.0
 """How long an answer may take until the reader is told that it is waited for."""
 
 AWAY_SECONDS = 300.0
-"""Time without a key after which the reader is away, on a terminal that does not tell."""
+"""Time without a key after which the reader is away, on a terminal that does not report focus."""
 
 HIGH_WATER_BYTES = 64 * 1024
 """Bytes not shown yet at which no more is read from the server, until all of them are shown."""
@@ -83,14 +83,14 @@ class DrawnScreen(Protocol):
         """The server that we are at."""
 
     def set_state(self, members: list[str], is_online: bool) -> None:
-        """Who are here, none if that is not known, and whether we are: not, and among those that
-        are, while the server keeps our place."""
+        """`members`: who are here, none if that is not known. `is_online`: whether we have a
+        connection. While the server keeps our place, we are a member and not online."""
 
     def clear_line(self) -> None:
         """Forget what is typed."""
 
     def ring(self) -> None:
-        """Say that a line is not taken."""
+        """Ring the bell: a line is not taken."""
 
     def resize(self) -> None:
         """The terminal has another size."""

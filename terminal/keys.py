@@ -20,7 +20,7 @@ INTERRUPT = b"\x03"
 """Ctrl-C, on a terminal that makes no signal of it (device.take_interrupt)."""
 
 MAX_PASTE_BYTES = 1024 * 1024
-"""Longest paste that is waited for: an end that never comes must not keep what is typed."""
+"""Longest paste that is held until it is whole: if its end never comes, keys still pass."""
 
 _PASTE_BEGINS, _PASTE_ENDS = b"\x1b[200~", b"\x1b[201~"
 _EVENT = re.compile(rb"\x1b\[([IO])|" + INTERRUPT + b"|" + re.escape(_PASTE_BEGINS))

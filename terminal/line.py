@@ -1,8 +1,8 @@
 """The screen of `-ui line`: rows that scroll, and one line below them that readline edits.
 
-The terminal's own scrolling and selecting stay: rows are printed and never touched again, but for
-the last one, where a join is added to others. What is to be shown waits for the end of the turn;
-then the line is cleared, the rows are written, and the line is drawn again below them.
+The terminal's own scrolling and selecting stay: rows are printed and never changed, except the last
+one, to which further joins are added. What is to be shown waits for the end of the turn. Then the
+line is cleared, the rows are written, and the line is drawn again below them.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class LineScreen:
         self._readline.show()
 
     def close(self) -> None:
-        """Rows that are left are written first, unless the terminal takes none."""
+        """Write the rows that are left, unless the terminal takes none, and give it back."""
         if not self._is_open:
             return
         self._draw()
@@ -159,7 +159,7 @@ class LineScreen:
             self._reactor.call_at_end(self._draw)
 
     def _draw(self) -> None:
-        """Write all rows that wait. The line comes back when the terminal has taken them."""
+        """Write all rows that wait. The line is drawn again when the terminal has taken them."""
         self._is_draw_queued = False
         if not self._is_open or not self._is_line_shown:
             return

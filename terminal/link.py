@@ -46,31 +46,31 @@ from terminal.outbox import Outbox
 from terminal.session import ANSWER_SECONDS, GOODBYE_SECONDS, MAX_SERVER_LINE_BYTES
 
 REST_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""How long it rests before it dials again: the last one from then on."""
+"""How long it rests before it dials again, after each loss in a row; the last one repeats."""
 
 
 class LinkOwner(Protocol):
-    """What a Link tells."""
+    """What a Link tells its owner."""
 
     def link_up(self, has_echo: bool) -> None:
         """We are in the room. With `has_echo` each line has an answer (codec.kinds)."""
 
     def link_resumed(self) -> None:
-        """We are where we were: nothing was lost, and what is not answered has been sent again."""
+        """We have our place again: nothing is lost, and what the server lacked is sent again."""
 
     def place_lost(self) -> None:
-        """The server has not kept our place. What was said meanwhile is lost, and of what is not
-        answered it is not known; `link_up` or `link_down` follows."""
+        """The server has not kept our place. What was said meanwhile is lost, and lines without an
+        answer may be lost; `link_up` or `link_down` follows."""
 
     def lines_received(self, texts: list[str]) -> None:
         """Lines of the room, at least one, that came together."""
 
     def link_down(self, reason: str, rest_seconds: float) -> None:
-        """It could not be made, or is lost, and is tried again after so long. Unless the server
-        keeps our place (`has_place`), what is not answered is not known to have come."""
+        """The connection could not be made or is lost, and is tried again after so long. Unless the
+        server keeps our place (`has_place`), lines that are not answered may be lost."""
 
     def link_over(self, error: LinkError | None) -> None:
-        """It is over: because of `error`, or because we have left."""
+        """The link has ended: because of `error`, or because we have left."""
 
 
 class LinkError(Exception):
@@ -83,7 +83,7 @@ class LinkError(Exception):
 
 class Room(NamedTuple):
     """A server of the room: `port` of the first of `addresses` that answers, or a UNIX socket.
-    `host` is what was asked for, `make_transport` puts a Transport over a connected socket."""
+    `host` is what the user typed; `make_transport` puts a Transport over a connected socket."""
 
     addresses: list[str]
     host: str
@@ -129,7 +129,7 @@ class Link:
         self._outbox = Outbox()
         self._failures: dict[str, str] = {}  # of each server, the first
         self._has_echo = True
-        self._was_in = False  # once: what is refused then is tried again
+        self._was_in = False  # once we were in the room, a refusal is tried again
         self._losses = 0  # in a row
         self._is_leaving = False
         self._timer: Timer | None = None
@@ -147,7 +147,7 @@ class Link:
 
     @property
     def is_answer_due(self) -> bool:
-        """Whether the server, or the network, is to say something next."""
+        """Whether we wait for the server or the network to answer."""
         return self.state in (State.DIALLING, State.JOINING)
 
     @property
@@ -161,8 +161,7 @@ class Link:
             self._write_line(text.encode("utf-8", "surrogateescape"))
 
     def note_answer(self) -> None:
-        """The line that was sent first of those that have an answer (codec.kinds), and have had
-        none yet, has it."""
+        """The oldest line that waits for an answer (codec.kinds) has it."""
         self._outbox.note_answer()
 
     def leave(self) -> None:
@@ -234,14 +233,14 @@ class Link:
             if self.state is State.TALKING:
                 self._take_lines(data)
         except LineTooLongError:
-            self._token = ""  # this stream is none that one could go on with
+            self._token = ""  # we cannot go on within this stream
             self._lose(f"the server sent a line longer than {MAX_SERVER_LINE_BYTES} bytes")
 
     def eof_received(self) -> None:
         self._lose("connection closed by the server")
 
     def flushed(self) -> None:
-        """What is typed is little."""
+        """What a person types is little: no one waits for this."""
 
     def connection_lost(self, error: Exception | None) -> None:
         reason = getattr(error, "strerror", None) or str(error or "")
@@ -288,7 +287,7 @@ class Link:
         try:
             while (line := self._lines.next_line()) is not None:
                 texts.append(decode_text(line))
-        finally:  # those before one that is too long are told
+        finally:  # lines before one that is too long are shown
             if SHUTTING_DOWN in texts:
                 self._token = ""
             if texts:
@@ -313,8 +312,8 @@ class Link:
             self._has_echo = False
             self._dial_again()
         elif refused.code == USERNAME_IN_USE:
-            # It may be our own: that of a client before this one, or at a server that is gone and
-            # not declared dead yet.
+            # The name may be our own: that of a client of ours that was killed, or of a place at a
+            # server that is dead, which the others have not noticed yet.
             self._begin_with(self.room)
             self._rest(str(refused))
         else:
@@ -341,7 +340,7 @@ class Link:
         if unsent and self._connection:
             self._connection.write(unsent)
         else:
-            self._write_line(b"")  # the token that was presented is worth nothing from here on
+            self._write_line(b"")  # any byte makes the token that was presented useless
         self._owner.link_resumed()
 
     def _begin_talking(self) -> None:
@@ -357,12 +356,12 @@ class Link:
             self._outbox.append(line)
 
     def _say_exit(self) -> None:
-        """Where our place is kept, the end of the connection says nothing."""
+        """Leave by a line: where our place is kept, the end of the connection is no departure."""
         if self._token and not self._outbox.has_exit:
             self._write_line(b":Exit")
 
     def _give_place_up(self) -> None:
-        """Come in anew."""
+        """Join again by ENTER."""
         self._token = ""
         self._owner.place_lost()
         self._dial_again()
@@ -409,7 +408,7 @@ class Link:
             self._owner.link_over(error)
 
     def _drop_connection(self) -> None:
-        """It may be told of still: not as ours."""
+        """Close it. Its last callbacks go to _Gone: it is not ours any more."""
         self._stop_waiting()
         connection, self._connection = self._connection, None
         if connection:
@@ -431,7 +430,7 @@ class Link:
 
 
 class _Gone:
-    """The protocol of a connection that is not ours any more."""
+    """The protocol of a connection that was dropped."""
 
     def connection_made(self, connection: Connection) -> None: ...
 

@@ -1,8 +1,8 @@
 """How many columns a text takes on a terminal, and where it can be cut.
 
-Terminals disagree about emoji that are joined, coloured or made of two characters. Where they do,
-the most that any of them takes is counted: a row that comes out shorter does no harm, and one that
-is longer would be wrapped by the terminal, so that its rest begins where names stand.
+Terminals disagree about emoji that are joined, coloured or made of two characters. There we count
+the most that any terminal takes: a row that is shorter than we think does no harm. A row that is
+longer would be wrapped by the terminal, and its rest would begin where names stand.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What was sent to a server that keeps our place, and may not have come.
+"""What was sent to a server that keeps our place, and may not have arrived.
 
-In: lines in the order in which they are sent, and how many of them are answered. Out: what is to be
-sent again from a byte on that the server names. What is answered was received, and is kept no more.
+In: lines in the order in which they are sent, and how many of them are answered. Out: what must be
+sent again, from the byte that the server names. A line that is answered was received, and dropped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from codec.kinds import has_answer
 
 
 class Outbox:
-    """Lines that were sent and are not known to have come."""
+    """Lines that were sent and may not have arrived."""
 
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque()  # with their LF
@@ -22,12 +22,12 @@ class Outbox:
         """Whether `:Exit` is among them."""
 
     def append(self, line: bytes) -> None:
-        """This one, without its line end, is sent now."""
+        """Keep `line`, given without its line end, which is sent now."""
         self._lines.append(line + b"\n")
         self.has_exit |= is_exit(line)
 
     def note_answer(self) -> None:
-        """The first that has an answer has come, and so have those before it, which have none."""
+        """Drop the first line that has an answer, and the lines before it, which have none."""
         while self._lines:
             line = self._lines.popleft()
             self._start += len(line)
@@ -35,8 +35,8 @@ class Outbox:
                 return
 
     def since(self, received_bytes: int) -> bytes | None:
-        """What the other side, which has received so many bytes since the beginning, has not. None
-        where that cannot be."""
+        """What the server lacks if it has received so many bytes since the beginning; None if that
+        number is impossible."""
         lines = b"".join(self._lines)
         missing_bytes = self._start + len(lines) - received_bytes
         if not 0 <= missing_bytes <= len(lines):

@@ -1,7 +1,7 @@
 """The page of `-ui full`: what was said, who is here, what may be completed, and a rule.
 
-In: its state, and its size. Out: one text for each row of the terminal, with control sequences of
-ours, and the name that stands at a place. Nothing is raised.
+In: its state, and its size. Out: one text for each row of the terminal, with our control sequences,
+and the name that stands at a place. Nothing is raised.
 
     12:13      bob │ hello                                                        │ Alice
                    │ it is late                                                   │ bob
@@ -83,7 +83,7 @@ class Page:
     # Details.
 
     def _marked(self, shown: ShownRow) -> str:
-        """With what was searched for reversed, past the control sequences."""
+        """The row, with what was searched for reversed; control sequences are skipped."""
         if not shown.is_found or not self.needle:
             return shown.text
         pattern = rf"(\x1b\[[0-9;]*m)|({re.escape(self.needle)})"

@@ -1,9 +1,9 @@
-"""A colour for each name: the same one each time, and another one than anybody's who is here.
+"""A colour for each name: always the same one, and different from those of the others here.
 
-All colours are SGR parameters (ECMA-48, 8.3.117). Nothing has to know which ground a terminal has:
+All colours are SGR parameters (ECMA-48, 8.3.117). We do not know which background a terminal has, so
 each of the 256 below has a contrast of at least 4.1 to 1 with white and with black, and those of
-texts 4.4 to 1. More than 4.58 no colour has with both (WCAG 2.2, 1.4.3: 4.5). Of the eight that a
-terminal chooses itself only red and magenta are readable on both with most.
+texts 4.4 to 1. No colour has more than 4.58 with both (WCAG 2.2, 1.4.3 asks for 4.5). Most terminals
+choose their own eight colours so that only red and magenta can be read on both.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Palette:
         self._taken: dict[str, str] = {}
 
     def colour_of(self, name: str) -> str:
-        """That of `name`, whatever its letter case; if all are taken, it shares the one that it
-        would have alone."""
+        """The colour of `name`, whatever its letter case. If all colours are taken, it shares the
+        one that it would have alone."""
         folded = name.lower()
         if folded not in self._taken:
             first = crc32(folded.encode()) % len(self._names)

@@ -45,7 +45,7 @@ class PlainScreen:
         self._owner = owner
 
     def start_typing(self) -> None:
-        # The null device has an end that no one typed: a client without a keyboard stays.
+        # No person typed the end of the null device: a client without a keyboard stays.
         if not is_null_device(0):
             typed = CutLines(0, self._owner.typed, self._complain_of_cut_line)
             self._keyboard = Source(self._reactor, 0, typed.take, self._owner.typing_ended)

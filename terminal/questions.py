@@ -1,8 +1,8 @@
 """What an interface asks or answers by itself, before a typed line goes to the server.
 
-In: a typed line. Out: a local command that it is, or a question about it. Nothing is raised. The
-server takes every line that is no command for words to the room, so that a mistyped `:Msg` would be
-read by everyone.
+In: a typed line. Out: the local command that it is, or whether to ask about it. Nothing is raised.
+The server says every line that is no command to the room, so a mistyped `:Msg` would be read by
+everyone.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _SHORTCUTS = (
     r"\:mytime \:Users and the like are said as they are, without the backslash",
 )
 
-# A word behind a colon, and no `:smile:`; one behind a slash, and no path; a semicolon is a colon
-# whose shift key was missed.
+# A word behind a colon, but not `:smile:`; a word behind a slash, but no path; a word behind a
+# semicolon, which is a colon without Shift.
 _LIKE_COMMAND = re.compile(
     r"\s*(:\w{2,}(?![\w:])|/[a-z]+(?![\w/.])|;(users|msg|exit|help)\b)", re.I
 )

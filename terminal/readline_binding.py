@@ -1,12 +1,12 @@
 """GNU readline's callback interface (its manual, section 2.4.12), through ctypes.
 
 In: bytes as a terminal sends them. Out: the calls of a LineOwner. Readline edits one line, and
-draws it with its prompt on standard output, as ~/.inputrc says; between two calls here nothing of
-it runs. It is the process's own, so there is one Readline at a time. Raises UnsupportedError where
+draws it with its prompt on standard output, as ~/.inputrc says; it runs only within calls from
+here. The process has one readline, so there is one Readline at a time. Raises UnsupportedError if
 the `readline` module is missing, is libedit, or lacks a symbol.
 
-Readline reads no descriptor: it is handed each byte, and told that there are no more than these, so
-that it does not wait for one.
+Readline reads no descriptor. It gets each byte from here, and is told that no more bytes wait, so
+that it never blocks.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ _ACCEPTING = ("accept-line", "operate-and-get-next")
 
 
 class UnsupportedError(ImportError):
-    """This Python has no GNU readline that can be used so. Its text says why."""
+    """This Python has no GNU readline that we can use. The text says why."""
 
 
 class LineOwner(Protocol):
-    """What a Readline tells."""
+    """What a Readline tells its owner."""
 
     def line_entered(self, text: str) -> bool:
         """Enter was pressed. Whether the line is taken; otherwise it stays as it is."""
@@ -75,7 +75,7 @@ class LineOwner(Protocol):
         """Show these; there are several."""
 
     def report(self) -> None:
-        """An exception is being handled that is a bug."""
+        """Report the exception that is being handled: it is a bug."""
 
 
 class Readline:
@@ -104,8 +104,8 @@ class Readline:
         """Take the terminal of standard input, and show the prompt. Raises termios.error."""
         self._as_found = termios.tcgetattr(0)
         self._set_up()
-        # Readline would give the terminal back for an instant with each line, and the kernel would
-        # echo what is typed then; so it takes it once.
+        # Readline would give the terminal back for a moment with each line, and the kernel would
+        # echo what is typed in that moment. So we take the terminal once.
         self._library.rl_prep_terminal(1)
         for name in ("rl_prep_term_function", "rl_deprep_term_function"):
             self._variable(name, ctypes.c_void_p).value = None
@@ -283,7 +283,7 @@ class Readline:
         return kind.in_dll(self._library, name)
 
     def _guarded(self, call: Callable[..., Any], otherwise: int | None) -> Callable[..., Any]:
-        """`call`, from which no exception comes to readline, which knows none."""
+        """`call` without its exceptions: readline is C and cannot handle one."""
 
         def guarded(*arguments: Any) -> Any:
             try:

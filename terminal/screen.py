@@ -1,7 +1,7 @@
 """The seam between a session and what a person sees and types.
 
-A Screen shows lines and takes what is typed, and tells its owner, the session. Neither knows what
-the lines mean: that is the server's.
+A Screen shows lines and passes what is typed to its owner, the session. Neither knows what the
+lines mean: only the server does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ScreenOwner(Protocol):
         """All that was to be shown is shown."""
 
     def screen_failed(self, error: OSError) -> None:
-        """What was to be shown could not be. BrokenPipeError: nothing ever will be."""
+        """Something could not be shown. After BrokenPipeError nothing ever can be."""
 
 
 class Screen(Protocol):
@@ -30,7 +30,7 @@ class Screen(Protocol):
 
     @property
     def owed_bytes(self) -> int:
-        """How much waits to be shown, and can be shown; `screen_flushed` follows, when none is."""
+        """How many bytes wait and can be shown; when none is left, `screen_flushed` follows."""
 
     @property
     def owed_lines(self) -> int:
@@ -53,8 +53,8 @@ class Screen(Protocol):
         """Undo `pause_typing`; before `start_typing` it does nothing."""
 
     def discard_typing(self) -> None:
-        """Forget what was typed and not taken: the session was ended, and the shell is not whom it
-        was meant for."""
+        """Discard what was typed and not taken: the session has ended, and the shell must not run
+        it."""
 
     def show(self, text: str) -> None:
         """Show one line of the room; an empty one is not shown."""
@@ -63,4 +63,4 @@ class Screen(Protocol):
         """Show something that is no part of the room: an error, or a warning."""
 
     def close(self, deadline: float) -> None:
-        """Say the complaints that are left, until the loop's clock comes to `deadline`."""
+        """Show the complaints that are left, until the loop's clock comes to `deadline`."""

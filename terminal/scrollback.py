@@ -1,8 +1,8 @@
 """What was said, kept to be scrolled back to and searched.
 
-In: Rows in order, and how they are formatted. Out: the lines of the terminal that a window of so
-many columns and lines shows. Rows are formatted when they are looked at, and not before, so that a
-line that scrolls by unseen costs next to nothing. Nothing is raised.
+In: Rows in order, and a function that formats them. Out: the lines that a window of so many columns
+and lines shows. A row is formatted only when it is shown, so that a row that scrolls by unseen
+costs next to nothing. Nothing is raised.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KEPT_ROWS = 100_000
 KEPT_BYTES = 24 * 1024 * 1024
 """Most memory for their texts: 100,000 rows of chat take less than half of it."""
 
-_DROPPED_ROWS = 1000  # at once: the rest has to move
+_DROPPED_ROWS = 1000  # at once, since to drop rows moves all others
 _FORMATTED_ROWS = 500  # kept as they were formatted last
 
 
@@ -40,7 +40,7 @@ class ShownRow(NamedTuple):
 
 
 class Scrollback:
-    """Rows, and a window that looks at them: at the newest, unless it was scrolled back."""
+    """Rows, and a window on them: it shows the newest, unless it was scrolled back."""
 
     def __init__(self, format_row: Callable[[Row, int], list[str]]) -> None:
         self._format_row = format_row

@@ -1,6 +1,6 @@
 """One person in one room: the protocol between a server and a screen.
 
-Sends what is typed and shows what comes, in one loop. What a line means is the server's to say; the
+Sends what is typed and shows what comes, in one loop. The server decides what a line means; the
 client knows `:Exit` only to tell an end that it asked for from one that it did not.
 
     JOINING -> TALKING -> LEAVING -> SENT     forward only; any of them may be left out
@@ -26,14 +26,14 @@ from reactor.connection import SHUT
 from terminal.screen import Screen
 
 ANSWER_SECONDS = 30.0
-"""Longest that is waited for the answer to JOIN: a server may take its time with a guest."""
+"""Longest wait for the answer to JOIN: a server may make a guest wait."""
 
 GOODBYE_SECONDS = 2.0
-"""Longest that is waited after a signal for what still comes and for the screen to take it."""
+"""Longest wait after a signal for what still comes and for the screen to take it."""
 
 QUIET_SECONDS = 10.0
-"""And after any other end, once all is sent: so long without a byte that came or was shown. A pager
-is read by a person."""
+"""After any other end, once all is sent, the client ends when no byte came or was shown for so
+long. It is long because a person reads the pager."""
 
 MAX_SERVER_LINE_BYTES = 1024 * 1024
 """Longest line taken from a server: a list of some 100,000 members."""
@@ -43,8 +43,8 @@ HIGH_WATER_BYTES = 64 * 1024
 not shown yet at which no more is read from the server, until all of them are shown."""
 
 LEAVING_BYTES = 16 * 1024 * 1024
-"""The latter once we are leaving, to know how many lines there are: more than a server keeps for
-one member (8 MiB) and the kernels hold."""
+"""The bound of bytes not shown once we are leaving, so that all lines can be counted: more than a
+server keeps for one member (8 MiB) and the kernels hold."""
 
 _GONE = "connection closed by the server"
 

@@ -1,8 +1,8 @@
 """What prompt_toolkit has in place of a terminal, so that it neither reads, nor writes, nor waits.
 
-Keys are fed to its key processor, so that its Input has none; what it draws goes to a Sink; and a
-page is drawn as whole rows: each is written anew when it is another one, so that no two opinions
-of a character's width can tear it.
+Keys are fed to its key processor, so its Input has none. What it draws goes to a Sink. A page is
+drawn as whole rows: a row that changes is written whole, so that it stays right when terminal and
+prompt_toolkit disagree about the width of a character.
 """
 
 from __future__ import annotations

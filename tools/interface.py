@@ -1,6 +1,6 @@
 """Whether a client can draw here: `python3 -m tools.interface`, which `make chat` asks.
 
-It ends with status 0 where `-ui line` can be had; otherwise it says why not, with status 1.
+It ends with status 0 where `-ui line` is possible; otherwise it says why not, with status 1.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Hides what is secret in a stream of lines: passcodes, tokens, and texts for one member alone.
 
 In: the bytes of one direction of a connection, in any pieces. Out: the start of each piece, with
-`***` in place of what is hidden. A secret that TCP cuts is hidden in each of its parts, so that a
-line is looked at from its start. What is hidden (docs/PROTOCOL.md, sections 4 and 5):
+`***` in place of what is hidden. If TCP cuts a secret, each part is hidden, since a piece is judged
+by the start of its line. What is hidden (docs/PROTOCOL.md, sections 4 and 5):
 
     JOIN <username> ***       and ENTER; a username is shown once the blank behind it has come,
                               since it may be a passcode whose username was forgotten
@@ -11,9 +11,10 @@ line is looked at from its start. What is hidden (docs/PROTOCOL.md, sections 4 a
     what follows RESUME       and its answer, up to the next line end: a line that the connection
                               before has cut goes on there
 
-A first line of a client that begins with another word is hidden whole, and so is all that it sends
-before it was answered OK: a second guess. Not so where `is_lenient`: the protocol may be another
-one, whose secrets are not known, and each line that looks like a request is taken for one.
+A client's first line that begins with another word is hidden whole. So is all that it sends before
+the server has answered OK: it may be a second guess. With `is_lenient` this does not hold: the
+protocol may be another one, whose secrets we do not know, and each line that looks like a request
+is treated as one.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _SHOWN_PRIVATE = re.compile(rb"\[Message (?:from|to) [^ ]+\]: ")
 
 
 class Mask:
-    """One direction of one connection. `answered`: that of the client, where this one is the
-    server's."""
+    """One direction of one connection. `answered`: in the mask of the server's direction, the mask
+    of the client's direction."""
 
     __slots__ = (
         "_answered",
@@ -50,7 +51,7 @@ class Mask:
         self, is_of_client: bool, is_lenient: bool = False, answered: Mask | None = None
     ) -> None:
         self.is_joined = False
-        """Whether the client was answered OK."""
+        """Whether the server has answered the client OK."""
         self._is_of_client = is_of_client
         self._answered = answered
         self._is_lenient = is_lenient
@@ -59,7 +60,7 @@ class Mask:
         self._line = b""  # the unfinished line, or as much of it as decides
 
     def show(self, data: bytes, max_bytes: int) -> bytes:
-        """The first `max_bytes` of `data`, the next bytes of the stream, without what is secret."""
+        """The first `max_bytes` of `data`, the next bytes of the stream, with secrets hidden."""
         shown, line, is_resumed = [], self._line, self._is_resumed
         for number, piece in enumerate(data[:max_bytes].split(b"\n"), self._lines):
             if number > self._lines:

@@ -1,7 +1,7 @@
-"""A Reactor and a Transport that record what they do, and otherwise are what they were.
+"""A Reactor and a Transport that record what they do and behave like the ordinary ones.
 
-The reactor records turns, timers and what changes in its connections; it looks at these, and has
-the trace written, just before it sleeps. The transport records what one connection moves.
+The reactor records turns, timers and changes of its connections. Just before it sleeps it looks for
+such changes and has the trace written. The transport records what one connection moves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ State = tuple[str, bool, str, bool]
 
 
 class TracingTransport:
-    """Another Transport, and a record of what passes it."""
+    """A Transport around another one, which records what passes."""
 
     __slots__ = ("_received", "_recorder", "_sent", "_transport", "peer")
 
@@ -131,13 +131,13 @@ class TracingReactor(Reactor):
         self.recorder: Recorder
         self.flush: Callable[[], None]
         self.own: EventHandler | None = None
-        """Writes the trace: a turn for it alone is not recorded."""
+        """Writes the trace. A turn that only does this is not recorded."""
         self._interests: dict[Connection, int] = {}
         self._states: dict[Connection, State] = {}
         self._watched: dict[str, tuple[Callable[[], object], object]] = {}
 
     def watch(self, name: str, look: Callable[[], object]) -> None:
-        """Record from now on what `look` gives, under `name`, when it has changed in a turn."""
+        """From now on record the value of `look`, under `name`, in each turn that changed it."""
         self._watched[name] = look, look()
 
     def set_interest(self, descriptor: int, events: int, handler: EventHandler) -> None:
@@ -189,8 +189,8 @@ class TracingReactor(Reactor):
 
 
 def address_of(descriptor: int) -> str:
-    """Where the peer of a socket is, or "" when it is not there any more; `unix`, and the path if
-    it has one, for a UNIX socket."""
+    """The address of a socket's peer, or "" if the peer is gone. For a UNIX socket it is `unix` and
+    the path, if there is one."""
     sock = socket.socket(fileno=descriptor)
     try:
         address = sock.getpeername()
@@ -205,7 +205,7 @@ def address_of(descriptor: int) -> str:
 
 
 def name_of(callback: Callback) -> str:
-    """`Guest._time_out`: which method a callback is, or stands in."""
+    """The name of the method that a callback is or was made in, such as `Guest._time_out`."""
     name = getattr(callback, "__qualname__", type(callback).__name__)
     return str(name).partition(".<locals>")[0]
 

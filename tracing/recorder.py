@@ -3,7 +3,7 @@
 In: events, noted as they happen. Out: lines, handed to `write`. Each event has `t`, the seconds
 since the trace began, and `event`, its kind. The kinds and their fields:
 
-    begin     program, middle (what the peers are connected to), format (the version of this)
+    begin     program, middle (what the peers are connected to), format (version of this format)
     turn      turn, ready: what was ready when a turn of the loop began
     open      peer (its number), side: "client" or "server", column (its title), address
     recv      peer, bytes, data, lines (how many it ends), rest (bytes of an unfinished line)
@@ -86,7 +86,7 @@ class Recorder:
         self._in_words = in_words
         self._began_at = clock()
         self._turn = 0
-        self._ready: str | None = None  # of a turn of which nothing was recorded yet
+        self._ready: str | None = None  # of the turn, while nothing of it is recorded
         self._turn_events = 0
         self._recorded = 0
         self._left_out_in_turn = 0
@@ -101,7 +101,7 @@ class Recorder:
         return self._peers
 
     def begin_turn(self, ready: list[str]) -> None:
-        """A turn begins. It is told at once if something was ready, or with its first event."""
+        """A turn begins. It is written at once if something was ready, or with its first event."""
         self._turn_events = 0
         self._ready = ", ".join(ready)
         if ready:
@@ -120,7 +120,7 @@ class Recorder:
             self._put(event, fields)
 
     def end_turn(self) -> None:
-        """Tell what was left out of it."""
+        """Write how many events of the turn were left out."""
         count, self._left_out_in_turn = self._left_out_in_turn, 0
         self._left_out += count
         if count and self._bytes <= MAX_TRACE_BYTES:
@@ -131,7 +131,7 @@ class Recorder:
         self._left_out_in_turn += lines
 
     def end(self) -> None:
-        """The last line, whatever the size."""
+        """Write the last line, even beyond the bound of the trace."""
         self.end_turn()
         self._put("end", {"events": self._recorded, "left_out": self._left_out})
         self._has_ended = True

@@ -1,7 +1,7 @@
 """A trace in a file, and the parts of a program that write it.
 
-In: the path of a file, `-` for standard error in words. Out: parts, made in place of the ordinary
-ones. The file has mode 0600, since what members say stands in it.
+In: the path of a file, or `-` for words on standard error. Out: parts in place of the ordinary
+ones. The file has mode 0600, since it holds what members say.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tracing.recorder import FORMAT, Recorder, escape
 MakeTransport = Callable[[socket.socket], Transport]
 
 CLOSE_SECONDS = 1.0
-"""Longest that the end of a trace is waited for."""
+"""Longest wait until the end of a trace is written."""
 
 
 class _Bus(Protocol):
@@ -29,8 +29,8 @@ class _Bus(Protocol):
 
 
 class Trace:
-    """One trace, and what it is made by. `middle` names what the peers are connected to.
-    `is_lenient`: what passes may be another protocol than ours (tracing.masking)."""
+    """One trace, and the parts that write it. `middle` names what the peers are connected to.
+    `is_lenient`: the connections may speak another protocol than ours (tracing.masking)."""
 
     def __init__(self, path: str, program: str, middle: str, is_lenient: bool = False) -> None:
         """Open the file, which is emptied. Raises OSError with its name."""
@@ -43,7 +43,7 @@ class Trace:
         self._sink: Sink
 
     def make_reactor(self, report: Callable[[], None] = print_exception) -> Reactor:
-        """A Reactor whose turns are recorded, to be made before all that follows."""
+        """A Reactor whose turns are recorded. Make it before the other parts."""
         self.reactor = TracingReactor(report)
         self._sink = Sink(
             self.reactor, self._descriptor, on_dropped=lambda n: self.recorder.note_dropped(n)
@@ -57,8 +57,8 @@ class Trace:
     def wrap(
         self, make: MakeTransport, column: str = "", *, is_to_server: bool = False
     ) -> MakeTransport:
-        """The same transports, with what passes them recorded. `column`: what is at the other end,
-        by default its address. `is_to_server`: that is a server."""
+        """Make the same transports, and record what passes through them. `column`: what is at the
+        other end, by default its address. `is_to_server`: whether that is a server."""
 
         def make_traced(sock: socket.socket) -> Transport:
             how = {"is_to_server": is_to_server, "is_lenient": self._is_lenient}

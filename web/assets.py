@@ -1,7 +1,8 @@
 """What the browser is given: the files of the page, the table of commands, and their headers.
 
-Out: answers as bytes. None of them depends on who asks, but for the name by which the page was
-asked for: an older Safari does not count ws: as 'self' (Content Security Policy 3, 6.7.2.8).
+Out: answers as bytes. They are the same for all browsers, except that the policy names the host by
+which the page was asked for: an older Safari does not count ws: as 'self' (Content Security Policy
+3, 6.7.2.8).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _HEADERS = (
 
 
 class Asset(NamedTuple):
-    """What stands at one path."""
+    """The file at one path."""
 
     content_type: str
     body: bytes
@@ -52,7 +53,7 @@ class Asset(NamedTuple):
 
 
 def load_assets() -> dict[str, Asset]:
-    """Path -> what is there. Raises OSError for a file that cannot be read."""
+    """Path -> the file there. Raises OSError for a file that cannot be read."""
     assets = {f"/{path.name}": _asset(_TYPES[path.suffix], path.read_bytes()) for path in _files()}
     assets["/"] = assets.pop("/index.html")
     table = json.dumps(_command_table(), ensure_ascii=False, separators=(",", ":"))

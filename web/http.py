@@ -1,11 +1,11 @@
 """One request of a browser: HTTP/1.1 through h11, under the deadlines of the gate.
 
-In: connections, and what they ask for. Out: the page and its few files, each on a connection of its
-own; or the upgrade to a WebSocket, from where on the connection is a guest's like any other. All
-else has an error for an answer, and after an answer nothing is read.
+In: connections, and their requests. Out: the page and its few files, each on a connection of its
+own; or the upgrade to a WebSocket, after which the connection is a guest's like any other. Every
+other request gets an error. After an answer nothing is read.
 
-A visitor is one of the gate's guests until it is gone or upgraded: it has as long as they have,
-takes one of their places, and never that of a member.
+A visitor is one of the gate's guests until it is gone or upgraded: it has the same deadline, takes
+one of their places, and never that of a member.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ Headers = dict[bytes, list[bytes]]
 
 
 class RefusedRequest(Exception):  # noqa: N818  # it is an answer rather than an error of ours
-    """A request that gets another answer than it asked for. `reason` is what the operator is told,
-    or "" if that would not help."""
+    """A request that is refused. `reason` is what the operator is told, or "" if that would not
+    help."""
 
     def __init__(self, status: HTTPStatus, reason: str = "", *more: str) -> None:
         self.status = status
@@ -55,7 +55,7 @@ class RefusedRequest(Exception):  # noqa: N818  # it is an answer rather than an
 
 
 class Site:
-    """What all visitors have in common."""
+    """What all visitors share."""
 
     def __init__(
         self,
@@ -68,8 +68,8 @@ class Site:
         proxies: Iterable[Network] = (),
         wrap: Callable[[Transport], Transport] = lambda transport: transport,
     ) -> None:
-        """`names`: those besides loopback and our own addresses by which the page may be asked
-        for. `proxies`: who is believed about where a request comes from. `wrap` is given the
+        """`names`: names by which the page may be asked for, besides loopback and our own
+        addresses. `proxies`: the networks whose X-Forwarded-For is believed. `wrap` gets the
         transport of each browser that joins, whose payload is lines."""
         self.wrap = wrap
         self.reactor = reactor
@@ -88,7 +88,7 @@ class Site:
         return visitor
 
     def last_words(self, address: object) -> bytes:
-        """What a newcomer is told for which there is no descriptor."""
+        """The answer to a newcomer when no descriptor is left for it."""
         return format_answer(HTTPStatus.SERVICE_UNAVAILABLE)
 
     def close(self) -> None:
@@ -103,7 +103,7 @@ class Site:
         self.gate.release(visitor)
 
     def is_ours(self, host: Host, descriptor: int) -> bool:
-        """Whether this server may be called so: a name that only points here is another site's."""
+        """Whether this is a name of ours; another name that points here belongs to another site."""
         return is_loopback(host.name) or host.name in self._names or host.name == _own(descriptor)
 
 
@@ -165,7 +165,7 @@ class Visitor:
     # For the gate.
 
     def go_on(self) -> None:
-        """Visitors ask for no judgement."""
+        """Never called: a visitor does not wait for the gate."""
 
     def turn_away(self, error: ProtocolError) -> None:
         self._refuse(RefusedRequest(HTTPStatus.SERVICE_UNAVAILABLE))
@@ -231,7 +231,7 @@ class Visitor:
         guest = self._site.make_guest((source, port))
         connection.protocol = guest
         guest.connection_made(connection)
-        connection.write(b"")  # has the answer sent when the turn ends
+        connection.write(b"")  # queues a flush, which sends the answer when the turn ends
         if payload := websocket.take(early):
             guest.data_received(payload)
 
@@ -290,7 +290,7 @@ def _headers_of(request: h11.Request) -> Headers:
 
 
 def _only(headers: Headers, name: bytes) -> str:
-    """The value of a header that stands there once, or "" if it stands there more or less often."""
+    """The value of a header that occurs exactly once, or ""."""
     values = headers.get(name, [])
     return values[0].decode("latin-1") if len(values) == 1 else ""
 

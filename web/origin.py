@@ -1,11 +1,11 @@
 """Who may ask for the page: Host, Origin and X-Forwarded-For, as values.
 
-In: header values, which a stranger has written, and what the operator has named. Out: whether they
-fit, and where a request comes from. Nothing is raised.
+In: header values, which anyone may have written, and the names that the operator gave. Out: whether
+they fit, and where a request comes from. Nothing is raised.
 
 A page of another site can send a browser here in two ways. It opens a WebSocket to us, which
-carries its Origin. Or its own name is made to point to our address (DNS rebinding): then Origin and
-Host agree, and Host is a name that is not ours.
+carries its Origin. Or its site lets its own name point to our address (DNS rebinding): then Origin
+and Host agree, and Host is a name that is not ours.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def is_loopback(name: str) -> bool:
 
 def is_same_origin(origin: str, host: Host, *, is_port_known: bool = True) -> bool:
     """Whether `origin` is that of a page which came from `host`. Behind a proxy a Host without a
-    port tells none: unless `is_port_known`, any port will do for it."""
+    port does not tell the port: unless `is_port_known`, any port matches it."""
     found = _ORIGIN.fullmatch(origin)
     if not found or _name_of(found[2]) != host.name:
         return False
@@ -59,7 +59,7 @@ def is_same_origin(origin: str, host: Host, *, is_port_known: bool = True) -> bo
 
 
 def address_of(text: str) -> Address | None:
-    """The address that is written so; an IPv4 one if it is wrapped in an IPv6 one."""
+    """The address in `text`; the IPv4 address if an IPv6 address holds one. None if it is none."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -74,9 +74,9 @@ def network_of(text: str) -> Network:
 
 
 def source_behind(peer: str, forwarded: Iterable[str], proxies: Iterable[Network]) -> str:
-    """Where a request comes from: `peer`, or if that is a proxy of ours the last address in
-    `forwarded` (values of X-Forwarded-For) that is none. What stands in front of it is the
-    client's own word."""
+    """Where a request comes from: `peer`, or if that is a proxy of ours, the last address in
+    `forwarded` (values of X-Forwarded-For) that is not one of our proxies. Addresses in front of
+    it may be invented by the client."""
     proxies = list(proxies)
     source = peer
     for text in reversed([part.strip() for value in forwarded for part in value.split(",")]):
@@ -90,7 +90,7 @@ def source_behind(peer: str, forwarded: Iterable[str], proxies: Iterable[Network
 
 
 def is_among(text: str, networks: Iterable[Network]) -> bool:
-    """Whether the address that is written so lies in one of them."""
+    """Whether the address in `text` lies in one of `networks`."""
     address = address_of(text.partition("%")[0])
     return address is not None and any(address in network for network in networks)
 

@@ -1,16 +1,16 @@
 """WebSocket (RFC 6455) as a Transport: text frames over another transport, the socket or TLS.
 
-In: a transport whose peer has asked for the upgrade and is owed the answer to that. Out: a
-Transport whose payload is what lies in the frames. Messages have no meaning of their own, the
-payload is one stream as TCP's is; but whole lines go in, so that each frame of ours ends where a
-line ends and is valid UTF-8 by itself. Pages are not copied: a frame is a header in front of them,
-both in one system call, and unmasked, so that all members are sent the same bytes.
+In: a transport whose peer has asked for the upgrade and waits for the answer. Out: a Transport
+whose payload is that of the frames. The ends of messages mean nothing: the payload is one stream,
+as with TCP. But callers send whole lines, so that each frame of ours ends where a line ends and is
+valid UTF-8 by itself. Pages are not copied: one system call sends a frame's header and the page.
+Our frames are unmasked, so that all members are sent the same bytes.
 
 A Close frame stands for FIN. A FIN without one is a lost connection. A peer that breaks the
-protocol is told by a Close frame with a code, and what it reads is at its end.
+protocol gets a Close frame with a code, and nothing after it.
 
-What comes in goes through wsproto, piece by piece: nothing is collected until a message is whole.
-Lengths are judged by the header, before a byte of payload is there.
+What comes in goes through wsproto, piece by piece: no message is collected until it is whole.
+Lengths are judged by the header, before a byte of payload has come.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def frame_header(payload_bytes: int) -> bytes:
 
 
 class Bounds(Extension):
-    """What wsproto has no limits for. It asks its extensions about each header, before payload."""
+    """Our limits for frames. wsproto asks its extensions about each header, before the payload."""
 
     name = "bounds"
 
@@ -65,7 +65,7 @@ class Bounds(Extension):
         return True
 
     def offer(self) -> bool:
-        return False  # it is no extension of the protocol
+        return False  # it is never offered to the peer
 
     def frame_inbound_header(
         self,
@@ -107,7 +107,7 @@ class PageSender:
 
 
 class WebSocketTransport:
-    """One connection, open from the start: the answer to the upgrade is what it sends first."""
+    """One connection. It sends the answer to the upgrade first, and may be used from the start."""
 
     __slots__ = (
         *("_control", "_frame_bytes", "_has_closed", "_has_ended", "_is_deaf", "_is_shutting"),
@@ -121,9 +121,9 @@ class WebSocketTransport:
         self._unsent = answer  # goes out next, in front of the payload of a frame that was begun
         self._control = b""  # control frames, which go out between two other frames
         self._frame_bytes = 0  # how many bytes of payload the frame that was begun still lacks
-        self._has_ended = False  # which `recv` has not told yet
-        self._is_deaf = False  # what still comes has no meaning
-        self._has_closed = False  # our Close frame is out: payload has no place any more
+        self._has_ended = False  # the peer has closed, and `recv` has not said so yet
+        self._is_deaf = False  # what still comes is ignored
+        self._has_closed = False  # our Close frame is out: no payload may follow it
         self._is_shutting = False  # FIN follows when all is sent
         sock = transport.plain_socket
         self._page_sender = PageSender(self, sock) if sock else None
@@ -148,7 +148,7 @@ class WebSocketTransport:
         if self._is_deaf:
             return b"" if not data else self._nothing()
         if not data and self._has_closed:
-            return b""  # it has not said Close in its turn, and nothing is lost by that
+            return b""  # a FIN in answer to our Close frame, without a Close frame: nothing is lost
         if not data:
             raise ConnectionResetError(errno.ECONNRESET, NO_CLOSE_FRAME)
         return self.take(data) or self._nothing()
@@ -182,7 +182,7 @@ class WebSocketTransport:
             self.plain_socket = None
 
     def _fail(self, code: CloseReason) -> None:
-        """Tell the peer what it did, and listen no more."""
+        """Send the peer a Close frame with `code`, and ignore what it still sends."""
         self._has_ended = self._is_deaf = self._has_closed = self._is_shutting = True
         self._control += self._parser.close(code)
         self.plain_socket = None
@@ -227,8 +227,8 @@ class WebSocketTransport:
         return self.note_taken(header, payload_bytes, taken_bytes)
 
     def note_taken(self, header: bytes, payload_bytes: int, taken_bytes: int) -> int:
-        """Of a frame `taken_bytes` of the payload were taken; below 0, so many of the header were
-        not. Returns how many of the payload."""
+        """Note that `taken_bytes` of a frame's payload were taken; if it is negative, so many bytes
+        of the header were not. Returns how many bytes of the payload were taken."""
         if taken_bytes == -len(header):
             return 0
         if taken_bytes < 0:
@@ -247,14 +247,14 @@ class WebSocketTransport:
         return 0
 
     def _push_unsent(self) -> bool:
-        """Send what has to come first; whether nothing is left of it."""
+        """Send what must come before payload. Whether nothing of it is left."""
         if unsent := self._unsent:
             self._unsent = b""  # if it fails, nothing is sent any more
             self._unsent = unsent[self._transport.send([unsent]) :]
         return not self._unsent
 
     def _push(self) -> bool:
-        """Send what is not payload, and FIN if that was the last; whether nothing is left, and a
+        """Send what is not payload, and then FIN if it is due. Whether nothing is left, so that a
         frame may begin."""
         if not self._push_unsent() or self._frame_bytes:
             return False

@@ -354,7 +354,7 @@ def test_vanished_terminal_ends_the_client(chat: Chat) -> None:
     bob.close()
 
 
-# Where it cannot be had.
+# Where it is not possible.
 
 WITHOUT = {
     "sys.modules['readline'] = None": ("line", "this Python has no readline module "),
@@ -383,7 +383,7 @@ def test_missing_package_is_told_in_one_line(tmp_path: Path, patch: str) -> None
     with Chat(tmp_path / "clock", ui) as chat:
         window = chat.sit_down(patch=patch)
         line = window.stderr.take_line()
-        assert line.startswith(f"error: -ui {ui} cannot be had: {lack}")
+        assert line.startswith(f"error: -ui {ui} is not possible: {lack}")
         window.closes(2)
 
 
