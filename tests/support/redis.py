@@ -127,6 +127,7 @@ class Node:
         self.program = program
         self.port = port
         self.members: list[RawClient] = []
+        self.address: tuple[str, int] | str = ("127.0.0.1", port)
 
     def enter(self, username: str) -> RawClient:
         """A socket that asks to join; what comes of it is for the caller to see."""
@@ -156,13 +157,15 @@ class Node:
 class Cluster(Stage):
     """Several servers of one room."""
 
-    def start_server(self, url: str, *flags: str, **env: str) -> Program:
+    def start_server(
+        self, url: str, *flags: str, prefix: Sequence[str] = (), **env: str
+    ) -> Program:
         command = ["-start", "-port", "0", "-passcode", PASSCODE, "-cluster", url, *flags]
-        return self.start("server.py", *command, env=env)
+        return self.start("server.py", *command, prefix=prefix, env=env)
 
-    def start_node(self, url: str, *flags: str, **env: str) -> Node:
+    def start_node(self, url: str, *flags: str, prefix: Sequence[str] = (), **env: str) -> Node:
         """One that has opened its door."""
-        program = self.start_server(url, *flags, **env)
+        program = self.start_server(url, *flags, prefix=prefix, **env)
         banner = program.stdout.take_line()
         match = re.fullmatch(r"Server started on port (\d+)\. Accepting connections", banner)
         assert match, banner
