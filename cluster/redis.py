@@ -259,8 +259,9 @@ class Link:
             self._watch = self._reactor.call_at(due[0] + SILENT_SECONDS, self._look)
             return
         self._watch = self._reactor.call_later(SILENT_SECONDS, self._look)
-        self._is_silent = True
-        self._on_silent(True)
+        if not self._is_silent:
+            self._is_silent = True
+            self._on_silent(True)
 
 
 class RedisEngine:
