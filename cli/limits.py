@@ -55,6 +55,7 @@ LIMITED: tuple[ModuleType | str, ...] = (
     "chat.bans",
     "web.limits",
     "cluster.records",
+    "cluster.replica",
     "cluster.snapshots",
     "cluster.engine",
     "cluster.bus",

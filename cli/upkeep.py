@@ -159,7 +159,7 @@ class Upkeep:
             from chat.history import History
 
             history = History(lines, self._parts.local_time)
-            self._parts.bus.add_listener(history.apply)
+            self._parts.bus.add_history(history)
             pages.append(lambda: history.page)
         self._parts.room.greet = lambda: [page() for page in pages]
 

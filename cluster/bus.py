@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from chat import session
 from chat.bans import Bans
@@ -30,8 +30,10 @@ from cluster.node import (
     Heard,
     Item,
     Lost,
+    Minute,
     Node,
     Output,
+    Past,
     Present,
     Refused,
     Superseded,
@@ -50,6 +52,9 @@ from cluster.replica import Entry, Joined, Left
 from codec import Dispatcher, Event, Kind, ProtocolError, Roster, encode_line
 from codec.handshake import USERNAME_IN_USE
 from reactor import Reactor, Timer
+
+if TYPE_CHECKING:
+    from chat.history import History
 
 TELL_SECONDS: Annotated[
     float,
@@ -119,6 +124,7 @@ class ClusterBus(LocalBus):
         self._is_told = False
         self._trouble = ""
         self._is_closed = False
+        self._history: History | None = None
 
     def make_room(
         self,
@@ -158,6 +164,10 @@ class ClusterBus(LocalBus):
         item = Item(_record_of(event), event.origin, event)
         self.queued_bytes += _cost(event)
         self._show(self._node.submit(item))
+
+    def add_history(self, history: History) -> None:
+        super().add_history(history)
+        self._history = history
 
     def order(self, verb: str, text: str) -> bool:
         self._show(self._node.submit(Item(OrderRecord(verb, text.encode()))))
@@ -363,6 +373,10 @@ class ClusterBus(LocalBus):
                 super().submit(Event(Kind.JOINED, name))
             case Evicted(name):
                 self._room.evict(name, self._dispatcher.leave(name), super().submit)
+            case Past(history) if self._history:
+                self._history.restart(history)
+            case Minute(number) if self._history:
+                self._history.minute = number
             case Lost():
                 self._warn(f"cluster: {LINES_MISSING[2:]}")
                 self._tell_all(LINES_MISSING)

@@ -37,7 +37,9 @@ from cluster.outputs import (
     Heard,
     Item,
     Lost,
+    Minute,
     Output,
+    Past,
     Present,
     Refused,
     Superseded,
@@ -61,8 +63,10 @@ __all__ = [  # what a driver has to do with
     "Heard",
     "Item",
     "Lost",
+    "Minute",
     "Node",
     "Output",
+    "Past",
     "Phase",
     "Present",
     "Refused",
@@ -80,6 +84,7 @@ class Node:
         token: str,
         max_entry_bytes: int | None = None,
         snapshot_bytes: int | None = None,
+        history_bytes: int | None = None,
     ) -> None:
         self.position = FIRST_ID
         """The id of the last entry that was read."""
@@ -90,6 +95,7 @@ class Node:
             token,
             max_entry_bytes or words.MAX_ENTRY_BYTES,
             snapshot_bytes or snapshots.SNAPSHOT_BYTES,
+            history_bytes,
         )
         self._pages: list[Entry] = []
         self._held: deque[Entry] = deque()  # read, and not applied

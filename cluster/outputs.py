@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cluster.records import Record
+from cluster.records import Record, Said
 from cluster.replica import Joined, Left
 
 
@@ -55,6 +55,18 @@ class Evicted(NamedTuple):
     name: str
 
 
+class Past(NamedTuple):
+    """What was said up to here, in place of what was known of it: for those who come late."""
+
+    history: tuple[Said, ...]
+
+
+class Minute(NamedTuple):
+    """What is said from here on was said in this minute, by the engine's clock."""
+
+    number: int
+
+
 class Lost(NamedTuple):
     """The log has forgotten: lines may be missing."""
 
@@ -81,6 +93,8 @@ Output = (
     | Left
     | Present
     | Evicted
+    | Past
+    | Minute
     | Lost
     | Superseded
     | Ended

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from cluster.outputs import Ended, Heard, Item, Lost, Output, Superseded
+from cluster.outputs import Ended, Heard, Item, Lost, Minute, Output, Past, Superseded
 from cluster.queue import Append, Queue, UnderWay
 from cluster.records import (
     Author,
@@ -52,7 +52,14 @@ READING, ENTERING, IN, OVER = Phase
 class Participant:
     """The node `name`, in the process `token`."""
 
-    def __init__(self, name: str, token: str, max_entry_bytes: int, snapshot_bytes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        max_entry_bytes: int,
+        snapshot_bytes: int,
+        history_bytes: int | None = None,
+    ) -> None:
         self.name = name
         self.replica = Replica()
         self.phase = READING
@@ -61,6 +68,8 @@ class Participant:
         self._token = token
         self._view = View(name, self.queue)
         self._trimming = Trimming(snapshot_bytes)
+        self._history_bytes = history_bytes
+        self._minute = 0
         self._has_entered = False
         self._is_founder = False
         self._is_leaving = False
@@ -113,7 +122,7 @@ class Participant:
         """Begin with what the entries with these ids come to: a snapshot reached up to the last of
         them, if there is any. Those behind it follow, and then `begin_anew`. A founder creates the
         log."""
-        self.replica = Replica(state)
+        self.replica = Replica(state, self._history_bytes)
         self._is_founder = is_founder
         self._trimming.start(ids, anchor)
         self._suspects.clear()
@@ -177,6 +186,7 @@ class Participant:
         view, queue = self._view, self.queue
         is_news = view.is_news(entry.author, entry.sequence)
         output = view.speak(self.replica) if is_news else []
+        output += self._note_minute(entry, records)
         changes = self.replica.apply(entry, records)
         view.mark(entry.author, entry.sequence)
         under_way = queue.find(entry)
@@ -189,6 +199,14 @@ class Participant:
             output += self._note_appended(under_way, records, changes)
         is_ours = under_way is not None
         return output + self._trimming.note_counted(records, is_ours, self.phase is IN)
+
+    def _note_minute(self, entry: Entry, records: list[Record]) -> list[Output]:
+        """Lines are shown in the minute of their entry, which is the same for all nodes."""
+        is_said = self._view.silence is None and any(isinstance(x, LinesRecord) for x in records)
+        if not is_said or entry.minute == self._minute:
+            return []
+        self._minute = entry.minute
+        return [Minute(entry.minute)]
 
     def _settle_old(self) -> list[Output]:
         """What was under way may be in the part of the log that the snapshot stands for."""
@@ -204,7 +222,8 @@ class Participant:
                     changes.append([Joined(name, self.name)])
                 case _:
                     changes.append([])
-        return self._view.speak(self.replica) + self._note_appended(old, records, changes)
+        output = self._view.speak(self.replica) + self._note_appended(old, records, changes)
+        return [*output, Past(tuple(self.replica.history))]  # where our lines stand already
 
     def _has_or_had(self, name: str, is_alive: bool) -> bool:
         """Whether our join counted. If we were declared dead since, the name may be free again: the

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from cluster.outputs import Applied, Evicted, Item, Output, Present, Refused
+from cluster.outputs import Applied, Evicted, Item, Output, Past, Present, Refused
 from cluster.queue import Queue
 from cluster.records import Author, JoinRecord, LeaveRecord
 from cluster.replica import Change, Joined, Left, NameTaken, Replica
@@ -50,7 +50,7 @@ class View:
         self._mark(author.node, author.incarnation, sequence + 1)
 
     def speak(self, replica: Replica) -> list[Output]:
-        """The silence is over: tell who has come and gone in it."""
+        """The silence is over: tell who has come and gone in it, and what was said before."""
         if self.silence is Silence.FRESH:
             output: list[Output] = []
             for name, _ in replica.members.values():
@@ -62,7 +62,7 @@ class View:
         for node, incarnation in replica.latest.items():
             seat = replica.seats.get(node)
             self._mark(node, incarnation, seat.expected if seat else NEVER)
-        return output
+        return [*output, Past(tuple(replica.history))]
 
     def _mark(self, node: str, incarnation: int, end: int) -> None:
         mark = incarnation, end
