@@ -1,9 +1,9 @@
 """A colour for each name: always the same one, and different from those of the others here.
 
-All colours are SGR parameters (ECMA-48, 8.3.117). We do not know which background a terminal has, so
-each of the 256 below has a contrast of at least 4.1 to 1 with white and with black, and those of
-texts 4.4 to 1. No colour has more than 4.58 with both (WCAG 2.2, 1.4.3 asks for 4.5). Most terminals
-choose their own eight colours so that only red and magenta can be read on both.
+All colours are SGR parameters (ECMA-48, 8.3.117). We do not know which background a terminal has,
+so each of the 256 below has a contrast of at least 4.1 to 1 with white and with black, and those of
+texts 4.4 to 1. No colour has more than 4.58 with both (WCAG 2.2, 1.4.3 asks for 4.5). Most
+terminals choose their own eight colours so that only red and magenta can be read on both.
 """
 
 from __future__ import annotations
