@@ -25,6 +25,9 @@ DARK = {
     "good": "#56d364",
     "cut": "#e3b341",
 }
+EDGE = f' stroke="{DARK["lane"]}" stroke-width="2"'
+"""Of a terminal, which is as dark as a dark page."""
+
 HUES = (
     ("#0969da", "#58a6ff"),
     ("#8250df", "#bc8cff"),

@@ -16,7 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.ink import DARK
+from tools.ink import DARK, EDGE
 from tools.session import ROOT, Step, read_sessions, run_session
 from tools.window_picture import UIS, draw_window
 
@@ -111,7 +111,8 @@ def draw_terminal(
     (left, top), (width, height) = corner, size
     x = left + font.margin
     parts = [
-        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" rx="8" fill="{GROUND}"/>\n',
+        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" rx="8" fill="{GROUND}"'
+        f"{EDGE}/>\n",
         f'<text x="{x}" y="{top + 19}" fill="{DARK["quiet"]}">{escape(name)}</text>\n',
     ]
     for row, mark, text in lines:

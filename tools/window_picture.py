@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.support.programs import PASSCODE, Room
 from tests.support.window import FullWindow, LineWindow, Window, clock_patch
-from tools.ink import DARK
+from tools.ink import DARK, EDGE
 
 LINE_HEIGHT = 17
 CHARACTER_WIDTH = 7.224  # of the fonts below
@@ -86,7 +86,7 @@ def draw_screen(title: str, screen: Any) -> str:
         f' viewBox="0 0 {width} {height}" role="img" xml:space="preserve">\n'
         f"<title>{escape(title)}</title>\n<style>text {{ font: 12px ui-monospace,"
         " 'DejaVu Sans Mono', Menlo, Consolas, monospace; white-space: pre }</style>\n"
-        f'<rect width="{width}" height="{height}" rx="8" fill="{GROUND}"/>\n'
+        f'<rect width="{width}" height="{height}" rx="8" fill="{GROUND}"{EDGE}/>\n'
         f'<text x="{MARGIN}" y="18" fill="{DARK["quiet"]}">{escape(title)}</text>\n'
     ]
     for line in range(screen.lines):

@@ -1,4 +1,4 @@
-"""Draws a Ladder as SVG, readable at 880 pixels, on a light page and on a dark one; or as a page.
+"""Draws a Ladder as SVG, legible at half of its 880 pixels, light and dark; or as a page.
 
 In: a Ladder. Out: text. The colours follow the reader's own setting (prefers-color-scheme). Each
 arrow has its bytes as a title, which a browser shows under the pointer; the page shows them below.
@@ -15,11 +15,11 @@ from tools.ink import DARK, HUES, LIGHT
 WIDTH = 880
 LEFT = 96
 RIGHT = 20
-ROW = 24
+ROW = 31
 HEAD = 64
-PAD = 6
-DATA_CHARACTER = 6.65
-NOTE_CHARACTER = 6.3
+PAD = 7
+DATA_CHARACTER = 9.06
+NOTE_CHARACTER = 8.0
 
 PAGE = """<!doctype html>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
@@ -84,7 +84,7 @@ class _Picture:
         top = self._height
         rows = [row for row in band.rows if row.kind not in ("open", "end")]
         for number, row in enumerate(rows):
-            self._row_y[id(row)] = top + PAD + ROW * number + 16
+            self._row_y[id(row)] = top + PAD + ROW * number + 21
         height = max(ROW * len(rows), ROW + 6 if band.title else ROW) + 2 * PAD
         for row in band.rows:
             self._row_y.setdefault(id(row), top + (height if row.kind == "end" else 0))
@@ -102,10 +102,10 @@ class _Picture:
         ):
             if number % 2 == 0:
                 yield f'<rect class="band" y="{top}" width="{WIDTH}" height="{height}"/>'
-            yield f'<text class="turn" x="12" y="{top + PAD + 12}">{band.title}</text>'
+            yield f'<text class="turn" x="12" y="{top + PAD + 14}">{band.title}</text>'
             if band.seconds is not None:
                 time = f"{band.seconds:.3f} s"
-                yield f'<text class="time" x="12" y="{top + PAD + 26}">{time}</text>'
+                yield f'<text class="time" x="12" y="{top + PAD + 31}">{time}</text>'
 
     def _lanes(self) -> Iterator[str]:
         middle = self._x(None)
@@ -233,11 +233,11 @@ def _fit(text: str, room: float, character: float) -> str:
 
 def _style() -> str:
     return (
-        "text{font:12px system-ui,'DejaVu Sans',sans-serif;text-anchor:middle}"
-        ".turn,.time{text-anchor:start;font-size:11px}.turn{font-weight:600}"
-        ".title{font-size:14px;font-weight:600}"
-        ".label{font:11px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;white-space:pre}"
-        ".signal{font-weight:700}.note{font-size:11px}.deliver{font-style:italic}"
+        "text{font:15px system-ui,'DejaVu Sans',sans-serif;text-anchor:middle}"
+        ".turn,.time{text-anchor:start;font-size:14px}.turn{font-weight:600}"
+        ".title{font-size:18px;font-weight:600}"
+        ".label{font:15px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;white-space:pre}"
+        ".signal{font-weight:700}.note{font-size:14px}.deliver{font-style:italic}"
         "line{stroke-width:1.5}path{fill:none;stroke-width:1.5}.lane{stroke-width:2}"
         ".middle{stroke-width:3}.off{stroke-width:1;stroke-dasharray:2 4}"
         ".none{stroke-dasharray:4 3}.label,.note{paint-order:stroke;stroke-width:4px}"
