@@ -41,7 +41,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "full": Size("a b c d e f g h i j k l m", 100, 1.5, 400_000, 1.0, 5, 10_000, 10.0, 2_000, 15),
-    "long": Size("10 n o p q r", 100, 1.5, 400_000, 10.0, 1, 10_000, 10.0, 2_000, 15),
+    "long": Size("10 n o p q r s", 100, 1.5, 400_000, 10.0, 1, 10_000, 10.0, 2_000, 15),
     "quick": Size("a c f h", 10, 0.2, 40_000, 0.5, 1, 100, 1.0, 500, 5),
 }
 
@@ -138,6 +138,12 @@ def idle(system: System, size: Size) -> Figures:
         }
         crowd.close()
     return figures
+
+
+def idle_over_tls(system: System, size: Size) -> Figures:
+    """(p): as many as join in (q). What 10,000 read of each other's joins is more than the load can
+    decrypt in time."""
+    return idle(system, size._replace(idle_members=size.joins))
 
 
 def joins(system: System, size: Size) -> Figures:
@@ -259,9 +265,10 @@ WORKS = (
     Work("m", "one line at a time between two, said and private", private_lines, systems=OURS),
     Work("n", "one line a second to 10,000 members", paced_to(10_000, 1, 1), systems=FAST[:2]),
     Work("o", "(a) over TLS", blast_to(100), systems=OVER_TLS),
-    Work("p", "(f) over TLS", idle, systems=OVER_TLS, is_quiet=True),
+    Work("p", "2,000 idle members over TLS", idle_over_tls, systems=OVER_TLS),
     Work("q", "(g) over TLS", joins, systems=OVER_TLS),
-    Work("r", "(g) beside peers that announce each join", joins, systems=ANNOUNCING),
+    Work("r", "(b) over TLS", blast_to(1_000), systems=OVER_TLS),
+    Work("s", "(g) beside peers that announce each join", joins, systems=ANNOUNCING),
 )
 
 
