@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.load import Crowd, Fanned, Member, blast, pace
+from bench.load import READ_BYTES, Crowd, Fanned, Member, blast, pace
 from bench.processes import CORES, SILENT, Process, pin_to_last_core
 from bench.systems import SYSTEMS, System
 from tests.support.kernel import status_of
@@ -86,6 +86,10 @@ def cpu_of(redis: Redis) -> float:
 
 def say(crowd: Crowd, process: Process, size: Size) -> Fanned:
     """The first member says all lines; everyone hears them in order, or this raises."""
+    for member in crowd.members:  # who joined at the other server
+        with contextlib.suppress(BlockingIOError):
+            while member.sock.recv(READ_BYTES):
+                pass
     fanned = blast(crowd, process, 1, size.lines, size.lines, 0)
     if fanned.lost or not fanned.in_order:
         raise AssertionError(f"{fanned.lost} lines lost, in order: {fanned.in_order}")

@@ -3,7 +3,7 @@ a server, under load.
 
 Each row starts a real Redis and two real servers. Four talkers say 8,000 numbered lines a second
 together, two listeners account for each of them, and meanwhile the fault happens. Printed is a
-table: what was done, how many lines were lost or doubled, and what members were told. Where the
+table: what was done, how many lines were lost or doubled, and what was told. Where the
 engine keeps its promise, nothing may be lost; where it forgets, members have to be told. The exit
 status is 0 if that was so in each row, 1 if not.
 """
@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,9 @@ BEFORE_SECONDS = 2.0
 AFTER_SECONDS = 3.0
 LEFT_SECONDS = 30.0  # within which others read that members of a dead server left
 
+PATIENCE_SECONDS = 30.0
+FORGOTTEN_SECONDS = 6.0  # for lines that may never come
+
 SHORT = {
     NOT_CONNECTED: "connection lost",
     CONNECTED_AGAIN: "connected again",
@@ -40,11 +44,26 @@ SHORT = {
 
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 
+DAY_AHEAD = {
+    "LD_PRELOAD": str(FAKETIME),
+    "FAKETIME": "+1d",
+    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+}
+
 
 class Scene:
     """A Redis, two servers, and those who talk there."""
 
-    def __init__(self, redis: Redis, nodes: list[Node], cluster: Cluster, talk: Talk) -> None:
+    def __init__(
+        self,
+        resources: contextlib.ExitStack,
+        redis: Redis,
+        nodes: list[Node],
+        cluster: Cluster,
+        talk: Talk,
+    ) -> None:
+        self.resources = resources
+        """What is to be let go of at the end."""
         self.redis = redis
         self.nodes = nodes
         self.cluster = cluster
@@ -139,18 +158,16 @@ def kill_node(scene: Scene) -> None:
 def promote(scene: Scene) -> None:
     """A replica takes over, which had not got the last second of lines."""
     first = scene.redis
-    with Redis("--replicaof", "127.0.0.1", str(first.port)) as replica:
-        while b"master_link_status:up" not in replica.call("INFO", "replication"):
-            scene.talk.talk(0.1)
-        scene.talk.talk(1)
-        replica.call("REPLICAOF", "NO", "ONE")
-        scene.talk.talk(1)
-        scene.began_at = scene.talk.now
-        first.kill()
-        replica.call("CONFIG", "SET", "port", first.port)
-        replica.port = first.port
-        scene.talk.talk(AFTER_SECONDS)
-        scene.talk.settle()
+    replica = scene.resources.enter_context(Redis("--replicaof", "127.0.0.1", str(first.port)))
+    while b"master_link_status:up" not in replica.call("INFO", "replication"):
+        scene.talk.talk(0.1)
+    scene.talk.talk(1)
+    replica.call("REPLICAOF", "NO", "ONE")
+    scene.talk.talk(1)
+    scene.began_at = scene.talk.now
+    first.kill()
+    replica.call("CONFIG", "SET", "port", first.port)
+    replica.port = first.port
 
 
 def part(scene: Scene) -> None:
@@ -160,9 +177,10 @@ def part(scene: Scene) -> None:
 
 
 def change_clock(scene: Scene) -> None:
-    """Redis comes back with a clock that is a day behind; one server's is a day ahead."""
-    scene.redis.kill()
-    scene.redis.start(**_clock("-1d"))
+    """One server's is a day ahead. The last id of the log is a day ahead of Redis' clock too, as if
+    that had been set back: under libfaketime Redis does not start."""
+    seconds, _ = scene.redis.call("TIME")
+    scene.redis.call("XSETID", KEY, f"{1000 * (int(seconds) + 24 * 60 * 60)}-0")
 
 
 ROWS = (
@@ -175,7 +193,7 @@ ROWS = (
     Row("memory full for 3 s, noeviction", fill_memory, is_quick=True),
     Row("kill -9 of a server", kill_node),
     Row("a network namespace cut off for 6 s", part, stage="namespace"),
-    Row("clocks a day apart, Redis' set back", change_clock, stage="clock"),
+    Row("clocks a day apart: a server's, and Redis' set back", change_clock, stage="clock"),
     Row("a replica promoted, 1 s behind", promote, forgets=True),
     Row("the log evicted (allkeys-lru)", evict, forgets=True),
     Row("the log deleted (DEL)", delete, forgets=True, is_quick=True),
@@ -188,11 +206,6 @@ ROWS = (
 def _ip(words: str) -> None:
     command = [shutil.which("ip") or "ip", *words.split()]
     subprocess.run(command, check=True, capture_output=True)
-
-
-def _clock(offset: str) -> dict[str, str]:
-    monotonic = {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    return {"LD_PRELOAD": str(FAKETIME), "FAKETIME": offset, **monotonic}
 
 
 @contextlib.contextmanager
@@ -229,7 +242,7 @@ def scene_of(row: Row, rate: int) -> Iterator[Scene]:
         redis = stack.enter_context(Redis(*options, aof=row.aof))
         cluster = stack.enter_context(contextlib.closing(Cluster()))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        env = _clock("+1d") if row.stage == "clock" else {}
+        env = DAY_AHEAD if row.stage == "clock" else {}
         nodes = [cluster.start_node(redis.url())]
         if row.stage == "namespace":
             prefix = ["ip", "netns", "exec", "chat"]
@@ -240,7 +253,7 @@ def scene_of(row: Row, rate: int) -> Iterator[Scene]:
         else:
             nodes.append(cluster.start_node(redis.url(), **env))
         talk = stack.enter_context(contextlib.closing(Talk([x.address for x in nodes], rate)))
-        yield Scene(redis, nodes, cluster, talk)
+        yield Scene(stack, redis, nodes, cluster, talk)
 
 
 def play(row: Row, rate: int) -> tuple[str, bool]:
@@ -251,7 +264,7 @@ def play(row: Row, rate: int) -> tuple[str, bool]:
         scene.began_at = talk.now
         row.run(scene)
         talk.talk(AFTER_SECONDS)
-        talk.settle()
+        talk.settle(FORGOTTEN_SECONDS if row.forgets else PATIENCE_SECONDS)
         account = talk.account()
         told, is_told = _told(scene)
         is_good = _judge(row, account, is_told) and not any("FAILED" in x for x in scene.notes)
@@ -261,14 +274,14 @@ def play(row: Row, rate: int) -> tuple[str, bool]:
             f"{account.said:,}",
             f"{account.lost:,}",
             f"{account.doubled:,}",
-            "; ".join([*scene.notes, *told]) or "nothing",
+            "; ".join([*scene.notes, *told, *_operator_is_told(scene)]) or "nothing",
         )
     return f"| {' | '.join(cells)} |" + ("" if is_good else "  <- FAILED"), is_good
 
 
 def _judge(row: Row, account: Account, is_told: bool) -> bool:
     if row.forgets:
-        return account.doubled == 0 and account.misplaced == 0 and is_told
+        return is_told  # a line that was under way may have been read by some before
     return account[1:] == (0, 0, 0, True) and not is_told
 
 
@@ -286,6 +299,18 @@ def _told(scene: Scene) -> tuple[list[str], bool]:
     return [f"{text} after {seconds:.1f} s" for text, seconds in first.items()], is_told
 
 
+def _operator_is_told(scene: Scene) -> list[str]:
+    """What the servers say of a Redis that answers and refuses, as often as they say it."""
+    texts: Counter[str] = Counter()
+    for node in scene.nodes:
+        for _ in range(10):
+            scene.cluster.pump.turn(0)
+        lines = bytes(node.program.stderr.unread).decode().splitlines()
+        told = (line.removeprefix("warning: cluster: ") for line in lines)
+        texts.update(x.partition(" ")[0] for x in told if x.endswith("it is tried again"))
+    return [f"operators: {text} ({count} times)" for text, count in texts.items()]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.faults", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few of them, under a minute")
@@ -295,7 +320,7 @@ def main() -> int:
     if not support.IS_THERE:
         print("NOT TESTED: needs redis-server", file=sys.stderr)
         return 3
-    print("| what was done | lines/s | said | lost | doubled | what members were told |")
+    print("| what was done | lines/s | said | lost | doubled | what was told |")
     print("|---|--:|--:|--:|--:|---|", flush=True)
     failures = 0
     for row in ROWS:

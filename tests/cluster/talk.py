@@ -23,7 +23,6 @@ NOTICE = re.compile(rb"^(\* .*|\S+ (?:joined|left) the chatroom)\n", re.MULTILIN
 
 TEXT_BYTES = 46  # `T0: ` and this are a line of 50 bytes, and its end
 MOST_AHEAD_BYTES = 256 * 1024  # of a talker that is not read from
-PATIENCE_SECONDS = 30.0
 
 
 class Told(NamedTuple):
@@ -112,9 +111,9 @@ class Talk:
                 self._speak(peer)
             self._turn(0.005)
 
-    def settle(self) -> None:
-        """Say no more, and wait until all that was said is heard, or in vain."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    def settle(self, seconds: float) -> None:
+        """Say no more, and wait until all that was said is heard, or for so long."""
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self._is_heard():
             for peer in self.talkers:
                 peer.send()

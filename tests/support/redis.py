@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -74,11 +73,9 @@ class Redis:
         who = f":{quote(password or self.password)}@" if password or self.password else ""
         return f"redis{'s' * self.is_tls}://{who}{host}:{self.port}/room"
 
-    def start(self, prefix: Sequence[str] = (), **env: str) -> None:
+    def start(self) -> None:
         """Returns when it answers, with its file read."""
-        self.process = subprocess.Popen(
-            [*prefix, *self._command], stdout=subprocess.DEVNULL, env={**os.environ, **env}
-        )
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < deadline:
             try:
