@@ -381,7 +381,7 @@ WITHOUT = {
 def test_missing_package_is_told_in_one_line(tmp_path: Path, patch: str) -> None:
     ui, lack = WITHOUT[patch]
     with Chat(tmp_path / "clock", ui) as chat:
-        window = chat.sit_down(patch=patch)
+        window = chat.sit_down(patch=patch, forked=False)
         line = window.stderr.take_line()
         assert line.startswith(f"error: -ui {ui} is not possible: {lack}")
         window.closes(2)
