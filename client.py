@@ -33,10 +33,12 @@ if __name__ == "__main__":
 
 import argparse
 import functools
+import socket
+from collections.abc import Iterator
 
 from cli import trace
 from cli.addresses import is_path
-from cli.flags import FULL, PLAIN, ClientFlags, Run, complain, parse_client_flags, say
+from cli.flags import FULL, PLAIN, ClientFlags, Place, Run, complain, parse_client_flags, say
 from cli.tls import TlsSetupError, add_client_flags, make_client_transport
 from codec import Join, ProtocolError, format_join
 from reactor import LoopError, end_by_signal, format_exception, naming
@@ -78,21 +80,19 @@ def main() -> int:
 
 def run_plain(flags: ClientFlags, join_line: bytes, parts: trace.Parts) -> int:
     """Show what the room says as it is, and nothing else."""
+    connected = _connect(flags.places)
+    if connected is None:
+        return 1
+    place, sock = connected
     try:
-        host = flags.host
-        sock = connect_unix(host) if is_path(host) else connect(host, flags.port or 0)
-        transport = _transport_maker(flags, parts)(sock)
+        transport = _transport_maker(flags, place, parts)(sock)
     except TlsSetupError as error:
         complain(f"error: {error}")
-        return 1
-    except (OSError, UnicodeError) as error:
-        question = " (is the server running?)" if isinstance(error, ConnectionRefusedError) else ""
-        complain(f"error: cannot connect to {_place(flags)}: {reason_of(error)}{question}")
         return 1
     reactor = parts.make_reactor(lambda: screen.complain(format_exception()))
     with naming("fstat"):
         screen = PlainScreen(reactor)
-    client = Client(reactor, screen, transport, join_line, flags.host, flags.port)
+    client = Client(reactor, screen, transport, join_line, *place)
     has_started()
     try:
         status = client.run()
@@ -105,13 +105,22 @@ def run_plain(flags: ClientFlags, join_line: bytes, parts: trace.Parts) -> int:
     return status
 
 
-def _place(flags: ClientFlags) -> str:
-    """Where the room is, for people."""
-    return flags.host if flags.port is None else f"{flags.host} port {flags.port}"
+def _connect(places: list[Place]) -> tuple[Place, socket.socket] | None:
+    """The first that takes a connection; None if there is none, and then it was told why."""
+    for place in places:
+        host, port = place
+        try:
+            return place, connect_unix(host) if is_path(host) else connect(host, port or 0)
+        except (OSError, UnicodeError) as error:
+            is_refused = isinstance(error, ConnectionRefusedError)
+            question = " (is the server running?)" if is_refused else ""
+            word = "error" if place is places[-1] else "warning"
+            complain(f"{word}: cannot connect to {place.text}: {reason_of(error)}{question}")
+    return None
 
 
-def _transport_maker(flags: ClientFlags, parts: trace.Parts) -> trace.MakeTransport:
-    make = functools.partial(make_client_transport, flags)
+def _transport_maker(flags: ClientFlags, place: Place, parts: trace.Parts) -> trace.MakeTransport:
+    make = functools.partial(make_client_transport, flags, place.host)
     return parts.wrap(make, "server", is_to_server=True)
 
 
@@ -120,17 +129,18 @@ def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
     try:
         from terminal.drawn import Room, make_client
 
-        addresses = [flags.host] if is_path(flags.host) else resolve(flags.host)
-        room = Room(addresses, flags.host, flags.port, _transport_maker(flags, parts))
+        rooms = [
+            Room(addresses, *place, _transport_maker(flags, place, parts))
+            for place, addresses in _resolved(flags.places)
+        ]
+        if not rooms:
+            return 1
         reactor = parts.make_reactor(lambda: client.complain(format_exception()))
         join = Join(flags.username, flags.passcode)
-        client = make_client(reactor, room, join, is_full=flags.ui == FULL)
+        client = make_client(reactor, rooms, join, is_full=flags.ui == FULL)
     except ImportError as error:
         complain(f"error: -ui {flags.ui} is not possible: {_lack(error)}")
         return 2
-    except (OSError, UnicodeError) as error:
-        complain(f"error: cannot connect to {_place(flags)}: {reason_of(error)}")
-        return 1
     has_started()
     try:
         status = client.run()
@@ -144,6 +154,16 @@ def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
         is_for_the_user = client.error.is_for_the_user
         say(1 if is_for_the_user else 2, f"{'' if is_for_the_user else 'error: '}{client.error}")
     return status
+
+
+def _resolved(places: list[Place]) -> Iterator[tuple[Place, list[str]]]:
+    """Those that have addresses, and these; of the others it is told why."""
+    for place in places:
+        try:
+            yield place, [place.host] if is_path(place.host) else resolve(place.host)
+        except (OSError, UnicodeError) as error:
+            word = "error" if len(places) == 1 else "warning"
+            complain(f"{word}: cannot connect to {place.text}: {reason_of(error)}")
 
 
 def _lack(error: ImportError) -> str:

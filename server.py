@@ -147,16 +147,15 @@ class Server:
         return self._exit_status
 
     def _make_listener(self, doors: Doors, address: Address, sock: socket.socket) -> Listener:
+        server_tls = None if address.is_path else self._tls  # what goes through a file stays here
         return Listener(
             self._reactor,
             sock,
             self._room.make_guest,
             self._room.gate.make_room,
             self._room.refuse_at_the_door,
-            # What goes through a file stays on this machine.
-            self._parts.wrap(
-                self._tls.make_transport if self._tls and not address.is_path else SocketTransport
-            ),
+            self._parts.wrap(server_tls.make_transport if server_tls else SocketTransport),
+            may_accept=self._room.gate.has_room if server_tls else None,
             open_anew=lambda: address.listen(self.port),
             on_broken=lambda error: self._tell_broken(doors.place(address), error),
             on_given_up=lambda error: self._give_up(doors.place(address), error),

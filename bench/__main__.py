@@ -46,7 +46,7 @@ def measure(work: Work, systems: list[System], size: str) -> dict[str, Figures |
     results: dict[str, Figures | str] = {}
     started: dict[str, subprocess.Popen[bytes]] = {}
     for system in systems:
-        if not work.is_done_by(system):
+        if system.name not in work.systems:
             continue
         if not system.is_here:
             results[system.name] = f"{system.needs} is not installed"

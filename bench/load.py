@@ -15,7 +15,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from bench.processes import Process
 from bench.systems import Dialect, System
@@ -30,11 +30,17 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 class TlsSocket(ssl.SSLSocket):
-    """A client's socket that gives all there is, since a selector sees what is in the kernel."""
+    """A client's socket that gives all there is, since a selector sees what is in the kernel. Its
+    handshake goes on when it is read, and what is `early` follows it."""
+
+    early = b""
 
     def recv(self, size: int = READ_BYTES, flags: int = 0) -> bytes:
         pieces = []
         with contextlib.suppress(ssl.SSLWantReadError):
+            if self.early:
+                self.do_handshake()
+                self.early = self.early[super().send(self.early) :]
             while data := super().recv(size, flags):
                 pieces.append(data)
             if not pieces:
@@ -168,9 +174,10 @@ class Crowd:
     def _connect(self, name: bytes) -> Member:
         sock = socket.create_connection(("127.0.0.1", self.port))
         if self.system.is_tls:
-            sock = TRUSTING.wrap_socket(sock)
-        sock.sendall(self.dialect.join(name))
-        sock.setblocking(False)
+            sock = begin_handshake(sock, self.dialect.join(name))
+        else:
+            sock.sendall(self.dialect.join(name))
+            sock.setblocking(False)
         member = Member(name, sock)
         self.members.append(member)
         self.selector.register(sock, READ, member)
@@ -181,6 +188,15 @@ class Crowd:
         while ready := self.selector.select(QUIET_SECONDS):
             for key, _ in ready:
                 receive(key.data.sock)
+
+
+def begin_handshake(sock: socket.socket, early: bytes) -> TlsSocket:
+    """Over this socket; as many go on at a time as members join at a time."""
+    tls = cast(TlsSocket, TRUSTING.wrap_socket(sock, do_handshake_on_connect=False))
+    tls.early = early
+    tls.setblocking(False)
+    receive(tls)
+    return tls
 
 
 def receive(sock: socket.socket) -> bytes | None:

@@ -104,7 +104,6 @@ class System(NamedTuple):
     for a server that has a limit which cannot be raised and cuts a member that is beyond it.
     `joins_in_flight`: how many may join at once when it is not joining that is measured.
     `is_tls`: it speaks TLS alone, which some works are for.
-    `announces`: it tells everyone of each join, as the assignment asks, and is here for that alone.
     """
 
     name: str
@@ -113,7 +112,6 @@ class System(NamedTuple):
     needs: str = ""
     max_flight_bytes: int = 0
     joins_in_flight: int = 256
-    announces: bool = False
     is_tls: bool = False
 
     @property
@@ -201,10 +199,6 @@ SYSTEMS = (
     System("streams", Dialect(), _peer("asyncio_streams.py")),
     System("uvloop", Dialect(), _peer("asyncio_protocol.py", "--uvloop"), "uvloop"),
     System("threads", Dialect(), _peer("threads.py")),
-    System(
-        "asyncio, announcing", Dialect(), _peer("asyncio_protocol.py", "--announce"), announces=True
-    ),
-    System(
-        "streams, announcing", Dialect(), _peer("asyncio_streams.py", "--announce"), announces=True
-    ),
+    System("asyncio, announcing", Dialect(), _peer("asyncio_protocol.py", "--announce")),
+    System("streams, announcing", Dialect(), _peer("asyncio_streams.py", "--announce")),
 )

@@ -12,9 +12,12 @@ costs the connection whose event it is, like any other bug.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from codec import Event
+
+if TYPE_CHECKING:
+    from chat.history import History
 
 EventListener = Callable[[Event], None]
 
@@ -29,6 +32,10 @@ class Bus(Protocol):
         """Give `event` its place in the order. It is applied before this returns, or later. A join
         whose name another guest has won is not applied: Room.refuse_claim is called instead, before
         the winner's join is applied."""
+
+    def add_history(self, history: History) -> None:
+        """Tell `history` what is said: if there are other servers, also what they have heard before
+        this one."""
 
     def order(self, verb: str, text: str) -> bool:
         """Have all other servers of the room obey the operator; False if there are none."""
@@ -46,6 +53,9 @@ class LocalBus:
     def submit(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+    def add_history(self, history: History) -> None:
+        self.add_listener(history.apply)
 
     def order(self, verb: str, text: str) -> bool:
         return False

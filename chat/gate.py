@@ -4,7 +4,10 @@ In: connections that have not joined, and their requests to join. Out: which of 
 make room, and whether a request is judged now, in its turn, or not at all. Members never come here
 again: whatever guests do, it costs other guests and never a member.
 
-- At most POOL_CONNECTIONS are guests at a time; a newcomer takes the place of the oldest.
+- At most POOL_CONNECTIONS are guests at a time; a newcomer takes the place of the oldest. Where a
+  handshake takes round trips, newcomers wait while guests get in, and until the oldest has had
+  SAFE_SECONDS: when a whole room comes back at once, each handshake would otherwise be ended by
+  those behind it.
 - A wrong passcode costs its source. It may have BURST_ATTEMPTS, and then one in ATTEMPT_SECONDS; a
   request beyond that waits for its turn and is judged as ever. The wait comes before the check: a
   guess that was checked already counts, however late the answer.
@@ -29,6 +32,12 @@ POOL_CONNECTIONS: Annotated[
     int,
     "Connections that are not members, those that were refused and linger included.",
 ] = 128
+
+SAFE_SECONDS: Annotated[
+    float,
+    "How long a guest over TLS, or of the page, is safe from newcomers, since it came and since a "
+    "guest got in: a handshake takes round trips, and its peer may be busy with others.",
+] = 1.0
 
 BURST_ATTEMPTS: Annotated[
     int,
@@ -79,7 +88,8 @@ class Gate:
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
-        self._pool: dict[Applicant, None] = {}  # in the order they came
+        self._admitted_at = 0.0
+        self._pool: dict[Applicant, float] = {}  # when it came, in the order they came
         # source -> when its budget is whole again; the one that was wrong longest ago comes first
         self._whole_at: dict[str, float] = {}
         self._queues: dict[str, dict[Applicant, None]] = {}  # source -> who waits, in order
@@ -89,14 +99,26 @@ class Gate:
         """Connections that are not members, those that were refused and linger included."""
         return len(self._pool)
 
+    def has_room(self) -> bool:
+        """Whether a newcomer would end no guest that is safe from it."""
+        if len(self._pool) < POOL_CONNECTIONS:
+            return True
+        oldest_came_at = next(iter(self._pool.values()))
+        return self._reactor.now >= max(oldest_came_at, self._admitted_at) + SAFE_SECONDS
+
     def arrive(self, guest: Applicant) -> None:
         """A connection has been accepted."""
-        self._pool[guest] = None
+        self._pool[guest] = self._reactor.now
         if len(self._pool) > POOL_CONNECTIONS:
             self._drop_oldest(ProtocolError(TOO_MANY_CONNECTIONS))
 
+    def admit(self, guest: Applicant) -> None:
+        """It becomes a member."""
+        self._admitted_at = self._reactor.now
+        self.release(guest)
+
     def release(self, guest: Applicant) -> None:
-        """It has become a member, or it is gone. Not being there does no harm."""
+        """It is gone. Not being there does no harm."""
         self._pool.pop(guest, None)
         self.withdraw(guest)
 

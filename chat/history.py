@@ -11,7 +11,9 @@ share it.
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Annotated, NamedTuple
 
 from codec import Event, Kind
@@ -44,17 +46,21 @@ class History:
         self._count = 0
         self._bytes = 0
         self._page = b""  # made when first asked for, until more is said
+        self.minute: int | None = None
+        """When what is said from here on was said, in minutes from 1970; None: as it is applied."""
 
     def apply(self, event: Event) -> None:
         """Remember lines that are said to all. Joins, departures and private lines are left out."""
         if event.kind is Kind.SAID:
-            hour, minute = self._local_time(0)[3:5]
-            count = event.room.count(b"\n")
-            self._blocks.append(_Block(b"* %02d:%02d " % (hour, minute), event.room, count))
-            self._count += count
-            self._bytes += len(event.room)
-            self._page = b""
-            self._forget_oldest()
+            self._add(self.minute, event.room)
+
+    def restart(self, past: Iterable[tuple[int, bytes]]) -> None:
+        """Forget all: this is what was said before, with the minutes of it."""
+        self._blocks.clear()
+        self._count = self._bytes = 0
+        self._page = b""
+        for minute, lines in past:
+            self._add(minute, lines)
 
     @property
     def page(self) -> bytes:
@@ -62,6 +68,16 @@ class History:
         if self._blocks and not self._page:
             self._page = self._make_page()
         return self._page
+
+    def _add(self, minute: int | None, lines: bytes) -> None:
+        seconds = 0 if minute is None else 60 * minute - int(time.time())
+        stamp = b"* %02d:%02d " % tuple(self._local_time(seconds)[3:5])
+        count = lines.count(b"\n")
+        self._blocks.append(_Block(stamp, lines, count))
+        self._count += count
+        self._bytes += len(lines)
+        self._page = b""
+        self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         while True:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from chat.session import Guest, Member
 from codec import (
+    NOT_HERE,
     TOO_LATE,
     LineDecoder,
     ProtocolError,
@@ -186,13 +187,15 @@ GONE = Gone()
 class Places:
     """All places of a room's members on this server."""
 
-    def __init__(self, reactor: Reactor, room: Room, seconds: float) -> None:
-        """A place is kept for so many `seconds` without a connection."""
+    def __init__(self, reactor: Reactor, room: Room, seconds: float, block: int = 0) -> None:
+        """A place is kept for so many `seconds` without a connection. The servers of one room have
+        a `block` of numbers each, from `make_block`, to know the tokens of the others."""
         self._reactor = reactor
         self._room = room
         self._seconds = seconds
         self._keeper = Keeper(room.fanout, self._give_up)
-        self._last_number = 0
+        self._block = block
+        self._last_number = block * _BLOCK
         self._members: dict[int, ResumableMember] = {}  # by the number of their place
         self._by_cursor: dict[Cursor, ResumableMember] = {}
 
@@ -260,6 +263,8 @@ class Places:
             is_right = compare_digest(token, member.token)
             if is_right | compare_digest(token, member.old_token):  # `|` always compares both
                 return member
+        if self._block and number and number // _BLOCK != self._block:
+            raise ProtocolError(NOT_HERE)  # where no guess can be right
         if member or not 0 < number <= self._last_number:
             self._room.gate.note_wrong_passcode(guest.source)
         raise ProtocolError(TOO_LATE)
@@ -280,8 +285,14 @@ class Places:
         self._room.forget(member)
 
 
+def make_block() -> int:
+    """One of a million, by chance."""
+    return 1 + int.from_bytes(urandom(4), "big") % (_BLOCKS - 1)
+
+
 def _make_token(number: int) -> str:
     return f"{number}.{urandom(TOKEN_BYTES).hex()}"
 
 
+_BLOCK, _BLOCKS = 10**9, 10**6  # numbers of places, and how many times that
 _TOKEN = re.compile(r"[1-9][0-9]{0,14}\.[0-9a-f]{32}")

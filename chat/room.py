@@ -236,7 +236,7 @@ class Room:
 
     def release_guest(self, guest: Guest) -> None:
         """Its connection is a member's from here on."""
-        self.gate.release(guest)
+        self.gate.admit(guest)
         del self._sessions[guest]
 
     def is_waiting(self, member: Member) -> bool:

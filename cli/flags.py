@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from cli.addresses import MAX_SHORT_PASSCODE_CHARACTERS, Address, is_path
 from cli.passcode import ask, read_first_line
@@ -67,10 +67,24 @@ class ServerFlags(argparse.Namespace):
     node: str | None
 
 
-class ClientFlags(argparse.Namespace):
-    """What the client was asked to do. `host` is as typed: a name, an address, or the path of a
-    UNIX socket, which needs no `port`."""
+class Place(NamedTuple):
+    """Where a room is. `host` is as typed: a name, an address, or the path of a UNIX socket, which
+    needs no `port`."""
 
+    host: str
+    port: int | None
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return self.host if self.port is None else f"{self.host} port {self.port}"
+
+
+class ClientFlags(argparse.Namespace):
+    """What the client was asked to do. `places`: the servers of the room, in the order in which to
+    try them; `host` and `port` are those of the first."""
+
+    places: list[Place]
     host: str
     port: int | None
     username: str
@@ -139,8 +153,8 @@ def parse_client_flags(
     """Read the client's command line, by default the process's own."""
     parser = client_parser(features)
     flags = parser.parse_args(argv, ClientFlags())
-    if flags.port is None and not is_path(flags.host):
-        parser.error("the following arguments are required: -port/--port")
+    flags.places = _places(parser, vars(flags)["host"], vars(flags)["port"])
+    flags.host, flags.port = flags.places[0]
     is_drawn = flags.ui != PLAIN
     if is_drawn and (lack := lack_of_terminal()):
         parser.error(f"-ui {flags.ui} needs a terminal, and {lack}")
@@ -165,10 +179,7 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
         ),
     )
     parser.add_flag("join", action="store_true", required=True, help="join the room")
-    parser.add_flag(
-        "host", type=_host, required=True, help="a name, an address, or the path of a UNIX socket"
-    )
-    parser.add_flag("port", type=_client_port, help="1 to 65535; a path needs none")
+    _add_servers(parser)
     parser.add_flag("username", type=_word, required=True, help="1 to 8 of A-Z a-z 0-9 _ - .")
     parser.add_flag(
         "passcode",
@@ -187,6 +198,25 @@ def client_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
     for add_flags in features:
         add_flags(parser)
     return parser
+
+
+def _add_servers(parser: _FlagParser) -> None:
+    parser.add_flag(
+        "host",
+        action="append",
+        default=[],
+        type=_host,
+        required=True,
+        help="a name, an address, or the path of a UNIX socket; given more than once, the servers "
+        "of one room, of which the first that answers is joined",
+    )
+    parser.add_flag(
+        "port",
+        action="append",
+        default=[],
+        type=_client_port,
+        help="1 to 65535; a path needs none; given once, or once for each -host",
+    )
 
 
 def lack_of_terminal() -> str:
@@ -336,6 +366,19 @@ def _port(text: str, lowest: int = 0) -> int:
 
 def _client_port(text: str) -> int:
     return _port(text, lowest=1)
+
+
+def _places(parser: _FlagParser, hosts: list[str], ports: list[int]) -> list[Place]:
+    """One port is that of all, and several are those of the hosts in their order."""
+    if len(ports) == 1:
+        return [Place(host, ports[0]) for host in hosts]
+    needing = [host for host in hosts if not is_path(host)]
+    if needing and not ports:
+        parser.error("the following arguments are required: -port/--port")
+    if len(ports) != len(needing):
+        parser.error("-port is to be given once, or once for each -host that is no path")
+    rest = iter(ports)
+    return [Place(host, None if is_path(host) else next(rest)) for host in hosts]
 
 
 def _host(text: str) -> str:

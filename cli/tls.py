@@ -137,11 +137,11 @@ def make_server_tls(flags: argparse.Namespace) -> ServerTls | None:
     return ServerTls(flags.tls_cert, flags.tls_key)
 
 
-def make_client_transport(flags: argparse.Namespace, sock: socket.socket) -> Transport:
-    """What `flags`, of `add_client_flags`, and `-host` ask for, over a connected socket. Raises
-    TlsSetupError."""
+def make_client_transport(flags: argparse.Namespace, host: str, sock: socket.socket) -> Transport:
+    """What `flags`, of `add_client_flags`, ask for over a socket that is connected to `host`.
+    Raises TlsSetupError."""
     pin = flags.tls_fingerprint
-    if not (flags.tls or pin) or is_path(flags.host):  # a path stays on this machine
+    if not (flags.tls or pin) or is_path(host):  # a path stays on this machine
         return SocketTransport(sock)
     tls = load_tls()
 
@@ -151,7 +151,7 @@ def make_client_transport(flags: argparse.Namespace, sock: socket.socket) -> Tra
             raise TransportError(f"its certificate is another one: {seen}")
 
     shared = tls.Tls(lambda: tls.make_client_context(is_pinned=bool(pin)))
-    transport: Transport = shared.connect(sock, flags.host.partition("%")[0], check)
+    transport: Transport = shared.connect(sock, host.partition("%")[0], check)
     return transport
 
 

@@ -126,7 +126,7 @@ class Upkeep:
             if flags.motd or flags.history:
                 self._greet(flags.motd, flags.history)
             if flags.resume:
-                self._keep_places(flags.resume)
+                self._keep_places(flags.resume, bool(flags.cluster or flags.cluster_file))
             if flags.admin:
                 self._open_admin(flags.admin)
 
@@ -159,14 +159,15 @@ class Upkeep:
             from chat.history import History
 
             history = History(lines, self._parts.local_time)
-            self._parts.bus.add_listener(history.apply)
+            self._parts.bus.add_history(history)
             pages.append(lambda: history.page)
         self._parts.room.greet = lambda: [page() for page in pages]
 
-    def _keep_places(self, seconds: float) -> None:
-        from chat.resume import Places
+    def _keep_places(self, seconds: float, is_one_of_several: bool) -> None:
+        from chat.resume import Places, make_block
 
-        self._parts.room.places = Places(self._parts.reactor, self._parts.room, seconds)
+        block = make_block() if is_one_of_several else 0
+        self._parts.room.places = Places(self._parts.reactor, self._parts.room, seconds, block)
 
     def _reload(self, reload: Callable[[], None], otherwise: str) -> None:
         try:

@@ -104,6 +104,7 @@ class Web:
             return Listener(
                 *(reactor, sock, site.make_visitor, room.gate.make_room, site.last_words),
                 make_transport,
+                may_accept=room.gate.has_room,
                 open_anew=lambda: address.listen(self.doors.port),
                 on_broken=lambda error: log(
                     f"warning: accept: {error.strerror}; opening {place} anew"

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from chat import session
 from chat.bans import Bans
 from chat.bus import Bus, LocalBus
 from chat.journal import Journal
 from chat.room import Room
+from cluster import engine as engines
 from cluster import records
 from cluster.engine import Engine
 from cluster.node import (
@@ -29,8 +30,10 @@ from cluster.node import (
     Heard,
     Item,
     Lost,
+    Minute,
     Node,
     Output,
+    Past,
     Present,
     Refused,
     Superseded,
@@ -50,6 +53,9 @@ from codec import Dispatcher, Event, Kind, ProtocolError, Roster, encode_line
 from codec.handshake import USERNAME_IN_USE
 from reactor import Reactor, Timer
 
+if TYPE_CHECKING:
+    from chat.history import History
+
 TELL_SECONDS: Annotated[
     float,
     "How long the engine may be out of reach before members are told.",
@@ -61,8 +67,6 @@ REPEAT_SECONDS: Annotated[
     "the log is the same.",
 ] = 5.0
 
-TROUBLE_SECONDS: Annotated[float, "Time before a refused call is made again."] = 0.5
-
 LIFE_SECONDS: Annotated[
     float,
     "Time between two questions whether the node before this one is alive.",
@@ -72,11 +76,6 @@ SECOND_LIFE_SECONDS: Annotated[
     float,
     "Time before it is asked again: it may just be connecting anew.",
 ] = 10.0
-
-HELD_SECONDS: Annotated[
-    float,
-    "How often it is looked whether a held room takes more of what was read.",
-] = 0.02
 
 NOT_CONNECTED = "* connection to the other servers lost; what you type is kept"
 CONNECTED_AGAIN = "* connected again"
@@ -112,7 +111,7 @@ class ClusterBus(LocalBus):
         """Bytes of what was submitted and was not read back."""
         self._outputs: deque[Output] = deque()
         self._is_drive_queued = False
-        self._is_showing_later = False
+        self._is_showing_later = False  # at the end of a turn
         self._sent: Append | None = None  # and has no answer, or was not read back
         self._is_sent = False
         self._is_reading = False
@@ -125,6 +124,7 @@ class ClusterBus(LocalBus):
         self._is_told = False
         self._trouble = ""
         self._is_closed = False
+        self._history: History | None = None
 
     def make_room(
         self,
@@ -165,9 +165,18 @@ class ClusterBus(LocalBus):
         self.queued_bytes += _cost(event)
         self._show(self._node.submit(item))
 
+    def add_history(self, history: History) -> None:
+        super().add_history(history)
+        self._history = history
+
     def order(self, verb: str, text: str) -> bool:
         self._show(self._node.submit(Item(OrderRecord(verb, text.encode()))))
         return True
+
+    def note_turn_end(self) -> None:
+        """The room may take more, of what was read first."""
+        if self._is_showing_later:
+            self._show_on()
 
     # For the engine.
 
@@ -197,7 +206,7 @@ class ClusterBus(LocalBus):
         if word != self._trouble:
             self._trouble = word
             self._warn(f"cluster: {reason}; it is tried again")
-        self._reactor.call_later(TROUBLE_SECONDS, self._call_again)
+        self._reactor.call_later(engines.TROUBLE_SECONDS, self._call_again)
 
     def _call_again(self) -> None:
         self._is_sent = self._is_asking = False
@@ -325,14 +334,14 @@ class ClusterBus(LocalBus):
             self._show_on()
 
     def _show_on(self) -> None:
-        """Apply what fits into this turn; the rest in the next, or once the room is not held."""
+        """Apply what fits into this turn; the rest when it has ended, or one of the next: a turn
+        that is full ends, and so does one in which a held room is looked at again."""
         self._is_showing_later = False
         fanout = self._room.fanout
         while self._outputs:
             free_bytes = fanout.free_bytes(session.ALL_PAGES)
             if free_bytes <= 0:
                 self._is_showing_later = True
-                self._reactor.call_later(HELD_SECONDS if fanout.held_pages else 0, self._show_on)
                 return
             output = self._outputs.popleft()
             if isinstance(output, Heard) and isinstance(output.record, LinesRecord):
@@ -364,6 +373,10 @@ class ClusterBus(LocalBus):
                 super().submit(Event(Kind.JOINED, name))
             case Evicted(name):
                 self._room.evict(name, self._dispatcher.leave(name), super().submit)
+            case Past(history) if self._history:
+                self._history.restart(history)
+            case Minute(number) if self._history:
+                self._history.minute = number
             case Lost():
                 self._warn(f"cluster: {LINES_MISSING[2:]}")
                 self._tell_all(LINES_MISSING)
@@ -430,7 +443,9 @@ class ClusterBus(LocalBus):
                 bans.remove(who)
 
     def _tell_down(self, reason: str) -> None:
-        self._tell = None
+        if self._tell:
+            self._tell.cancel()
+            self._tell = None
         self._is_told = True
         self._warn(f"cluster: {reason}")
         self._tell_all(NOT_CONNECTED)
@@ -448,6 +463,10 @@ class ClusterRoom(Room):
     def free_bytes(self, max_pages: int) -> int:
         free_bytes = super().free_bytes(max_pages)
         return min(free_bytes, records.MAX_ENTRY_BYTES - self.cluster_bus.queued_bytes)
+
+    def _let_waiting_talk(self) -> None:
+        self.cluster_bus.note_turn_end()
+        super()._let_waiting_talk()
 
     def has_claim(self, username: str) -> bool:
         """Whether a guest of ours waits for this name, just as it is spelled."""

@@ -8,11 +8,13 @@ A call whose connection is lost has no answer; `note_up` tells when to ask again
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from cluster.node import Append
 from cluster.records import Author
 from cluster.replica import Entry
+
+TROUBLE_SECONDS: Annotated[float, "Time before what the engine refused is asked again."] = 0.5
 
 
 class EngineUser(Protocol):

@@ -43,6 +43,7 @@ _NODE = re.compile(r"[A-Za-z0-9_.:\[\]-]+")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 _TOKEN = re.compile(r"[0-9a-f]{1,32}")
 _ID = re.compile(r"(?:0|[1-9][0-9]{0,19})-(?:0|[1-9][0-9]{0,19})")
+_SAID = re.compile(rb"\+([0-9]+) ([0-9]+)\n")
 _VERB = re.compile(r"[a-z]{1,16}")
 
 
@@ -133,11 +134,20 @@ class NodeState(NamedTuple):
     expected: int
 
 
+class Said(NamedTuple):
+    """Lines of one record, and the minute of their entry by the engine's clock, from 1970 on."""
+
+    minute: int
+    lines: bytes
+
+
 class State(NamedTuple):
-    """All that a log comes to: its nodes, and (username, node) of its members in join order."""
+    """All that a log comes to: its nodes, (username, node) of its members in join order, and what
+    was said last."""
 
     nodes: tuple[NodeState, ...] = ()
     members: tuple[tuple[str, str], ...] = ()
+    history: tuple[Said, ...] = ()
 
 
 # Format.
@@ -172,7 +182,8 @@ def format_state(state: State) -> bytes:
         for node, incarnation, token, expected in state.nodes
     )
     members = (f"{name} {node}\n" for name, node in state.members)
-    return "".join([*nodes, *members]).encode()
+    history = (b"+%d %d\n%s" % (minute, len(lines), lines) for minute, lines in state.history)
+    return b"".join(["".join([*nodes, *members]).encode(), *history])
 
 
 # Parse.
@@ -225,7 +236,8 @@ def check_node(name: str) -> str:
 
 def parse_state(data: bytes) -> State:
     """What `format_state` made. Raises RecordError, also where a member's node is not alive."""
-    *lines, rest = _decode(data).split("\n")
+    start = 0 if data[:1] == b"+" else data.find(b"\n+") + 1 or len(data)
+    *lines, rest = _decode(data[:start]).split("\n")
     if rest:
         raise RecordError("a state that is cut short")
     count = sum(line.count(" ") == 3 for line in lines)
@@ -236,7 +248,19 @@ def parse_state(data: bytes) -> State:
         raise RecordError("a node that stands twice in a state")
     if len({name.lower() for name, _ in members}) < len(members):
         raise RecordError("a member that stands twice in a state")
-    return State(nodes, members)
+    return State(nodes, members, tuple(_parse_history(data, start)))
+
+
+def _parse_history(data: bytes, position: int) -> Iterator[Said]:
+    while position < len(data):
+        header = _SAID.match(data, position)
+        if not header:
+            raise RecordError("not what was said, and when")
+        minute, length = (_number(_decode(word)) for word in header.groups())
+        position = header.end() + length
+        if position > len(data):
+            raise RecordError("what was said is cut short")
+        yield Said(minute, _lines(data[header.end() : position]))
 
 
 def _parse_node(line: str) -> NodeState:

@@ -26,6 +26,7 @@ from typing import Annotated, Any, NamedTuple
 
 import hiredis
 
+from cluster import engine
 from cluster.engine import EngineUser
 from cluster.node import Append
 from cluster.records import Author, RecordError, parse_author, parse_sequence
@@ -49,7 +50,10 @@ LOST_SECONDS: Annotated[
     "How long it may take before the connection is given up: a stopped engine may go on.",
 ] = 30.0
 
-TROUBLE_SECONDS: Annotated[float, "Time before what was refused is asked again."] = 0.5
+MAX_REASON_CHARACTERS: Annotated[
+    int,
+    "Most of an answer that is told to the operator: it may be anything but an answer of Redis.",
+] = 200
 
 READ_ENTRIES: Annotated[
     int,
@@ -171,9 +175,8 @@ class Link:
         address = self._address
         if address.password:
             user = (address.username,) if address.username else ()
-            self.call(self._note_hello, "AUTH", *user, address.password)
-        else:
-            self.call(self._note_hello, "PING")
+            self.call(self._note_auth, "AUTH", *user, address.password)
+        self.call(self._note_hello, "PING")
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -201,9 +204,13 @@ class Link:
 
     # Details.
 
-    def _note_hello(self, answer: Any) -> None:
-        if isinstance(answer, Exception) and not str(answer).startswith("LOADING"):
+    def _note_auth(self, answer: Any) -> None:
+        if isinstance(answer, Exception):
             self.reset(str(answer))
+
+    def _note_hello(self, answer: Any) -> None:
+        if answer != b"PONG":  # it may be loading its file; or a socket that has met itself
+            self.reset(str(answer)[:MAX_REASON_CHARACTERS])
             return
         self._pause_seconds = 0.0
         self.is_up = True
@@ -248,10 +255,13 @@ class Link:
         if late_seconds >= LOST_SECONDS:
             self.reset("no answer")
             return
-        if late_seconds >= SILENT_SECONDS:
+        if late_seconds < SILENT_SECONDS:
+            self._watch = self._reactor.call_at(due[0] + SILENT_SECONDS, self._look)
+            return
+        self._watch = self._reactor.call_later(SILENT_SECONDS, self._look)
+        if not self._is_silent:
             self._is_silent = True
             self._on_silent(True)
-        self._watch = self._reactor.call_later(SILENT_SECONDS, self._look)
 
 
 class RedisEngine:
@@ -368,11 +378,12 @@ class RedisEngine:
         self._user.note_down(reason)
 
     def _note_silent(self, is_silent: bool) -> None:
-        self._user.note_silent(is_silent)
+        if is_silent or all(link.is_up for link in self._links):
+            self._user.note_silent(is_silent)
 
     def _read_again_later(self, error: Exception) -> None:
         self._user.note_trouble(str(error))
-        self._reactor.call_later(TROUBLE_SECONDS, self._reader.reset)
+        self._reactor.call_later(engine.TROUBLE_SECONDS, self._reader.reset)
 
     def _subscribe(self) -> None:
         if self._author and self._subscriber.is_up:

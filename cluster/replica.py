@@ -16,8 +16,9 @@ that was declared dead needs no clock to enter again.
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from cluster.records import (
     Author,
@@ -25,10 +26,18 @@ from cluster.records import (
     EnterRecord,
     JoinRecord,
     LeaveRecord,
+    LinesRecord,
     NodeState,
     Record,
+    Said,
     State,
 )
+
+HISTORY_BYTES: Annotated[
+    int,
+    "Bytes of lines that a snapshot keeps of what was said: as many as those who come late are "
+    "shown at most.",
+] = 64 * 1024
 
 FIRST_ID = "0-0"
 """Where a log begins: no entry has this id."""
@@ -43,6 +52,11 @@ class Entry(NamedTuple):
     author: Author
     sequence: int
     records: bytes
+
+    @property
+    def minute(self) -> int:
+        """When it was appended, by the engine's clock: ids begin with its milliseconds."""
+        return int(self.id.partition("-")[0]) // 60_000
 
 
 class Verdict(Enum):
@@ -107,10 +121,11 @@ class Replica:
     """The room as one node knows it: who is alive, and who is a member where.
 
     `seats` has the nodes that are alive, in the order in which they entered; `members` has
-    (username, node) under the username in small letters, in join order.
+    (username, node) under the username in small letters, in join order; `history` has what was
+    said last, `history_bytes` of it if there was so much.
     """
 
-    def __init__(self, state: State = EMPTY) -> None:
+    def __init__(self, state: State = EMPTY, history_bytes: int | None = None) -> None:
         self.latest = {node.node: node.incarnation for node in state.nodes}
         """Node -> its highest incarnation ever, alive or dead."""
         self.seats = {
@@ -120,6 +135,9 @@ class Replica:
         }
         self._ends = {node.node: node.expected for node in state.nodes if not node.token}
         self.members = {name.lower(): (name, node) for name, node in state.members}
+        self.history = deque(state.history)
+        self._max_history_bytes = history_bytes or HISTORY_BYTES
+        self._history_bytes = sum(len(said.lines) for said in state.history)
 
     @property
     def state(self) -> State:
@@ -133,7 +151,7 @@ class Replica:
             for node, incarnation in sorted(self.latest.items())
             if node not in self.seats
         ]
-        return State((*alive, *dead), tuple(self.members.values()))
+        return State((*alive, *dead), tuple(self.members.values()), tuple(self.history))
 
     def has(self, author: Author) -> bool:
         """Whether this incarnation is alive."""
@@ -169,7 +187,7 @@ class Replica:
         else:
             entered = None
         self.seats[author.node].expected = entry.sequence + 1
-        changes = [self._change(author, record) for record in records]
+        changes = [self._change(entry, record) for record in records]
         return changes if entered is None else [entered, *changes]
 
     # Details.
@@ -181,10 +199,13 @@ class Replica:
         self.seats[author.node] = Seat(author.incarnation, token, 0)
         return [*changes, Entered(author, token)]
 
-    def _change(self, author: Author, record: Record) -> list[Change]:
+    def _change(self, entry: Entry, record: Record) -> list[Change]:
+        author = entry.author
         if not self.has(author):
             return []  # it has declared itself dead further up
         match record:
+            case LinesRecord(lines):
+                self._remember(Said(entry.minute, lines))
             case JoinRecord(name):
                 return [self._join(name, author.node)]
             case LeaveRecord(name):
@@ -192,6 +213,12 @@ class Replica:
             case DeadRecord(dead) if self.has(dead):
                 return self._bury(dead.node)
         return []
+
+    def _remember(self, said: Said) -> None:
+        self.history.append(said)
+        self._history_bytes += len(said.lines)
+        while self._history_bytes - len(self.history[0].lines) >= self._max_history_bytes:
+            self._history_bytes -= len(self.history.popleft().lines)
 
     def _join(self, name: str, node: str) -> Change:
         if name.lower() in self.members:

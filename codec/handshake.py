@@ -48,6 +48,7 @@ TOO_MANY_CONNECTIONS = "Too many connections"
 SERVER_FULL = "Server full"
 BANNED = "You are banned"
 TOO_LATE = "Too late"
+NOT_HERE = "Not a place of this server"
 TLS_REQUIRED = "TLS is required here"
 INVALID_USERNAME = "Invalid username"
 USERNAME_IN_USE = "Username already in use"
@@ -167,7 +168,8 @@ def parse_answer(line: bytes, echo: bool = False) -> str:
 
 def parse_resumed(line: bytes) -> Resume:
     """Read the server's answer to RESUME. Raises what `parse_answer` raises. A server that keeps no
-    places refuses it with EXPECTED_JOIN, one that has given this one up with TOO_LATE."""
+    places refuses it with EXPECTED_JOIN, one that has given this one up with TOO_LATE, and another
+    server of the same room with NOT_HERE."""
     text = decode_text(line)
     if ok := re.fullmatch(_OK_RESUMED, text):
         return Resume(ok[1], int(ok[2]))

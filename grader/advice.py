@@ -139,7 +139,7 @@ def _prompt(e: Evidence) -> str:
             before = line[: -len(wanted)] if wanted else line
             if line.endswith(wanted) and before and _PROMPT.search(before):
                 shown = visible(before[-60:])
-                return f"There is a prompt, `{shown}`: input() without an argument prints none."
+                return f"`{shown}` stands before it; if it is a prompt, call input() without one."
     return ""
 
 

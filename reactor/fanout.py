@@ -363,7 +363,8 @@ class Fanout:
             self._turn_bytes = MAX_TURN_BYTES
 
     def _serve(self, page: bytes) -> None:
-        start, size = self.log.sealed_end - len(page), len(page)
+        end, size = self.log.sealed_end, len(page)
+        start = end - size
         for cursor in list(self._live) if page else []:
             connection = cursor.connection
             sock = connection.transport.plain_socket
@@ -372,7 +373,7 @@ class Fanout:
                 continue
             try:
                 if (sent_bytes := sock.send(page)) == size:
-                    cursor.position += size
+                    cursor.position = end
                     continue
             except (BlockingIOError, InterruptedError):
                 sent_bytes = 0

@@ -31,7 +31,7 @@ ACCEPTS_PER_TURN: Annotated[
 
 REST_SECONDS: Annotated[
     float,
-    "How long to wait for a descriptor or memory to come free. Without it the loop would "
+    "How long to wait for a descriptor, memory or a place to come free. Without it the loop would "
     "spin: the peer that cannot be accepted stays ready.",
 ] = 0.1
 
@@ -141,6 +141,8 @@ class Listener:
     sent `last_words`, given its address, through a descriptor kept in reserve for that. Without
     these two the Listener rests, and the kernel keeps the newcomers.
 
+    Where `may_accept` is given and says no, the Listener rests, too.
+
     When the socket is of no use any more, its newcomers are reset, and `open_anew` gives another
     one, or raises OSError. `on_broken` is told why each time; `on_given_up`, once, when REOPENINGS
     attempts have brought no newcomer or there is no `open_anew`: it is closed then. By default both
@@ -156,6 +158,7 @@ class Listener:
         last_words: Callable[[object], bytes] | None = None,
         make_transport: Callable[[socket.socket], Transport] = SocketTransport,
         *,
+        may_accept: Callable[[], bool] | None = None,
         open_anew: Callable[[], socket.socket] | None = None,
         on_broken: Callable[[OSError], None] | None = None,
         on_given_up: Callable[[OSError], None] | None = None,
@@ -167,6 +170,7 @@ class Listener:
         self._make_room = make_room
         self._last_words = last_words
         self._make_transport = make_transport
+        self._may_accept = may_accept
         self._open_anew = open_anew
         self._on_broken = on_broken
         self._on_given_up = on_given_up
@@ -199,10 +203,13 @@ class Listener:
         for _ in range(ACCEPTS_PER_TURN):
             if self._is_closed:
                 return
+            if self._may_accept and not self._may_accept():
+                self._rest()
+                return
             try:
                 sock, address = self._socket.accept()
             except OSError as error:
-                if not self._may_accept_on(error, has_accepted):
+                if not self._goes_on_after(error, has_accepted):
                     return
                 continue
             has_accepted = True
@@ -214,7 +221,7 @@ class Listener:
 
     # Details.
 
-    def _may_accept_on(self, error: OSError, has_accepted: bool) -> bool:
+    def _goes_on_after(self, error: OSError, has_accepted: bool) -> bool:
         """Do what the error asks for; whether to accept the next one at once."""
         meaning = self._accepting.judge(error)
         if meaning is Meaning.PEER:

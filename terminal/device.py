@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import termios
+from typing import Any
 
 from reactor import discard_typed
 
@@ -34,6 +36,12 @@ def write_now(data: bytes) -> None:
     with contextlib.suppress(OSError):
         if select.select([], [1], [], 0)[1]:
             os.write(1, data)
+
+
+def take_interrupt(modes: list[Any]) -> None:
+    """Let Ctrl-C be a key, in `modes` for tcsetattr(3). A signal would overtake the keys typed
+    before it, or come behind those typed after it: then Ctrl-D finds a line that is not empty."""
+    modes[6][termios.VINTR] = bytes([os.fpathconf(0, "PC_VDISABLE")])
 
 
 def discard_input(has_reported: bool) -> None:

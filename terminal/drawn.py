@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import locale
 import os
+from collections.abc import Sequence
 
 from codec import Join
 from reactor import Reactor
@@ -13,7 +14,9 @@ from terminal.link import Room
 __all__ = ["Room", "make_client"]
 
 
-def make_client(reactor: Reactor, room: Room, join: Join, is_full: bool) -> InteractiveClient:
+def make_client(
+    reactor: Reactor, rooms: Sequence[Room], join: Join, is_full: bool
+) -> InteractiveClient:
     """An InteractiveClient on standard input and output: on the whole window if `is_full`. Raises
     ImportError where what that needs cannot be had."""
     may_colour = not os.environ.get("NO_COLOR")  # no-color.org
@@ -23,10 +26,10 @@ def make_client(reactor: Reactor, room: Room, join: Join, is_full: bool) -> Inte
         from terminal.full import FullScreen
 
         screen = FullScreen(
-            reactor, join.username, room.place, may_colour=may_colour, is_unicode=is_unicode
+            reactor, join.username, rooms[0].place, may_colour=may_colour, is_unicode=is_unicode
         )
     else:
         from terminal.line import LineScreen
 
         screen = LineScreen(reactor, join.username, may_colour=may_colour, is_unicode=is_unicode)
-    return InteractiveClient(reactor, screen, room, join)
+    return InteractiveClient(reactor, screen, rooms, join)

@@ -26,17 +26,12 @@ _WIDE, _NARROW = 50, 24
 """Columns from which there is a column of times, and one of names."""
 
 _TAB = "    "
-_BOLD, _DIM, _ITALIC, _REVERSE = "1", "2", "3", "7"
-_COLOURS = {RowKind.GOOD: "32", RowKind.BAD: "31", RowKind.UNREAD: "31"}
-_COLOURS |= dict.fromkeys((RowKind.PRIVATE, RowKind.SENT), "35")
+_BOLD, _ITALIC, _REVERSE = "1", "3", "7"
 _STYLES = {
     RowKind.MENTION: _BOLD,
     RowKind.OWN: _BOLD,
     RowKind.PRIVATE: _ITALIC,
     RowKind.SENT: _ITALIC,
-    RowKind.COMING: _DIM,
-    RowKind.HISTORY: _DIM,
-    RowKind.NOTICE: _DIM,
 }
 _ASCII = str.maketrans("│┆»─→←·❯…“”", '|:>-><.>.""')
 
@@ -46,6 +41,12 @@ class Formatter:
 
     def __init__(self, palette: Palette, is_unicode: bool = True) -> None:
         self._palette = palette
+        self._quiet = palette.quiet
+        self._colours = {RowKind.GOOD: palette.good, RowKind.BAD: palette.bad}
+        self._colours |= dict.fromkeys((RowKind.PRIVATE, RowKind.SENT), palette.private)
+        self._colours |= dict.fromkeys(
+            (RowKind.COMING, RowKind.HISTORY, RowKind.NOTICE), palette.quiet
+        )
         self._is_unicode = is_unicode
 
     def format(self, row: Row, columns: int) -> list[str]:
@@ -53,7 +54,7 @@ class Formatter:
         columns = max(2, columns - 1)
         if row.kind is RowKind.UNREAD:
             line = f"── {row.text} ".ljust(columns, "─")[:columns]
-            return [self._painted(self._own(line), "", _COLOURS[row.kind])]
+            return [self._painted(self._own(line), self._palette.bad)]
         heads = self._heads(row, columns)
         room = max(1, columns - self._gutter_columns(row, columns))
         pieces = wrap_words(row.text.replace("\t", _TAB), room)
@@ -64,7 +65,7 @@ class Formatter:
         not `is_online`, the server keeps the reader's place."""
         if not is_online:
             state = "away" if members else "offline"
-            return [(username, _DIM), (self._own(f"·{state}❯ "), _DIM)]
+            return [(username, self._quiet), (self._own(f"·{state}❯ "), self._quiet)]
         count = f"·{members}" if members else ""
         return [(username, _BOLD), (self._own(f"{count}❯ "), "")]
 
@@ -77,13 +78,13 @@ class Formatter:
     def _heads(self, row: Row, columns: int) -> tuple[str, str]:
         """What stands in front of the first row, and of the others."""
         mark = "»" if row.kind in (RowKind.PRIVATE, RowKind.SENT) else "│"
-        first, other = (self._painted(self._own(x), _DIM) for x in (mark, "┆"))
+        first, other = (self._painted(self._own(x), self._quiet) for x in (mark, "┆"))
         if columns < _NARROW:
             label = row.label[: columns // 2]
             return self._label(row, label) + first, other
         time = ""
         if columns >= _WIDE:
-            time = self._painted(row.time, _DIM) + " " * (TIME_COLUMNS - len(row.time))
+            time = self._painted(row.time, self._quiet) + " " * (TIME_COLUMNS - len(row.time))
         blank = " " * NAME_COLUMNS
         label = self._label(row, row.label)
         label = " " * (NAME_COLUMNS - len(row.label)) + label
@@ -97,10 +98,12 @@ class Formatter:
 
     def _label(self, row: Row, label: str) -> str:
         if not row.speaker:
-            return self._painted(self._own(label), _DIM)
+            return self._painted(self._own(label), self._quiet)
+        if row.kind is RowKind.HISTORY:
+            return self._painted(label, self._quiet)
         if row.kind in (RowKind.OWN, RowKind.SENT):
             return self._painted(label, _BOLD)
-        style = {RowKind.MENTION: _REVERSE, RowKind.HISTORY: _DIM}.get(row.kind, "")
+        style = _REVERSE if row.kind is RowKind.MENTION else ""
         return self._painted(label, style, self._palette.colour_of(row.speaker))
 
     def _text(self, row: Row, text: str) -> str:
@@ -108,11 +111,9 @@ class Formatter:
         text = isolate(text) if is_from_right(text) else text
         if not row.speaker:
             text = self._own(text)
-        return self._painted(text, _STYLES.get(row.kind, ""), _COLOURS.get(row.kind, ""))
+        return self._painted(text, _STYLES.get(row.kind, ""), self._colours.get(row.kind, ""))
 
     def _painted(self, text: str, style: str, colour: str = "") -> str:
-        if not self._palette.has_colours:
-            colour = ""
         parameters = ";".join(filter(None, (style, colour)))
         return f"\x1b[{parameters}m{text}\x1b[m" if parameters and text else text
 

@@ -20,6 +20,7 @@ from prompt_toolkit.filters import Condition, has_focus, is_searching
 from prompt_toolkit.formatted_text import AnyFormattedText
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
 from prompt_toolkit.layout import (
     BufferControl,
     ConditionalContainer,
@@ -37,10 +38,10 @@ from prompt_toolkit.widgets import SearchToolbar
 from reactor import Reactor, Sink, Source, Timer, stop_process
 from terminal.asyncio_steps import SteppedLoop
 from terminal.conversation import Row, RowKind
-from terminal.device import discard_input, window_size, write_now
+from terminal.device import discard_input, take_interrupt, window_size, write_now
 from terminal.formatter import Formatter
 from terminal.interactive import DrawnScreenOwner
-from terminal.keys import FOCUS_OFF, FOCUS_ON, Focus, KeyDecoder
+from terminal.keys import FOCUS_OFF, FOCUS_ON, INTERRUPT, Focus, KeyDecoder
 from terminal.page import Page
 from terminal.palette import Palette
 from terminal.toolkit import NoInput, PageContainer, SinkOutput, count_colours
@@ -57,7 +58,7 @@ FIND_HINT = "Enter and Up find older, Down newer, Esc ends"
 _BELL = b"\a"
 _MOUSE = b"\x1b[<"
 _UNFINISHED = re.compile(rb"\x1b(\[[0-9;<]*|O)?$")
-_DEPTHS = (ColorDepth.DEPTH_1_BIT, ColorDepth.DEPTH_4_BIT)  # of what is edited
+_DEPTHS = (ColorDepth.DEPTH_1_BIT, ColorDepth.DEPTH_8_BIT)  # of what is edited
 _NEWS = (RowKind.SAID, RowKind.MENTION, RowKind.PRIVATE)
 
 
@@ -123,6 +124,11 @@ class FullScreen:
             write_now(_BELL)
         self._queue_draw()
 
+    def set_place(self, place: str) -> None:
+        if place != self._page.place:
+            self._page.place = place
+            self._queue_draw()
+
     def set_state(self, members: list[str], is_online: bool) -> None:
         page = self._page
         if is_online:
@@ -142,6 +148,7 @@ class FullScreen:
         else:
             self._app.layout.focus(self._line)
             self._line.reset()
+        self._app.quoted_insert = False
         self._forget_offers()
         self._app.invalidate()
 
@@ -175,11 +182,12 @@ class FullScreen:
     # The terminal.
 
     def _take_terminal(self) -> None:
-        """Keys come one by one. Ctrl-C, Ctrl-Z and Ctrl-\\ stay signals, and discard nothing."""
+        """Keys come one by one. Ctrl-Z and Ctrl-\\ stay signals, and discard nothing."""
         mode = termios.tcgetattr(0)
         mode[0] &= ~(termios.IXON | termios.IXOFF | termios.ICRNL | termios.INLCR | termios.IGNCR)
         mode[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
         mode[3] |= termios.NOFLSH
+        take_interrupt(mode)
         termios.tcsetattr(0, termios.TCSANOW, mode)
         write_now(FOCUS_ON)
 
@@ -200,7 +208,12 @@ class FullScreen:
             elif self._is_open:
                 self._is_away = False
                 self._owner.key_pressed()
-                self._feed_keys(part)
+                if part == INTERRUPT:
+                    self._end_escape()
+                    self._loop.step()  # the keys before it
+                    self._owner.interrupted()
+                else:
+                    self._feed_keys(part)
 
     def _feed_keys(self, keys: bytes) -> None:
         self._parser.feed(keys.decode("utf-8", "surrogateescape"))
@@ -247,7 +260,7 @@ class FullScreen:
             enable_page_navigation_bindings=False,
             max_render_postpone_time=None,
             terminal_size_polling_interval=None,
-            color_depth=_DEPTHS[self._palette.has_colours],
+            color_depth=_DEPTHS[bool(self._palette.good)],
             include_default_pygments_style=False,
             input=NoInput(),
             output=SinkOutput(self._output),
@@ -276,7 +289,7 @@ class FullScreen:
         return Layout(body, focused_element=edited)
 
     def _format_prompt(self) -> AnyFormattedText:
-        return [("bold fg:ansigreen" if self._page.is_online else "", self._prompt)]
+        return [("bold fg:#008700" if self._page.is_online else "", self._prompt)]
 
     def _draw_page(self, columns: int, lines: int) -> list[str]:
         page = self._page
@@ -315,7 +328,7 @@ class FullScreen:
             bindings.add(key, filter=when, eager=key == "escape")(lambda event, call=call: call())
         for key in ("c-a", "c-e", "home", "end", "left", "right"):
             bindings.add(key, filter=is_searching)(_accept_search)
-        bindings.add("c-v", filter=editing)(_insert_next)
+        bindings.add("c-v", filter=editing)(get_by_name("quoted-insert"))
         return bindings
 
     def _enter(self) -> None:
@@ -389,7 +402,3 @@ def _accept_search(event: KeyPressEvent) -> None:
     """As readline has it: a key that moves ends the search, and moves."""
     accept_search()
     event.key_processor.feed(event.key_sequence[-1], first=True)
-
-
-def _insert_next(event: KeyPressEvent) -> None:
-    event.app.quoted_insert = True

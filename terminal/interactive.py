@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from codec import Join, is_exit
@@ -44,6 +44,9 @@ class DrawnScreenOwner(Protocol):
     def end_typed(self) -> None:
         """Nothing more will be typed."""
 
+    def interrupted(self) -> None:
+        """Ctrl-C was pressed."""
+
     def completions(self, before: str) -> list[str]:
         """What may stand in place of the last word before the cursor."""
 
@@ -76,6 +79,9 @@ class DrawnScreen(Protocol):
     def show(self, rows: list[Row]) -> None:
         """Show these below all others."""
 
+    def set_place(self, place: str) -> None:
+        """The server that we are at."""
+
     def set_state(self, members: list[str], is_online: bool) -> None:
         """`members`: who are here, none if that is not known. `is_online`: whether we have a
         connection. While the server keeps our place, we are a member and not online."""
@@ -103,13 +109,12 @@ class InteractiveClient:
         self,
         reactor: Reactor,
         screen: DrawnScreen,
-        room: Room,
+        rooms: Sequence[Room],
         join: Join,
         now: Callable[[str], str] = time.strftime,
     ) -> None:
         self._reactor = reactor
         self._screen = screen
-        self._room = room
         self._now = now
         self._conversation = Conversation(join.username)
         self._unanswered: deque[str] = deque()  # typed, by ENTER
@@ -123,7 +128,7 @@ class InteractiveClient:
         """Why it ended, unless the person ended it."""
         self.signal_received = 0
         """The number of the signal that asked to end, if one did."""
-        self._link = Link(reactor, room, join, self)
+        self._link = Link(reactor, rooms, join, self)
 
     def run(self) -> int:
         """Stay until the person ends it. Returns the exit status of the process. The terminal is
@@ -165,6 +170,9 @@ class InteractiveClient:
     def end_typed(self) -> None:
         self._link.leave()
 
+    def interrupted(self) -> None:
+        self._signal_received(signal.SIGINT)
+
     def completions(self, before: str) -> list[str]:
         return completions(before, self._conversation.members, LOCAL_COMMANDS)
 
@@ -190,8 +198,9 @@ class InteractiveClient:
     def link_up(self, has_echo: bool) -> None:
         self._has_echo = has_echo
         self._is_list_due = has_echo
+        self._screen.set_place(self._link.room.place)
         self._screen.set_state([], True)
-        self._tell(RowKind.GOOD, _connected(self._room))
+        self._tell(RowKind.GOOD, _connected(self._link.room))
         self._watch_silence()
 
     def link_resumed(self) -> None:
@@ -328,7 +337,7 @@ class InteractiveClient:
             self._silence = self._reactor.call_later(SILENCE_SECONDS, self._tell_waiting)
 
     def _tell_waiting(self) -> None:
-        self._tell(RowKind.NOTICE, f"waiting for {self._room.place} …")
+        self._tell(RowKind.NOTICE, f"waiting for {self._link.room.place} …")
 
     def _tell(self, kind: RowKind, text: str, label: str = "·") -> None:
         row = self._conversation.tell(kind, text, self._clock(), label)

@@ -1,7 +1,8 @@
 """Tells keys from what a terminal reports by itself.
 
 In: bytes as a terminal sends them, in any pieces. Out: keys, in pieces that an editor of lines can
-take without waiting for more, and changes of the focus. Nothing is raised.
+take without waiting for more, INTERRUPT as a piece of its own, and changes of the focus. Nothing is
+raised.
 
 xterm's control sequences: `CSI I` and `CSI O` are sent when the window gains and loses the focus
 (mode 1004); a paste stands between `CSI 200 ~` and `CSI 201 ~` (mode 2004).
@@ -15,11 +16,14 @@ from enum import Enum
 FOCUS_ON, FOCUS_OFF = b"\x1b[?1004h", b"\x1b[?1004l"
 PASTE_ON, PASTE_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
 
+INTERRUPT = b"\x03"
+"""Ctrl-C, on a terminal that makes no signal of it (device.take_interrupt)."""
+
 MAX_PASTE_BYTES = 1024 * 1024
 """Longest paste that is held until it is whole: if its end never comes, keys still pass."""
 
 _PASTE_BEGINS, _PASTE_ENDS = b"\x1b[200~", b"\x1b[201~"
-_EVENT = re.compile(rb"\x1b\[([IO])|" + re.escape(_PASTE_BEGINS))
+_EVENT = re.compile(rb"\x1b\[([IO])|" + INTERRUPT + b"|" + re.escape(_PASTE_BEGINS))
 
 
 class Focus(Enum):
@@ -43,8 +47,8 @@ class KeyDecoder:
             if keys := data[: event.start()]:
                 parts.append(keys)
             data = data[event.start() :]
-            if event[1]:
-                parts.append(Focus(event[1]))
+            if event[0] != _PASTE_BEGINS:
+                parts.append(Focus(event[1]) if event[1] else INTERRUPT)
                 data = data[len(event[0]) :]
                 continue
             end = data.find(_PASTE_ENDS) + len(_PASTE_ENDS)

@@ -14,7 +14,15 @@ from terminal.conversation import Row
 from terminal.device import discard_input, window_size, write_now
 from terminal.formatter import Formatter
 from terminal.interactive import DrawnScreenOwner
-from terminal.keys import FOCUS_OFF, FOCUS_ON, PASTE_OFF, PASTE_ON, Focus, KeyDecoder
+from terminal.keys import (
+    FOCUS_OFF,
+    FOCUS_ON,
+    INTERRUPT,
+    PASTE_OFF,
+    PASTE_ON,
+    Focus,
+    KeyDecoder,
+)
 from terminal.palette import Palette
 from terminal.readline_binding import Readline
 
@@ -66,6 +74,9 @@ class LineScreen:
     def show(self, rows: list[Row]) -> None:
         self._rows += rows
         self._queue_draw()
+
+    def set_place(self, place: str) -> None:
+        """The line does not show it."""
 
     def set_state(self, members: list[str], is_online: bool) -> None:
         state = (len(members), is_online)
@@ -137,7 +148,10 @@ class LineScreen:
                 self._owner.focus_changed(part is Focus.GAINED)
             elif self._is_open:
                 self._owner.key_pressed()
-                self._readline.feed_keys(part)
+                if part == INTERRUPT:
+                    self._owner.interrupted()
+                else:
+                    self._readline.feed_keys(part)
 
     def _queue_draw(self) -> None:
         if not self._is_draw_queued and self._is_line_shown:

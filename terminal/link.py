@@ -7,6 +7,9 @@ on at the byte where they broke. For that it keeps what was sent and not answere
 for later: its owner tells what was lost where there is no place.
 
     RESTING -> DIALLING -> JOINING -> TALKING -> RESTING ...    until it is OVER
+
+Where a room has several servers, each is tried in turn: the one that may keep our place first,
+otherwise the one behind that which was lost.
 """
 
 from __future__ import annotations
@@ -14,13 +17,14 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from codec import (
     EXPECTED_JOIN,
     INCORRECT_PASSCODE,
+    NOT_HERE,
     SHUTTING_DOWN,
     TOO_LATE,
     Join,
@@ -78,7 +82,7 @@ class LinkError(Exception):
 
 
 class Room(NamedTuple):
-    """Where a room is: at `port` of the first of `addresses` that answers, or at a UNIX socket.
+    """A server of the room: `port` of the first of `addresses` that answers, or a UNIX socket.
     `host` is what the user typed; `make_transport` puts a Transport over a connected socket."""
 
     addresses: list[str]
@@ -103,16 +107,19 @@ class State(Enum):
 
 
 class Link:
-    """A member's connection to `room`."""
+    """A member's connection to one of `rooms`, the servers of the room."""
 
-    def __init__(self, reactor: Reactor, room: Room, join: Join, owner: LinkOwner) -> None:
+    def __init__(
+        self, reactor: Reactor, rooms: Sequence[Room], join: Join, owner: LinkOwner
+    ) -> None:
+        self.room = rooms[0]
+        """The server that is tried, or was last."""
         self._reactor = reactor
-        self._room = room
-        self._where = room.place
+        self._rooms = [*rooms]  # the one to begin with is the first
         self._join = join
         self._owner = owner
         self.state = State.RESTING
-        self._untried: list[str] = []
+        self._untried: list[tuple[Room, str]] = []
         self._sock: socket.socket | None = None  # while it is dialled
         self._connection: Connection | None = None
         self._answer = LineDecoder(MAX_SERVER_LINE_BYTES)  # to our request
@@ -120,7 +127,7 @@ class Link:
         self._token = ""  # of our place
         self._received_bytes = 0  # of the room's stream
         self._outbox = Outbox()
-        self._failure = ""
+        self._failures: dict[str, str] = {}  # of each server, the first
         self._has_echo = True
         self._was_in = False  # once we were in the room, a refusal is tried again
         self._losses = 0  # in a row
@@ -200,8 +207,8 @@ class Link:
         notice_vanished_peers(sock)
         self.state = State.JOINING
         self._answer = LineDecoder(MAX_SERVER_LINE_BYTES)
-        self._set_timer(ANSWER_SECONDS, lambda: self._lose(f"no answer from {self._where}"))
-        self._connection = Connection(self._reactor, self._room.make_transport(sock), self)
+        self._set_timer(ANSWER_SECONDS, lambda: self._lose(f"no answer from {self.room.place}"))
+        self._connection = Connection(self._reactor, self.room.make_transport(sock), self)
 
     def handle_error(self) -> None:
         self._dial_failed("a bug")
@@ -243,17 +250,20 @@ class Link:
 
     def _begin(self) -> None:
         """Dial each address in turn."""
-        self._failure = ""
-        self._untried = list(self._room.addresses)
+        self._failures = {}
+        self._untried = [(room, address) for room in self._rooms for address in room.addresses]
         self._dial_next()
 
     def _dial_next(self) -> None:
         if not self._untried:
-            self._lose(f"cannot connect to {self._where}: {self._failure or 'it has no address'}")
+            reasons = [f"{place}: {reason}" for place, reason in self._failures.items()]
+            self.room = self._rooms[0]
+            self._lose(f"cannot connect to {'; '.join(reasons)}")
             return
         self.state = State.DIALLING
+        self.room, address = self._untried.pop(0)
         try:
-            self._sock = dial(self._untried.pop(0), self._room.port or 0)
+            self._sock = dial(address, self.room.port or 0)
             self._reactor.set_interest(self._sock.fileno(), WRITE, self)
         except OSError as error:
             self._dial_failed(error.strerror or str(error))
@@ -263,7 +273,7 @@ class Link:
     def _dial_failed(self, reason: str) -> None:
         self._stop_waiting()
         question = " (is the server running?)" if reason == os.strerror(errno.ECONNREFUSED) else ""
-        self._failure = self._failure or reason + question
+        self._failures.setdefault(self.room.place, reason + question)
         self._dial_next()
 
     def _take_lines(self, data: bytes) -> None:
@@ -292,17 +302,20 @@ class Link:
         except RefusedError as refused:
             self._take_refusal(refused)
         except ProtocolError:
-            self._lose(f"{self._where} is not a chat server (is the port right?)")
+            self._lose(f"{self.room.place} is not a chat server (is the port right?)")
 
     def _take_refusal(self, refused: RefusedError) -> None:
         is_unknown = refused.code.startswith(EXPECTED_JOIN.partition(" <")[0])
-        if self._token and (is_unknown or refused.code == TOO_LATE):
+        if self._token and (is_unknown or refused.code in (TOO_LATE, NOT_HERE)):
             self._give_place_up()
         elif self._has_echo and is_unknown:
             self._has_echo = False
             self._dial_again()
-        elif refused.code == USERNAME_IN_USE and not self._was_in:
-            self._rest(str(refused))  # the name may be kept for a client of ours that was killed
+        elif refused.code == USERNAME_IN_USE:
+            # The name may be our own: that of a client of ours that was killed, or of a place at a
+            # server that is dead, which the others have not noticed yet.
+            self._begin_with(self.room)
+            self._rest(str(refused))
         else:
             is_final = refused.code == INCORRECT_PASSCODE or not self._was_in
             error = LinkError(str(refused), refused.is_for_the_user)
@@ -355,7 +368,13 @@ class Link:
 
     def _dial_again(self) -> None:
         self._drop_connection()
+        self._begin_with(self.room)
         self._begin()
+
+    def _begin_with(self, room: Room) -> None:
+        """Try this server first, and then those behind it."""
+        number = self._rooms.index(room)
+        self._rooms = self._rooms[number:] + self._rooms[:number]
 
     def _lose(self, reason: str, error: LinkError | None = None) -> None:
         if self.state is State.OVER:
@@ -366,6 +385,10 @@ class Link:
             self._drop_connection()
             self._end(None if self._is_leaving else error)
             return
+        if self.state is not State.DIALLING:
+            has_place = self._token and self.state is State.TALKING
+            number = self._rooms.index(self.room) + (0 if has_place else 1)
+            self._begin_with(self._rooms[number % len(self._rooms)])
         self._rest(reason)
 
     def _rest(self, reason: str) -> None:

@@ -29,7 +29,7 @@ MENU_LINES = 8
 
 HINT = "Tab completes, PgUp scrolls, Ctrl-D leaves"
 
-_BOLD, _DIM, _RED = "1", "2", "31"
+_BOLD = "1"
 _NAME_ENDS = 14  # the columns of a time and of a name
 _HELPS = {row.word: row.help.removeprefix(row.word) for row in COMMANDS}
 _HELPS |= {word: text.removeprefix(word) for word, text in LOCAL_COMMANDS.items()}
@@ -40,6 +40,7 @@ class Page:
     """What is to be drawn; each of these may be set at any time."""
 
     def __init__(self, username: str, place: str, palette: Palette, formatter: Formatter) -> None:
+        self.place = place
         self.scrollback = Scrollback(formatter.format)
         self.members: list[str] = []
         self.state = "connecting"
@@ -49,8 +50,8 @@ class Page:
         self.needle = ""
         self.hint = HINT
         self._username = username
-        self._place = place
         self._palette = palette
+        self._quiet = palette.quiet
         self._paint = formatter.paint
         self._pane = 0  # columns of what was said
         self._shown: list[ShownRow] = []
@@ -66,7 +67,7 @@ class Page:
         texts = [self._marked(row) for row in self._shown]
         texts += [""] * (height - len(texts)) + menu
         if has_side:
-            bar = f"\x1b[{self._pane + 1}G{self._paint('│', _DIM)} "
+            bar = f"\x1b[{self._pane + 1}G{self._paint('│', self._quiet)} "
             texts = [
                 text + bar + name for text, name in zip(texts, self._side(lines - 1), strict=True)
             ]
@@ -101,10 +102,10 @@ class Page:
         for offer in offers:
             word = f"   {offer.ljust(width)} "[: self._pane - 1]
             about = _HELPS.get(offer.strip(), "")[: self._pane - 1 - len(word)]
-            texts.append(word + self._paint(about, _DIM))
+            texts.append(word + self._paint(about, self._quiet))
         if len(self.offers) > lines > 0:
             more = f"   and {len(self.offers) - lines + 1} more"[: self._pane - 1]
-            texts[-1:] = [self._paint(more, _DIM)]
+            texts[-1:] = [self._paint(more, self._quiet)]
         return texts
 
     def _side(self, lines: int) -> list[str]:
@@ -113,7 +114,7 @@ class Page:
             self._sorted[max(0, lines - 1) :] = []
         texts = [self._member(name) for name in self._sorted]
         if len(texts) < min(lines, len(self.members)):
-            texts.append(self._paint(f"+{len(self.members) - len(texts):,}", _DIM))
+            texts.append(self._paint(f"+{len(self.members) - len(texts):,}", self._quiet))
         return texts + [""] * (lines - len(texts))
 
     def _member(self, name: str) -> str:
@@ -123,18 +124,18 @@ class Page:
 
     def _rule(self, columns: int) -> str:
         """What does not fit is left out: the hint first, the state and what is new last."""
-        name, place = (self._username, _BOLD, ""), (self._place, "", "")
-        left = [name, place, (self.state, "", "" if self.is_online else _RED)]
-        hint, back = (self.hint, _DIM, ""), ("scrolled back", "", "")
-        new = (f"{self.new_rows:,} new", "", _RED)
+        name, place = (self._username, _BOLD, ""), (self.place, "", "")
+        left = [name, place, (self.state, "", "" if self.is_online else self._palette.bad)]
+        hint, back = (self.hint, self._quiet, ""), ("scrolled back", "", "")
+        new = (f"{self.new_rows:,} new", "", self._palette.bad)
         is_told = {hint: self.hint, back: not self.scrollback.follows, new: self.new_rows}
         right = [part for part, is_it in is_told.items() if is_it]
         for part in (hint, back, place, name, new):
             if _width(left + right) + 2 * (part is hint) > columns:  # it has a dash before it
                 left = [x for x in left if x != part]
                 right = [x for x in right if x != part]
-        dash = self._paint("─" * max(0, columns - _width(left + right)), _DIM)
-        edge = self._paint("──", _DIM)
+        dash = self._paint("─" * max(0, columns - _width(left + right)), self._quiet)
+        edge = self._paint("──", self._quiet)
         begins = "".join(f"{edge} {self._paint(*part)} " for part in left)
         ends = "".join(f" {self._paint(*part)} {edge}" for part in right)
         return f"{begins}{dash}{ends}"

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from reactor import set_terminal
+from terminal.device import take_interrupt
 
 HISTORY_LINES = 1000
 """Most lines that are remembered, in memory alone: private ones are among them."""
@@ -110,7 +111,8 @@ class Readline:
             self._variable(name, ctypes.c_void_p).value = None
         self._raw = termios.tcgetattr(0)
         self._raw[0] &= ~(termios.IXON | termios.IXOFF)  # Ctrl-S searches, and nothing stands still
-        self._raw[3] |= termios.NOFLSH  # Ctrl-C drops neither rows on their way nor what is typed
+        self._raw[3] |= termios.NOFLSH  # Ctrl-Z drops neither rows on their way nor what is typed
+        take_interrupt(self._raw)
         self._prompt = prompt.encode(errors="replace")
         self.take_again()
         self._install()

@@ -115,6 +115,14 @@ def test_value_is_taken_as_it_is_typed(
         assert vars(program.parse(program.words("-", separator, **{flag: text})))[flag] == value
 
 
+def test_hosts_have_one_port_or_one_each() -> None:
+    hosts = ["-host", "a", "-host", "./b", "-host", "c"]
+    for ports, expected in (([1], [1, 1, 1]), ([1, 2], [1, None, 2])):
+        words = ["-join", "-username=A", "-passcode=p", *hosts, *(f"-port={x}" for x in ports)]
+        places = vars(CLIENT.parse(words))["places"]
+        assert places == [*zip(["a", "./b", "c"], expected, strict=True)]
+
+
 @pytest.mark.parametrize("passcode", ["a", "Z", "0", "abc12", "ABCDE", "00000"])
 @pytest.mark.parametrize("strictness", [[], ["-strict"]])
 def test_passcode_of_the_assignment_needs_no_warning(
@@ -287,6 +295,11 @@ WAYS_OUT = [
     (CLIENT, "-host localhost:80", "'localhost:80'; write -host localhost -port 80"),
     (CLIENT, "-host [::1]:80", "'[::1]:80'; write -host ::1 -port 80"),
     (CLIENT, "-host [::1]", "'[::1]'; write -host ::1"),
+    (
+        CLIENT,
+        "-join -host a -port 1 -host b -host ./c -port 2 -port 3 -username A -passcode p",
+        "-port is to be given once, or once for each -host that is no path",
+    ),
     (SERVER, "-listen [::1]:80", "'[::1]:80'; write -listen ::1 -port 80"),
 ]
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chat import gate
-from chat.gate import BURST_ATTEMPTS, MAX_WAITING_REQUESTS, POOL_CONNECTIONS, Gate
+from chat.gate import BURST_ATTEMPTS, MAX_WAITING_REQUESTS, POOL_CONNECTIONS, SAFE_SECONDS, Gate
 from codec import ProtocolError
 from tests.reactor.conftest import Loop, new_loop
 from tests.support.faults import fault
@@ -98,6 +98,22 @@ def test_newcomer_takes_the_place_of_the_oldest_in_a_full_pool(desk: Desk) -> No
     others += [desk.admit()]
     assert second.fate == [(f"dropped: {TOO_MANY_CONNECTIONS}", 0.0)]
     assert not any(caller.fate for caller in (first, third, *others))
+
+
+def test_oldest_of_a_full_pool_is_safe_for_a_while(desk: Desk) -> None:
+    desk.admit()
+    desk.loop.pass_seconds(SAFE_SECONDS / 2)
+    for _ in range(POOL_CONNECTIONS - 1):
+        assert desk.gate.has_room()
+        desk.admit()
+    assert not desk.gate.has_room()
+    desk.loop.pass_seconds(SAFE_SECONDS / 2)
+    assert desk.gate.has_room()
+    desk.gate.admit(desk.admit())
+    desk.admit()
+    assert not desk.gate.has_room(), "while guests get in"
+    desk.loop.pass_seconds(SAFE_SECONDS)
+    assert desk.gate.has_room()
 
 
 def test_room_is_made_by_the_oldest_and_by_each_once(desk: Desk) -> None:

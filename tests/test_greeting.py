@@ -66,6 +66,21 @@ def test_history_is_the_last_lines_that_fit(
         assert blocks or not one.page
 
 
+def test_history_is_begun_anew_with_the_minutes_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 60 * 1000 + 30
+    monkeypatch.setattr("chat.history.time.time", lambda: float(now))
+    one = History(2, lambda seconds: [0, 0, 0, 0, (now + seconds) // 60 % 60])
+    one.apply(Event(Kind.SAID, "Ann", b"", b"Ann: gone\n"))
+    one.restart([(999, b"Ann: old\nAnn: a\n"), (1000, b"Bob: b\n")])
+    past = b"* History\n* 00:39 Ann: a\n* 00:40 Bob: b\n* End of history\n"
+    assert one.page == past
+    one.minute = 998
+    one.apply(Event(Kind.SAID, "Ann", b"", b"Ann: c\n"))
+    assert one.page == past.replace(b"* 00:39 Ann: a\n", b"").replace(
+        b"b\n", b"b\n* 00:38 Ann: c\n"
+    )
+
+
 def test_message_that_cannot_be_shown_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "motd"
     path.write_bytes(b"old\n")

@@ -63,7 +63,9 @@ def layer_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-PURE_FILES = ("records", "replica", "node")
+PURE_FILES = (
+    *("records", "replica", "outputs", "queue", "snapshots", "view", "participant", "node"),
+)
 """Of cluster: they know the words of the codec and each other."""
 
 

@@ -31,7 +31,7 @@ NOT_IN_THE_TABLE = {
     "cli.flags": "HELP_COLUMNS",
     "cli.upkeep": "MAX_RESUME_SECONDS",
     "cli.web": "RESUME_SECONDS",
-    "cluster.node": "NEVER",
+    "cluster.view": "NEVER",
     "cli.supervisor": "FIRST_DESCRIPTOR STATUS_SECONDS",
     "reactor.loop": "READ WRITE",
     "reactor.tls": "RECORD_BYTES",

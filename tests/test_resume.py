@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from chat import gate
 from chat.bans import Bans
-from codec.handshake import TOO_LATE
+from chat.resume import make_block
+from codec.handshake import NOT_HERE, TOO_LATE
 from reactor import SlowReaderError, flow, keeper
 from tests.support.faults import fault
 from tests.support.house import House, Person
@@ -146,6 +147,16 @@ class Both:
         if data:
             self._people[key].send(data)
             self._plain.receive(key, data)
+
+
+def test_token_of_another_server_is_told_and_is_no_guess(kept: House) -> None:
+    kept.keep_places(pytest.MonkeyPatch(), block=7)
+    person = kept.ask(b"ENTER Alice abc12\n")
+    person.reads(f"OK 7000000001.{TOKENS[1]}\n{users('Alice')}".encode())
+    assert 0 < make_block() < 10**6
+    for _ in range(gate.BURST_ATTEMPTS):
+        resume(kept, 8 * 10**9 + 1, 1, 0).reads_to_end(error_line(NOT_HERE))
+    resume(kept, 7 * 10**9 + 1, 9, 0).reads_to_end(error_line(TOO_LATE))
 
 
 @fault(90)

@@ -23,9 +23,7 @@ UIS: dict[str, tuple[type[Window], tuple[int, int], str]] = {
 }
 """What shows it, its size, and what is being typed."""
 
-GROUND, INK, QUIET = DARK["page"], DARK["ink"], DARK["quiet"]
-_INKS = {"default": INK, "red": DARK["bad"], "green": DARK["good"], "magenta": "#d2a8ff"}
-_INKS["brightblack"] = QUIET
+GROUND, INK = DARK["page"], DARK["ink"]
 
 TYPED = "typed, and then she looks elsewhere"
 
@@ -109,7 +107,7 @@ def draw_run(text: str, style: Any, column: int, line: int) -> str:
         return ""
     x = MARGIN + column * CHARACTER_WIDTH
     y = TITLE_HEIGHT + (line + 1) * LINE_HEIGHT - 4
-    ink = _INKS.get(style.fg, f"#{style.fg}")
+    ink = INK if style.fg == "default" else f"#{style.fg}"
     ground = ""
     if style.reverse:
         width = len(text) * CHARACTER_WIDTH

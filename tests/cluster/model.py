@@ -22,11 +22,13 @@ from cluster.replica import Entry
 
 
 class Outcome(NamedTuple):
-    """Who is alive (node -> incarnation), the members (name, node) and the lines, in order."""
+    """Who is alive (node -> incarnation), the members (name, node) and the lines, in order; of
+    these, those that were said to all."""
 
     alive: dict[str, int]
     members: list[tuple[str, str]]
     lines: list[bytes]
+    said: list[bytes]
 
 
 def outcome_of(log: Iterable[Entry]) -> Outcome:
@@ -36,6 +38,7 @@ def outcome_of(log: Iterable[Entry]) -> Outcome:
     expected: dict[str, int] = {}
     members: list[tuple[str, str]] = []
     lines: list[bytes] = []
+    all_said: list[bytes] = []
 
     def bury(node: str) -> None:
         del alive[node]
@@ -68,6 +71,7 @@ def outcome_of(log: Iterable[Entry]) -> Outcome:
                         bury(author.node)
                 case LinesRecord(said):
                     lines += said.splitlines(keepends=True)
+                    all_said += said.splitlines(keepends=True)
                 case PrivateRecord(_, _, line):
                     lines.append(line)
-    return Outcome(alive, members, lines)
+    return Outcome(alive, members, lines, all_said)

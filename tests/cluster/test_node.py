@@ -12,13 +12,16 @@ from cluster.node import (
     Heard,
     Item,
     Lost,
+    Minute,
     Node,
     Output,
+    Past,
 )
 from cluster.records import (
     Author,
     LinesRecord,
     OrderRecord,
+    Said,
     SnapshotRecord,
     format_record,
     format_state,
@@ -111,7 +114,9 @@ def test_line_that_counted_before_a_burial_is_not_said_again() -> None:
         other.apply(entry, parse_records(entry.records))
     snapshot = format_record(SnapshotRecord("4-0", format_state(other.state)))
     assert node.note_lost() == [Lost()]
-    assert node.take([log[-1], Entry("5-0", b, 2, snapshot)], is_end=True) == [Applied(line)]
+    past = Past((Said(0, b"x\n"),))  # told twice: the line stands there already
+    output = node.take([log[-1], Entry("5-0", b, 2, snapshot)], is_end=True)
+    assert output == [past, Applied(line), past]
     assert (node.phase, node.author) == (ENTERING, Author("a", 2))
     node.take([entry_of(node.next_append(), 6)])
     assert node.is_quiet
@@ -128,6 +133,19 @@ def test_line_that_was_read_before_is_not_shown_again() -> None:
     assert node.note_checked(is_there=True) == [Heard(LinesRecord(b"x\n"))]
     node.note_lost()
     assert node.take(log, is_end=True) == []
+
+
+def test_lines_are_shown_in_the_minute_of_their_entry() -> None:
+    node, b = entered(), Author("b", 1)
+    said = [
+        Entry(f"{60_000 * minute}-{at}", b, at, b"T2\nx\n")
+        for at, minute in ((1, 2), (2, 2), (3, 3))
+    ]
+    node.take([Entry("2-0", b, 0, b"U1\n")])
+    node.note_checked(is_there=True)
+    heard = Heard(LinesRecord(b"x\n"))
+    assert node.take(said) == [Minute(2), heard, heard, Minute(3), heard]
+    assert [said.minute for said in node.replica.history] == [2, 2, 3]
 
 
 def test_log_is_trimmed_behind_the_snapshot_before() -> None:

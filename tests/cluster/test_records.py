@@ -17,6 +17,7 @@ from cluster.records import (
     PrivateRecord,
     Record,
     RecordError,
+    Said,
     SnapshotRecord,
     State,
     format_record,
@@ -28,8 +29,20 @@ from cluster.records import (
 )
 
 STATE = State(
-    (NodeState("host:65432", 3, "0af", 7), NodeState("b", 12, "", 0)), (("Ann", "host:65432"),)
+    (NodeState("host:65432", 3, "0af", 7), NodeState("b", 12, "", 0)),
+    (("Ann", "host:65432"),),
+    (Said(0, b"\xc3\xa9\n+\n"), Said(29_000_000, b"x\n")),
 )
+
+STATE_BYTES = b"""host:65432 3 0af 7
+b 12 - 0
+Ann host:65432
++0 5
+\xc3\xa9
++
++29000000 2
+x
+"""
 
 RECORDS: dict[bytes, Record] = {
     b"U0af\n": EnterRecord("0af"),
@@ -39,9 +52,7 @@ RECORDS: dict[bytes, Record] = {
     b"MAnn Bob 2\nx\n": PrivateRecord("Ann", "Bob", b"x\n"),
     b"QAnn\n": ListRecord("Ann"),
     b"Dhost:65432.3\n": DeadRecord(Author("host:65432", 3)),
-    b"S17-0 43\nhost:65432 3 0af 7\nb 12 - 0\nAnn host:65432\n": SnapshotRecord(
-        "17-0", format_state(STATE)
-    ),
+    b"S17-0 67\n" + STATE_BYTES: SnapshotRecord("17-0", format_state(STATE)),
     b"Kkick 3\nAnn": OrderRecord("kick", b"Ann"),
 }
 
@@ -88,10 +99,12 @@ def test_author_and_sequence_are_parsed() -> None:
     "data",
     [
         *(b"b 1 - 0", b"b 1 - x\n", b"b 1 - 0\nb 2 - 0\n", b"Ann b\n", b"b 1 - 0\nAnn b\n"),
+        *(b"+1 2\nx", b"+1 3\nx\n", b"+1 1\nx", b"+01 2\nx\n", b"+1\nx\n", b"+1 2\nx\nb 1 - 0\n"),
         *(b"b 1 a 1\nAnn b\nann b\n", b"b 1 a 1\nAnn\n", b"b 1 a 1\nAnn b\nc 1 - 0\n"),
     ],
 )
 def test_state_that_cannot_be_is_an_error(data: bytes) -> None:
     with pytest.raises(RecordError):
         parse_state(data)
-    assert parse_state(format_state(STATE)) == STATE
+    for state in (STATE, STATE._replace(history=()), State(history=STATE.history), State()):
+        assert parse_state(format_state(state)) == state

@@ -33,6 +33,7 @@ from cluster.node import (
     Lost,
     Node,
     Output,
+    Past,
     Present,
     Refused,
     Superseded,
@@ -55,7 +56,7 @@ STEPS = 300
 NAMES = ("Ann", "ANN", "Bob", "Cid", "Dan", "Eve")
 """Two of them are one name."""
 
-MAX_ENTRY_BYTES, SNAPSHOT_BYTES = 120, 2500
+MAX_ENTRY_BYTES, SNAPSHOT_BYTES, HISTORY_BYTES = 120, 2500, 20
 """Small enough to be met all the time."""
 
 DAY = 100_000
@@ -126,7 +127,7 @@ class Server:
 
     def __init__(self, world: World, name: str, token: str) -> None:
         self.world = world
-        self.node = Node(name, token, MAX_ENTRY_BYTES, SNAPSHOT_BYTES)
+        self.node = Node(name, token, MAX_ENTRY_BYTES, SNAPSHOT_BYTES, HISTORY_BYTES)
         self.is_alive = True
         self.is_cut_off = False
         self.is_waiting = False  # its reader, at the end of the log
@@ -139,6 +140,7 @@ class Server:
         self.submitted: list[Item] = []
         self.present: dict[str, str] = {}
         self.lines: list[bytes] = []  # that it has shown
+        self.history: list[bytes] = []  # for those who come late
 
     @property
     def is_at_rest(self) -> bool:
@@ -185,6 +187,9 @@ class Server:
                     self.claims.remove(item.name)
                 case Heard(LinesRecord(lines)):
                     self.lines += lines.splitlines(keepends=True)
+                    self.history += lines.splitlines(keepends=True)
+                case Past(history):
+                    self.history = b"".join(x.lines for x in history).splitlines(keepends=True)
                 case Heard(PrivateRecord(_, _, line)):
                     self.lines.append(line)
                 case Present(name) | Joined(name, _):
@@ -225,7 +230,10 @@ class Server:
                 self.members.discard(name)
                 self.leaving.discard(name)
                 self._leave(name)
-            case LinesRecord(line) | PrivateRecord(_, _, line):
+            case LinesRecord(line):
+                self.lines.append(line)
+                self.history.append(line)
+            case PrivateRecord(_, _, line):
                 self.lines.append(line)
 
     def _join(self, name: str) -> None:
@@ -444,11 +452,23 @@ class World:
             is_suffix or server.is_told,
             "1: not a suffix of the one order, and not told",
         )
+        count = self._judge_history(node, outcome)
+        is_same = server.history[-count:] == outcome.said[-count:] or not count
+        self.look(is_same, "6: another history is shown")
         lines = iter(outcome.lines)
         is_part = all(line in lines for line in server.lines)
         self.look(is_part or self.engine.has_forgotten, "2: shown twice, or in another order")
         is_excused = self.engine.has_forgotten or self.is_slow_allowed
         self.look(is_excused or not server.is_told, "7: told of a loss, and nothing is lost")
+
+    def _judge_history(self, node: Node, outcome: Outcome) -> int:
+        """How many lines of it have to be the same everywhere."""
+        kept = b"".join(said.lines for said in node.replica.history)
+        lines = kept.splitlines(keepends=True)
+        is_suffix = b"".join(outcome.said).endswith(kept)
+        is_enough = len(kept) >= HISTORY_BYTES or len(lines) == len(outcome.said)
+        self.look(is_suffix and is_enough, "6: not the history of the log")
+        return len(lines)
 
     def _judge_lines(self, outcome: Outcome) -> None:
         counts = Counter(outcome.lines)

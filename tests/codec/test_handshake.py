@@ -47,7 +47,7 @@ USERNAMES = st.text(USERNAME_CHARACTERS, max_size=10) | st.text(max_size=10)
     "name",
     [
         *["EXPECTED_JOIN", "INCORRECT_PASSCODE", "HANDSHAKE_TIMED_OUT", "TOO_MANY_ATTEMPTS"],
-        *["TOO_MANY_CONNECTIONS", "SERVER_FULL", "SHUTTING_DOWN", "TOO_LATE"],
+        *["TOO_MANY_CONNECTIONS", "SERVER_FULL", "SHUTTING_DOWN", "TOO_LATE", "NOT_HERE"],
     ],
 )
 def test_words_of_the_server_are_those_of_the_model(name: str) -> None:

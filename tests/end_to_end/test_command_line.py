@@ -132,6 +132,22 @@ def test_client_without_a_server_says_so(host: str) -> None:
         )
 
 
+def test_client_joins_the_first_server_that_answers() -> None:
+    with Room() as room:
+        gone = str(free_port())
+        flags = ["-join", "-host=127.0.0.1", "-port", gone, "-host=localhost", f"-port={room.port}"]
+        member = room.start("client.py", *flags, "-username=Alice", f"-passcode={PASSCODE}")
+        member.complains(
+            f"warning: cannot connect to 127.0.0.1 port {gone}: Connection refused"
+            " (is the server running?)"
+        )
+        member.shows(f"Connected to localhost on port {room.port}")
+        room.server.shows("Alice joined the chatroom")
+        member.end_input()
+        member.exits(0)
+        room.server.shows("Alice left the chatroom")
+
+
 @pytest.mark.parametrize("host", ["no..such", "x" * 300], ids=len)
 def test_what_is_no_host_is_one_line(host: str) -> None:
     with Stage() as stage:

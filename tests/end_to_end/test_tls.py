@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from reactor.tls import fingerprint_of, first_certificate
 from tests.support.faults import fault
-from tests.support.programs import PASSCODE, Program, Room
+from tests.support.programs import DEADLINE_SECONDS, PASSCODE, Program, Room
 from tests.support.size import IS_LONG
 from tests.support.tls import CERTIFICATE, OTHER_CERTIFICATE
 
@@ -33,8 +35,8 @@ def certificate(tmp_path: Path) -> Path:
     return path
 
 
-def tls_room(certificate: Path, *flags: str) -> Room:
-    return Room(f"-tls-cert={certificate}", f"-tls-key={certificate}", *flags)
+def tls_room(certificate: Path, *flags: str, patch: str = "") -> Room:
+    return Room(f"-tls-cert={certificate}", f"-tls-key={certificate}", *flags, patch=patch)
 
 
 def start_client(
@@ -129,7 +131,7 @@ def test_half_done_handshakes_cost_members_nothing(certificate: Path) -> None:
         )
         strangers = [room.connect() for _ in range(HALF_DONE)]
         for number, stranger in enumerate(strangers):
-            if number < len(strangers) - 100:  # these are closed by now, as the oldest
+            if number < len(strangers) - 100:  # who never says a word
                 stranger.close()
             else:
                 stranger.feed(data[: len(data) // 2])
@@ -139,6 +141,31 @@ def test_half_done_handshakes_cost_members_nothing(certificate: Path) -> None:
         room.all_show("Bob: hello", but=bob)
         for stranger in strangers:
             stranger.close()  # or the server would wait for their ends
+
+
+@fault(18)
+def test_crowd_that_shakes_hands_at_once_is_let_in(certificate: Path) -> None:
+    patch = "from chat import gate\ngate.POOL_CONNECTIONS, gate.SAFE_SECONDS = 3, 1000.0"
+    context = ssl.create_default_context(cafile=CERTIFICATE)
+    with tls_room(certificate, patch=patch) as room:
+        socks = [socket.create_connection(("127.0.0.1", room.port)) for _ in range(8)]
+        crowd = [
+            context.wrap_socket(sock, server_hostname="localhost", do_handshake_on_connect=False)
+            for sock in socks
+        ]
+        for peer in crowd:
+            peer.setblocking(False)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                peer.do_handshake()
+        for number, peer in enumerate(crowd):
+            peer.settimeout(DEADLINE_SECONDS)
+            peer.do_handshake()
+            peer.sendall(f"JOIN m{number} {PASSCODE}\n".encode())
+            assert peer.recv(3) == b"OK\n"
+            room.server.shows(f"m{number} joined the chatroom")
+        for number, peer in enumerate(crowd):
+            peer.close()
+            room.server.shows(f"m{number} left the chatroom")
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl")

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from hypothesis import strategies as st
 
-from terminal.keys import Focus, KeyDecoder
+from terminal.keys import INTERRUPT, Focus, KeyDecoder
 from tests.fuzz.mutation import mutated
 from tools.diagram.ladder import FIELDS, Builder, read_events
 from tools.diagram.svg import draw_page
@@ -27,13 +27,23 @@ def mutants(name: str) -> st.SearchStrategy[bytes]:
 # The keys.
 
 PASTE, PASTE_END = b"\x1b[200~", b"\x1b[201~"
-SEQUENCES = [PASTE, PASTE_END, b"\x1b[I", b"\x1b[O", b"\x1b[A", b"\x1b", b"\xe6\x97\xa5", b"a"]
+SEQUENCES = [
+    PASTE,
+    PASTE_END,
+    b"\x1b[I",
+    b"\x1b[O",
+    b"\x1b[A",
+    b"\x1b",
+    b"\xe6\x97\xa5",
+    b"a",
+    INTERRUPT,
+]
 KEYS = mutants("keys") | st.lists(st.sampled_from(SEQUENCES)).map(b"".join)
 
 
 def look_at_keys(data: bytes) -> None:
     """Nothing is lost or made up, and the same comes out however `data` is cut, but behind an ESC,
-    which is a key by itself. A paste comes whole, and a report is no part of a key."""
+    which is a key by itself. A paste comes whole; neither a report nor Ctrl-C is part of a key."""
     whole = _decoded([data])
     cuts = [place for place in range(1, len(data)) if data[place - 1 : place] != b"\x1b"]
     pieces = [data[start:end] for start, end in itertools.pairwise([0, *cuts, len(data)])]
@@ -41,6 +51,7 @@ def look_at_keys(data: bytes) -> None:
     for part in whole:
         if isinstance(part, bytes) and not part.startswith(PASTE):
             assert not any(mark in part for mark in (b"\x1b[I", b"\x1b[O", PASTE))
+            assert part == INTERRUPT or INTERRUPT not in part
         elif isinstance(part, bytes):
             assert part.endswith(PASTE_END)
     taken = b"".join(_joined(whole))

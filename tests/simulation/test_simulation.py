@@ -72,7 +72,7 @@ def test_transport_as_tls_passes_any_seed(seed: int) -> None:
     run(script._replace(setting=script.setting._replace(is_scrambled=True, is_announced=True)))
 
 
-@pytest.mark.parametrize("seed", range(400 if IS_LONG else 20))
+@pytest.mark.parametrize("seed", range(400) if IS_LONG else QUICK)
 def test_websocket_passes_any_seed(seed: int) -> None:
     """The same, of browsers beside plain members."""
     script = make_script(seed)

@@ -135,8 +135,8 @@ class House:
     """A Room with all it needs: a clock, a door on loopback, a console, and a journal that tells in
     `log` of refusals too."""
 
-    def __init__(self, bus: LocalBus | None = None) -> None:
-        self.loop = Loop(selectors.DefaultSelector())
+    def __init__(self, bus: LocalBus | None = None, loop: Loop | None = None) -> None:
+        self.loop = loop or Loop(selectors.DefaultSelector())
         self.roster = Roster()
         self.dispatcher = Dispatcher(PASSCODE, local_time, self.roster)
         self.log: list[str] = []
@@ -147,7 +147,7 @@ class House:
         self.bus = bus or LocalBus()
         self.bus.add_listener(lambda event: self._console.append(event.console))
         self.journal = Journal(self.loop.reactor, self.log.append, is_verbose=True)
-        self.room = Room(
+        self.room = self.make_room(
             *(self.loop.reactor, self.dispatcher, self.roster, self.bus, self.journal),
             self._note_empty,
         )
@@ -156,6 +156,8 @@ class House:
             *(self.loop.reactor, self.door, self._make_guest, self.room.gate.make_room),
             *(self.room.refuse_at_the_door, self._make_spy),
         )
+
+    make_room: Callable[..., Room] = Room
 
     @property
     def seconds(self) -> float:
@@ -204,11 +206,11 @@ class House:
             people.append(self.join(username, *people))
         return people
 
-    def keep_places(self, patch: pytest.MonkeyPatch, seconds: float = 30.0) -> None:
+    def keep_places(self, patch: pytest.MonkeyPatch, seconds: float = 30.0, block: int = 0) -> None:
         """Keep the places of those who ENTER. Tokens are 0101..., 0202..., and so on."""
         numbers = iter(range(1, 256))
         patch.setattr("chat.resume.urandom", lambda size: bytes([next(numbers)]) * size)
-        self.room.places = Places(self.loop.reactor, self.room, seconds)
+        self.room.places = Places(self.loop.reactor, self.room, seconds, block)
 
     def use_up_budget(self, source: str = "127.0.0.1") -> None:
         """From now on requests from `source` have to wait for their turn."""

@@ -22,6 +22,7 @@ stands for them in later lines with `let` and `also`. `// words` is a comment.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,12 +98,14 @@ class Patch(NamedTuple):
 
     def _find(self, root: Path) -> tuple[Path, ast.Module, ast.stmt]:
         module, _, symbol = self.symbol.rpartition(":")
+        name = re.escape(symbol.split(".")[0])
+        may_define = re.compile(rf"^(?:(?:async )?def |class )?{name}\b", re.MULTILINE)
         found = []
         for path in product_files(root):
             dotted = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
             if path.suffix == ".py" and module in ("", dotted):
                 text = (root / path).read_text("utf-8")
-                if symbol.split(".")[0] in text:  # to parse takes long
+                if may_define.search(text):  # to parse takes long
                     tree = ast.parse(text)
                     found += [(path, tree, node) for node in _definitions(tree, symbol)]
         if len(found) != 1:

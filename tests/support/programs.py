@@ -35,6 +35,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
+from tests.support.zygote import Forked, control_terminal
+
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
@@ -248,6 +250,8 @@ class Options(TypedDict, total=False):
     with_echo: bool
     size: tuple[int, int]
     """Of that terminal: lines and columns."""
+    forked: bool
+    """Not started but forked (tests.support.zygote). Its command is a Python, -c and a text."""
 
 
 class Program(Speaker):
@@ -273,16 +277,22 @@ class Program(Speaker):
         self.has_ended = False
         self._stdin = stdin
         self._pump = pump
-        self.process = subprocess.Popen(
-            command,
-            stdin=theirs[0],
-            stdout=theirs[1],
-            stderr=child_stderr,
-            cwd=PROGRAMS,
-            env={**os.environ, **options.get("env", {})},
-            start_new_session=True,
-            preexec_fn=_control_terminal if self._is_on_terminal else None,
-        )
+        env = {**os.environ, **options.get("env", {})}
+        self.process: subprocess.Popen[bytes] | Forked
+        if options.get("forked", False) and PROGRAMS == ROOT:
+            streams = [*theirs, child_stderr]
+            self.process = Forked(command[2], command[3:], streams, env, self._is_on_terminal)
+        else:
+            self.process = subprocess.Popen(
+                command,
+                stdin=theirs[0],
+                stdout=theirs[1],
+                stderr=child_stderr,
+                cwd=PROGRAMS,
+                env=env,
+                start_new_session=True,
+                preexec_fn=control_terminal if self._is_on_terminal else None,
+            )
         for descriptor in (*theirs, child_stderr):
             os.close(descriptor)
 
@@ -476,9 +486,9 @@ class Stage:
     ) -> Program:
         """Run server.py or client.py, after `patch`, a few statements."""
         command = [script]
-        if patch:
+        if patch or options.get("forked", False):
             module = script.removesuffix(".py")
-            command = ["-c", f"import sys, {module}; {patch}; sys.exit({module}.main())"]
+            command = ["-c", f"import sys, {module}; {patch or 'pass'}; sys.exit({module}.main())"]
         return self.run(Program, name or script, [sys.executable, *command, *flags], **options)
 
     def start_client(
@@ -607,8 +617,9 @@ class FakeServer(Stage):
     """Accepts one client, and is what the test makes of it."""
 
     def __init__(self, *, patch: str = "", **options: Unpack[Options]) -> None:
-        """With these options for the client."""
+        """With these options for the client, which is forked unless a shell starts it."""
         super().__init__()
+        options.setdefault("forked", "redirect" not in options)
         self._listener = self._resources.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.port: int = self._listener.getsockname()[1]
         self.client = self.start_client(self.port, patch=patch, **options)
@@ -659,9 +670,3 @@ def _open_terminal(with_echo: bool) -> list[int]:
 def set_size(descriptor: int, lines: int, columns: int) -> None:
     """Of a terminal, whose foreground is told (SIGWINCH)."""
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-
-def _control_terminal() -> None:
-    """In the child: let Ctrl-C on this terminal, and its end, be signals to us."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -37,6 +37,7 @@ TOO_MANY_ATTEMPTS = "Too many attempts, try again later"
 TOO_MANY_CONNECTIONS = "Too many connections"
 SERVER_FULL = "Server full"
 TOO_LATE = "Too late"
+NOT_HERE = "Not a place of this server"
 
 NOTICE = "* "  # and a reply, to one that came by ENTER
 USAGE = "Usage: :Msg <username> <message>"

@@ -29,7 +29,8 @@ PLAIN_SETTING = {
     "NO_COLOR": "",
 }
 
-NOON = "import time; time.strftime = lambda form: open({path!r}).read()"
+NOON = """from terminal.interactive import InteractiveClient
+InteractiveClient.__init__.__defaults__ = (lambda form: open({path!r}).read(),)"""
 """A patch that takes the time of day from a file."""
 
 _SAID = re.compile("^$|(.{14}|.{8}) [│┆»]( |$)|── new ")

@@ -29,7 +29,7 @@ class Chat(Room):
 
     def __init__(self, clock: Path, ui: str = "line", flags: Sequence[str] = ()) -> None:
         """The server has these `flags` more."""
-        super().__init__(*flags)
+        super().__init__(*flags, forked=True)
         self.clock = clock
         self._ui = ui
         self.is_in_tmux = False
@@ -49,6 +49,7 @@ class Chat(Room):
         passcode: Sequence[str] = (f"-passcode={PASSCODE}",),
         size: tuple[int, int] | None = None,
         patch: str = "pass",
+        forked: bool = True,
         name: str = "Alice",
         **env: str,
     ) -> Window:
@@ -60,7 +61,9 @@ class Chat(Room):
         if self.is_in_tmux:
             command = self._in_tmux(command)
         kind = INTERFACES[self._ui]
-        return self.run(kind, name, command, size=size or kind.USUAL_SIZE, env=env)
+        forked = forked and not self.is_in_tmux
+        size = size or kind.USUAL_SIZE
+        return self.run(kind, name, command, size=size, env=env, forked=forked)
 
     def _in_tmux(self, command: Sequence[str]) -> list[str]:
         settings = self.clock.with_name("tmux.conf")

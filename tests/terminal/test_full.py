@@ -37,6 +37,8 @@ def test_scrolled_window_stays_and_counts_what_is_new(chat: Chat) -> None:
     window.keys("\\x1b")
     window.sees("               │ row 61", typed="Alice·2❯")
     assert " new ──" not in "".join(window.rows())
+    window.keys("\\x06row\\x03\\x04")
+    window.closes(0)
 
 
 def test_click_or_tab_on_a_name_begins_a_private_line(chat: Chat) -> None:

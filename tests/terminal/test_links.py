@@ -36,9 +36,13 @@ class Stub(Chat):
         self._listener = self._resources.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.stub_port: int = self._listener.getsockname()[1]
 
-    def accept(self, *expected: str) -> RawClient:
-        """The next connection, which has said so."""
-        peer = self.take_over(self._listener.accept()[0], "the server's end")
+    def close_door(self) -> None:
+        """Nothing listens there any more."""
+        self._listener.close()
+
+    def accept(self, *expected: str, door: socket.socket | None = None) -> RawClient:
+        """The next connection, which has said so; at another `door` than the usual."""
+        peer = self.take_over((door or self._listener).accept()[0], "the server's end")
         peer.shows(*expected)
         return peer
 
@@ -165,6 +169,39 @@ def test_place_that_is_kept_is_taken_again_to_the_byte(stub: Stub) -> None:
         )
         window.keys("\\x04")
         server.shows(":Exit")
+        server.close()
+        window.closes(0)
+
+
+def test_lost_server_is_followed_by_the_next(stub: Stub) -> None:
+    with stub, socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        flags = ["-host=127.0.0.1", f"-port={port}"]
+        window = stub.sit_down(*flags, port=stub.stub_port, patch=QUICK_RESTS)
+        server = stub.accept(ENTER)
+        server.types("OK t1", "Active Users: Bob, Alice")
+        window.sees(typed="Alice·2❯")
+        window.keys("one\\r")
+        server.shows("one")
+        server.close()
+        server = stub.accept("RESUME t1 25")  # it may be the network alone
+        stub.close_door()
+        server.close()
+        stub.accept("RESUME t1 25", door=other).types("ERROR Not a place of this server")
+        window.sees(
+            "               │ your place is gone: what was said meanwhile is lost",
+            "             ? │ not confirmed: one",
+        )
+        for _ in range(2):  # the one that is gone is not declared dead yet
+            stub.accept(ENTER, door=other).types("ERROR Username already in use: Alice")
+        server = stub.accept(ENTER, door=other)
+        server.types("OK", "Active Users: Alice")
+        window.sees(
+            f"               │ Connected to 127.0.0.1 on port {port}",
+            "               │ no one else is here yet",
+            typed="Alice·1❯",
+        )
+        window.keys("\\x04")
         server.close()
         window.closes(0)
 
@@ -344,7 +381,7 @@ WITHOUT = {
 def test_missing_package_is_told_in_one_line(tmp_path: Path, patch: str) -> None:
     ui, lack = WITHOUT[patch]
     with Chat(tmp_path / "clock", ui) as chat:
-        window = chat.sit_down(patch=patch)
+        window = chat.sit_down(patch=patch, forked=False)
         line = window.stderr.take_line()
         assert line.startswith(f"error: -ui {ui} is not possible: {lack}")
         window.closes(2)

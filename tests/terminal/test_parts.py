@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyte.graphics import FG_BG_256
 
 from codec.kinds import parse_shown
 from codec.text import is_drawn_from_right
@@ -107,10 +108,25 @@ def test_formats_have_the_colours_of_the_terminal() -> None:
         formatter = Formatter(palette)
         assert f"\x1b[{colour}" in formatter.format(said, 80)[0]
         assert "\x1b[7" in formatter.format(mention, 80)[0]
-        assert "\x1b[1mBob\x1b[m \x1b[2m│\x1b[m \x1b[1mhi\x1b[m" in formatter.format(own, 80)[0]
+        bar = f"\x1b[{palette.quiet}m│\x1b[m"
+        assert f"\x1b[1mBob\x1b[m {bar} \x1b[1mhi\x1b[m" in formatter.format(own, 80)[0]
         assert ("38;5" in formatter.format(said, 80)[0]) is (colours == 256)
     ascii_row = Formatter(Palette(0), is_unicode=False).format(said, 80)[0]
     assert ascii_row.isascii()
+
+
+def test_colours_are_readable_on_white_and_on_black() -> None:
+    """WCAG 2.2: contrast, and relative luminance."""
+    palette = Palette(256)
+    texts = [palette.quiet, palette.good, palette.bad, palette.private]
+    names = [palette.colour_of(f"n{number}") for number in range(15)]
+    for sgr in texts + names:
+        red, green, blue = (
+            (int(FG_BG_256[int(sgr[5:])][place : place + 2], 16) / 255 + 0.055) / 1.055
+            for place in (0, 2, 4)
+        )
+        light = 0.2126 * red**2.4 + 0.7152 * green**2.4 + 0.0722 * blue**2.4
+        assert min(1.05 / (light + 0.05), (light + 0.05) / 0.05) > 4.4 - 0.3 * (sgr in names)
 
 
 def test_colours_of_those_present_differ() -> None:

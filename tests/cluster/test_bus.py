@@ -1,0 +1,128 @@
+"""A room on the bus of a cluster, whose engine is a list; time is the test's."""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from chat.room import Room
+from cluster.bus import CONNECTED_AGAIN, NOT_CONNECTED, TELL_SECONDS, ClusterBus
+from cluster.engine import EngineUser
+from cluster.node import Append, Node
+from cluster.records import Author
+from cluster.replica import Entry
+from tests.reactor.conftest import Loop
+from tests.support.house import House, numbered
+
+LOST, AGAIN = (f"{text}\n".encode() for text in (NOT_CONNECTED, CONNECTED_AGAIN))
+
+
+class ListEngine:
+    """Appends and reads at once, and never fails."""
+
+    def __init__(self) -> None:
+        self.user: EngineUser
+        self.log: list[Entry] = []
+        self._waiting: Callable[[], None] | None = None
+
+    def start(self, user: EngineUser) -> None:
+        self.user = user
+        user.note_up()
+
+    def append(self, append: Append, answer: Callable[[bool], None]) -> None:
+        self.put(*append[:3])
+        answer(True)
+
+    def put(self, author: Author, sequence: int, records: bytes) -> None:
+        self.log.append(Entry(f"{len(self.log) + 1}-0", author, sequence, records))
+        if self._waiting:
+            self._waiting()
+
+    def read(
+        self, after: str, waits: bool, answer: Callable[[Sequence[Entry] | None, bool], None]
+    ) -> None:
+        self._waiting = None
+        entries = self.log[int(after.partition("-")[0]) :]
+        if entries or not waits:
+            answer(entries, True)
+        else:
+            self._waiting = lambda: self.read(after, waits, answer)
+
+    def ask(self, entry: Entry, answer: Callable[[bool], None]) -> None:
+        answer(True)
+
+    def nothing(self, *_: Any) -> None:
+        pass
+
+    delete = is_alive = live = stop_reading = close = nothing
+
+
+class ClusterHouse(House):
+    def __init__(self) -> None:
+        loop = Loop(selectors.DefaultSelector())
+        self.engine = ListEngine()
+        self.warnings: list[str] = []
+        tell = self.warnings.append
+        self.cluster = ClusterBus(loop.reactor, self.engine, Node("a", "0"), tell, tell)
+        super().__init__(self.cluster, loop)
+        self.cluster.start()
+
+    def make_room(self, *parts: Any) -> Room:
+        return self.cluster.make_room(*parts)
+
+
+@pytest.fixture
+def house() -> Iterator[ClusterHouse]:
+    with closing(ClusterHouse()) as house:
+        yield house
+        house.cluster.close()
+
+
+def test_lost_engine_is_told_in_time_and_once(house: ClusterHouse) -> None:
+    bob = house.join("Bob")
+    house.engine.user.note_down("gone")
+    house.loop.pass_seconds(TELL_SECONDS - 0.1)
+    bob.reads_nothing()
+    house.engine.user.note_down("gone still")
+    house.engine.user.note_silent(True)
+    house.engine.user.note_silent(True)
+    bob.reads(LOST)
+    house.loop.pass_seconds(10)
+    bob.reads_nothing()
+    house.engine.user.note_up()
+    bob.reads(AGAIN)
+    house.loop.pass_seconds(10)
+    bob.reads_nothing()
+    assert house.warnings == ["cluster: no answer", "cluster: connected again"]
+    house.engine.user.note_down("gone")
+    house.loop.pass_seconds(TELL_SECONDS)
+    bob.reads(LOST)
+    house.engine.user.note_up()
+    bob.reads(AGAIN)
+
+
+def test_short_loss_is_not_told(house: ClusterHouse) -> None:
+    bob = house.join("Bob")
+    house.engine.user.note_down("gone")
+    house.loop.pass_seconds(TELL_SECONDS - 0.1)
+    house.engine.user.note_up()
+    house.loop.pass_seconds(10)
+    bob.reads_nothing()
+    assert house.warnings == []
+
+
+def test_lines_beyond_one_turn_are_shown_in_the_next(house: ClusterHouse) -> None:
+    """And no time passes."""
+    bob, other = house.join("Bob"), Author("b", 1)
+    house.engine.put(other, 0, b"U1\n")
+    lines = [b"".join(numbered(200, 1000)) for _ in range(24)]
+    for sequence, data in enumerate(lines, 1):
+        house.engine.put(other, sequence, b"T%d\n%s" % (len(data), data))
+    expected = b"".join(lines)
+    house.busy(lambda: len(bob.heard) >= len(expected) + len(b"OK\n"))
+    assert bob.heard == b"OK\n" + expected
+    assert house.seconds == 0
