@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import pytest
 
@@ -31,7 +31,10 @@ from tests.simulation.framed import Framed
 from tests.simulation.model import Model
 from tests.simulation.network import Address, Network, SimulatedSocket
 from tests.simulation.scrambled import Scrambled
+from tests.simulation.sealed import Sealed
 from tests.support.protocol import PASSCODE, TOO_LONG, local_time
+
+Wrapper: TypeAlias = type[Scrambled] | type[Framed] | type[Sealed]
 
 
 class WatchedDispatcher(Dispatcher):
@@ -188,7 +191,7 @@ class Product:
         report: Callable[[], None],
         on_empty: Callable[[], None],
         patch: pytest.MonkeyPatch,
-        wrap: Callable[[Address], type[Scrambled] | type[Framed] | None],
+        wrap: Callable[[Address], Wrapper | None],
     ) -> None:
         patch.setattr(session, "Member", partial(WatchedMember, model))
         patch.setattr(reactor.listener, "os", network)
@@ -207,7 +210,7 @@ class Product:
         room.model, room.guests = model, {}
         door = cast(socket.socket, network.door)
         doormen = room.make_guest, room.gate.make_room, room.refuse_at_the_door
-        self.scrambled: dict[Address, Scrambled | Framed] = {}
+        self.scrambled: dict[Address, Scrambled | Framed | Sealed] = {}
 
         def make_transport(sock: socket.socket) -> Transport:
             simulated = cast(SimulatedSocket, sock)

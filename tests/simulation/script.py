@@ -61,6 +61,7 @@ class Setting(NamedTuple):
     is_scrambled: bool = False  # every second one comes through a transport as TLS is one
     is_announced: bool = False  # and somebody asks which rooms are up
     is_framed: bool = False  # or by WebSocket
+    is_sealed: bool = False  # or over TLS
 
     @property
     def limits(self) -> Limits:

@@ -26,9 +26,10 @@ from tests.simulation.limits import limits_set_to
 from tests.simulation.model import Model, Peer
 from tests.simulation.network import Address, Network, SimulatedSocket
 from tests.simulation.patience import TOLERANCE_SECONDS
-from tests.simulation.product import Product
+from tests.simulation.product import Product, Wrapper
 from tests.simulation.scrambled import Scrambled, Stream
 from tests.simulation.script import Script, Setting, Step
+from tests.simulation.sealed import Sealed, shake_hands
 
 MOST_TURNS = 10_000
 """More turns than any one step needs: a loop that takes more of them is spinning."""
@@ -99,15 +100,19 @@ class World:
         ends = [client.end.peer for client in self.clients.values() if client.address == address]
         return any(end.is_dead for end in ends)
 
-    def _wrap(self, address: Address) -> type[Scrambled] | type[Framed] | None:
+    def _wrap(self, address: Address) -> Wrapper | None:
         if not address[1] & 1:
             return None
+        if self.setting.is_sealed:
+            return Sealed
         if self.setting.is_framed:
             return Framed
         return Scrambled if self.setting.is_scrambled else None
 
     def _streams(self, address: Address) -> tuple[Stream, Stream] | None:
         kind = self._wrap(address)
+        if kind is Sealed:
+            return shake_hands(address)
         if kind is Framed:
             return Writer(), Reader()
         return (Stream(), Stream()) if kind else None
