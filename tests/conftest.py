@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +13,12 @@ from tests.support.house import House
 
 # A shell's background job, where Ctrl-C is ignored, would hand that down to all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Half a million objects are there by now, and stay: no later collection looks at them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

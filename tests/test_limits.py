@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import py_compile
 import subprocess
 import sys
@@ -39,7 +40,11 @@ NOT_IN_THE_TABLE = {
 """Numbers that the server is not held to, or that the table cannot know."""
 
 ROOM_FILES = [path for path in program_files() if layer_of(path) != "grader"]
-PARSED = [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in ROOM_FILES]
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def module_name(path: Path) -> str:
@@ -58,9 +63,9 @@ def test_every_number_is_in_the_table_or_known_not_to_be() -> None:
     """One without a reason would be missing in the table, and no one would notice."""
     found = {
         (module_name(path), target.id)
-        for path, tree in PARSED
+        for path in ROOM_FILES
         if layer_of(path) != "terminal"  # the client's own, which bind no one else
-        for statement in tree.body
+        for statement in parsed(path).body
         if isinstance(statement, ast.Assign | ast.AnnAssign)
         for target in ast.walk(statement)
         if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store)
@@ -150,12 +155,9 @@ KNOWN_COPIES: dict[str, set[str]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("path", "tree"),
-    [pytest.param(path, tree, id=module_name(path)) for path, tree in PARSED],
-)
-def test_no_file_keeps_a_copy_of_a_limit(path: Path, tree: ast.Module) -> None:
-    assert copied_limits(tree) == KNOWN_COPIES.get(module_name(path), set())
+@pytest.mark.parametrize("path", ROOM_FILES, ids=module_name)
+def test_no_file_keeps_a_copy_of_a_limit(path: Path) -> None:
+    assert copied_limits(parsed(path)) == KNOWN_COPIES.get(module_name(path), set())
 
 
 @pytest.mark.parametrize(

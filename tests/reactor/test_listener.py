@@ -7,6 +7,7 @@ import errno
 import os
 import resource
 import socket
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -33,12 +34,12 @@ class FailingSocket(socket.socket):
     """A listening socket whose next calls of `accept` fail, each with one of `failures`: a number
     is one of errno."""
 
-    failures: list[Exception | int]
+    failures: deque[Exception | int]
 
     def accept(self) -> tuple[socket.socket, object]:
         if not self.failures:
             return super().accept()
-        failure = self.failures.pop(0)
+        failure = self.failures.popleft()
         raise OSError(failure, os.strerror(failure)) if isinstance(failure, int) else failure
 
 
@@ -81,7 +82,7 @@ class House:
 
     def fail(self, *failures: Exception | int) -> None:
         """Let the next calls of `accept` fail so."""
-        self.sock.failures = list(failures)
+        self.sock.failures = deque(failures)
 
     def visit(self) -> socket.socket:
         """Connect a peer."""

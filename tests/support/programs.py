@@ -251,7 +251,8 @@ class Options(TypedDict, total=False):
     size: tuple[int, int]
     """Of that terminal: lines and columns."""
     forked: bool
-    """Not started but forked (tests.support.zygote). Its command is a Python, -c and a text."""
+    """Not started but forked (tests.support.zygote), and so no child, which `suspend` needs. Its
+    command is a Python, -c and a text."""
 
 
 class Program(Speaker):
