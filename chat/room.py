@@ -83,6 +83,7 @@ class Room:
         self._entered: list[tuple[Guest, Event]] = []  # applied, and the guest is not let in yet
         self._members: dict[str, Member] = {}
         self._waiting: dict[Member, None] = {}  # in the order they are to go on
+        self._ending: set[Member] = set()  # whose departure is submitted, and not applied
         bus.add_listener(roster.apply)
         bus.add_listener(self.apply)
 
@@ -229,6 +230,13 @@ class Room:
     def leave(self, member: Member) -> None:
         self._bus.submit(self._dispatcher.leave(member.username))
 
+    def end(self, member: Member) -> None:
+        if self._members.get(member.username) is member:  # the bus takes its time
+            member.connection.pause_reading()
+            self._ending.add(member)
+        else:
+            member.connection.close()
+
     def note_cut(self, member: Member, error: SlowReaderError) -> None:
         self._journal.note_cut(member.address, member.username, str(error))
 
@@ -315,6 +323,9 @@ class Room:
             self.fanout.unsubscribe(member.cursor)
             if self.places:
                 self.places.release(member)
+            if member in self._ending:
+                self._ending.remove(member)
+                member.connection.close()
 
     def _let_waiting_talk(self) -> None:
         for member in list(self._waiting):

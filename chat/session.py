@@ -120,6 +120,9 @@ class Host(Protocol):
     def leave(self, member: Member) -> None:
         """A member is gone without a word."""
 
+    def end(self, member: Member) -> None:
+        """Close the connection of a member that leaves, once it has read all up to there."""
+
     def note_cut(self, member: Member, error: SlowReaderError) -> None:
         """A member was cut."""
 
@@ -307,7 +310,7 @@ class Member:
     def eof_received(self) -> None:
         # An unfinished line is not taken: it may have been cut short.
         self._leave("end of stream")
-        self.connection.close()
+        self._host.end(self)
 
     def flushed(self) -> None:
         pass
@@ -348,19 +351,19 @@ class Member:
     def dismiss(self) -> None:
         """End the connection without a word to the others."""
         self._has_left = True
-        self.connection.close()
+        self._host.end(self)
 
     # Details.
 
     def _resume(self, max_pages: int) -> None:
-        if self._take_lines(max_pages):
+        if self._take_lines(max_pages) and not self._has_left:
             self.connection.resume_reading()
 
     def _take_lines(self, max_pages: int) -> bool:
         """Take every line that is complete; False if some have to wait."""
         singly = 0  # how many lines are known to be not all plain
         lines_left = LINES_PER_TURN
-        while not (self._decoder.is_empty or self.connection.is_closing):
+        while not (self._decoder.is_empty or self._has_left or self.connection.is_closing):
             free_bytes = self._host.free_bytes(max_pages)
             if not lines_left or free_bytes <= 0 or self.cursor.has_private_backlog:
                 self.connection.pause_reading()
@@ -390,7 +393,7 @@ class Member:
         if self._host.take_line(self, line):
             self._has_left = True
             self._host.note_end(":Exit")
-            self.connection.close()
+            self._host.end(self)
         return True
 
     def _leave(self, why: str = "") -> None:

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from chat.admin import end_members
 from chat.bus import LocalBus
 from chat.session import HANDSHAKE_SECONDS
 from codec import Event, Kind, ProtocolError
@@ -45,6 +46,26 @@ class LateHouse(House):
 def house() -> Iterator[LateHouse]:
     with closing(LateHouse()) as house:
         yield house
+
+
+@pytest.mark.parametrize("end", ["exits", "shuts its half", "is kicked"])
+def test_member_reads_all_up_to_its_departure(house: LateHouse, end: str) -> None:
+    bob = house.ask(b"ENTER Bob abc12\n")
+    house.apply()
+    bob.reads(b"OK\nActive Users: Bob\n")
+    bob.send(b"hello\n:Users\n" + b":Exit\n" * (end == "exits"))
+    if end == "shuts its half":
+        bob.ends()
+    house.loop.turn(2)
+    if end == "is kicked":
+        end_members((house.dispatcher, house.bus, house.room), ["Bob"], "kicked")
+    bob.send(b"behind\n" * (end != "shuts its half"))
+    house.apply()
+    notice = b"* Bob was kicked\n" * (end == "is kicked")
+    bob.reads_to_end(b"Bob: hello\nActive Users: Bob\n" + notice)
+    assert house.shown().endswith(
+        b"Bob: searched up active users\n%sBob left the chatroom\n" % notice
+    )
 
 
 def test_join_is_answered_when_it_is_applied(house: LateHouse) -> None:
