@@ -109,6 +109,7 @@ class Link:
         sock.setblocking(False)
         if self._address.family != socket.AF_UNIX:
             notice_vanished_peers(sock)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
         try:
             sock.connect(self._address.sockaddr)
