@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import re
+import select
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -18,12 +19,16 @@ from typing import Any, NamedTuple, NoReturn
 from cli.addresses import MAX_SHORT_PASSCODE_CHARACTERS, Address, is_path
 from cli.passcode import ask, read_first_line
 from codec import decode_text, handshake, has_control_or_line_end
-from reactor.descriptors import open_writer
+from reactor.descriptors import Writer, open_writer
+from reactor.loop import READ
 
 VERSION = "2.0.0"
 """Of both programs, and by it of the wheel, the manual pages and the joined files."""
 
 HELP_COLUMNS = 80
+
+SAY_SECONDS = 2.0
+"""Longest that a program which starts or ends waits for the disk that one line of it goes to."""
 
 _PORT = re.compile(r"0*[0-9]{1,5}")  # int() and isdigit() know digits of other scripts too
 _HOST_AND_MORE = re.compile(
@@ -236,7 +241,19 @@ def say(descriptor: int, line: str) -> None:
     data = line.encode("utf-8", "backslashreplace") + b"\n"
     with contextlib.suppress(OSError), contextlib.closing(open_writer(descriptor)) as writer:
         while data:
-            data = data[writer.write(data[: writer.piece_bytes]) :]
+            data = data[_write(writer, data[: writer.piece_bytes]) :]
+
+
+def _write(writer: Writer, piece: bytes) -> int:
+    try:
+        return writer.write(piece)
+    except BlockingIOError:
+        if writer.ready_event != READ:
+            raise
+        disk = select.poll()
+        disk.register(writer.watched, select.POLLIN)
+        disk.poll(SAY_SECONDS * 1000)
+        return writer.write(piece)
 
 
 def complain(line: str) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
 
@@ -327,6 +328,12 @@ def test_complaint_does_not_tell_the_passcode(word: str, capfd: Capture) -> None
 def test_complaint_is_a_line_even_if_it_cannot_be_encoded(capfd: Capture) -> None:
     complain("no text: \udcff")
     assert capfd.readouterr() == ("", "no text: \\udcff\n")
+
+
+def test_complaint_is_waited_for_where_the_disk_is_slow(capfd: Capture) -> None:
+    with patch("reactor.file_writer.PROMPT_SECONDS", 0):
+        complain("it takes its time")
+    assert capfd.readouterr() == ("", "it takes its time\n")
 
 
 def test_complaint_that_cannot_be_made_is_no_matter() -> None:

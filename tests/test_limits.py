@@ -29,7 +29,7 @@ NOT_IN_THE_TABLE = {
     # Not limits.
     "chat.bans": "FOR_EVER",
     "chat.transcript": "MODE",
-    "cli.flags": "HELP_COLUMNS",
+    "cli.flags": "HELP_COLUMNS SAY_SECONDS",
     "cli.upkeep": "MAX_RESUME_SECONDS",
     "cli.web": "RESUME_SECONDS",
     "cluster.view": "NEVER",
