@@ -209,9 +209,10 @@ class Connection:
         from the peer what it has not read yet (RFC 1122, 4.2.2.13; RFC 2525, 2.17). A peer that
         is too slow is aborted: see LINGER_SECONDS and those that follow it.
         """
-        if self.is_closing:
+        if not self.is_closing:
+            self.resume_reading()
+        if self.is_closing:  # before, or now: it could not be watched any more
             return
-        self.resume_reading()
         self.is_closing = True
         self._linger = Linger(self._reactor, self)
         self.write_eof()

@@ -285,6 +285,24 @@ def test_dead_connection_takes_no_harm_and_does_none(
             other_peer.recv(1)
 
 
+def test_close_without_memory_to_watch_it_is_its_end(
+    loop: Loop, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder, _ = connect()
+    recorder.connection.pause_reading()
+    forget = loop.reactor.set_interest
+
+    def watch(descriptor: int, interest: int, handler: Connection) -> None:
+        if interest:
+            raise OSError(errno.ENOMEM, "epoll_ctl")
+        forget(descriptor, interest, handler)
+
+    monkeypatch.setattr(loop.reactor, "set_interest", watch)
+    recorder.connection.close()
+    loop.turn_until(lambda: recorder.lost)
+    assert loop.is_idle(), "nothing is left to be done with it later"
+
+
 # Peers that vanish.
 
 
