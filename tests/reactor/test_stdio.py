@@ -327,13 +327,13 @@ def test_disk_that_stands_still_is_waited_for_once(loop: Loop, descriptors: Desc
         assert screen.shown_on(read_end, filler + 19)[filler:] == b"first\nsecond\nthird\n"
         loop.turn_until(lambda: screen.flushes)
     assert (screen.told_lines, screen.sink.owed_bytes, screen.errors) == (1, 0, [])
-    fill(write_end)
+    filler = fill(write_end)
     with patch("reactor.file_writer.PROMPT_SECONDS", 3600):
         screen.sink.write(b"later\n")
         loop.turn()
     assert loop.is_idle()
     screen.sink.close()
-    read_now(read_end)
+    assert screen.shown_on(read_end, filler + 6)[filler:] == b"later\n"
 
 
 # Sink: its bound.
