@@ -22,7 +22,7 @@ def test_order_is_ok_motd_history_and_members(house: House, tmp_path: Path) -> N
     path = tmp_path / "motd"
     path.write_bytes(b"Be \x1b kind\r\n\nno end")
     pages = Motd(str(path)), History(2, lambda seconds: [2026, 1, 2, 3, 4, 5])
-    house.bus.add_listener(pages[1].apply)
+    house.bus.add_history(pages[1])
     house.room.greet = lambda: [page.page for page in pages]
     message = "OK\n* Be \ufffd kind\n* \n* no end\n".encode()
     ann = house.ask(ENTER % b"Ann")

@@ -59,8 +59,10 @@ class House:
         room: int = 0,
         has_last_words: bool = False,
         reopens: bool = False,
+        is_shut: bool = False,
     ) -> None:
         self.loop = loop
+        self.is_shut = is_shut
         self.told: list[str | int | None] = []
         self.opened = 0
         self.guests: list[Recorder] = []
@@ -75,6 +77,7 @@ class House:
         last_words = self._last_words if has_last_words else None
         self.listener = Listener(
             *(loop.reactor, self.sock, self._make_protocol, self._make_room, last_words),
+            may_accept=(lambda: not self.is_shut) if is_shut else None,
             open_anew=self._open_anew if reopens else None,
             on_broken=(lambda error: self.told.append(error.strerror)) if reopens else None,
             on_given_up=(lambda error: self.told.append(error.errno)) if reopens else None,
@@ -261,6 +264,18 @@ def test_bug_or_unknown_error_makes_listener_rest(
         loop.turn_until(lambda count=count: len(house.guests) == count)  # type: ignore[misc]
         house.fail(failure)
     assert house.told == []
+
+
+def test_newcomers_wait_while_they_may_not_be_accepted(loop: Loop, open_house: Open) -> None:
+    house = open_house(is_shut=True)
+    house.visit()
+    loop.turn_until(lambda: not house.is_open)
+    loop.pass_seconds(3 * REST_SECONDS)
+    assert house.guests == []
+    house.is_shut = False
+    loop.pass_seconds(2 * REST_SECONDS)
+    assert len(house.guests) == 1
+    assert loop.is_idle()
 
 
 def test_listener_goes_on_with_another_socket(loop: Loop, open_house: Open, tmp_path: Path) -> None:

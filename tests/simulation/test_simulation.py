@@ -72,7 +72,7 @@ def test_transport_as_tls_passes_any_seed(seed: int) -> None:
     run(script._replace(setting=script.setting._replace(is_scrambled=True, is_announced=True)))
 
 
-@pytest.mark.parametrize("seed", range(400 if IS_LONG else 8))
+@pytest.mark.parametrize("seed", range(100 if IS_LONG else 8))
 def test_tls_passes_any_seed(seed: int) -> None:
     """The same by the ssl module itself."""
     script = make_script(seed)
