@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
 import sys
 import termios
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -310,37 +312,47 @@ def settings(window: Window) -> list[object]:
     return termios.tcgetattr(window.stdout.fileno())
 
 
-def test_signal_leaves_the_terminal_that_is_asked_as_it_was(chat: Chat) -> None:
+@pytest.fixture
+def as_found() -> Iterator[list[object]]:
+    """The settings of a window's terminal before its client, which begins at once, changes them."""
+    ours, theirs = os.openpty()
+    yield termios.tcgetattr(ours)
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_signal_leaves_the_terminal_that_is_asked_as_it_was(
+    chat: Chat, as_found: list[object]
+) -> None:
     window = chat.sit_down(passcode=())
-    before = settings(window)
     window.waits_for(lambda: window.rows() == ["Passcode:"])
-    assert settings(window) != before
+    assert settings(window) != as_found
     window.keys("half\\x03")
     window.closes(-signal.SIGINT)
-    assert settings(window) == before
+    assert settings(window) == as_found
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP])
-def test_signal_leaves_the_terminal_as_it_was(chat: Chat, number: int) -> None:
+def test_signal_leaves_the_terminal_as_it_was(
+    chat: Chat, number: int, as_found: list[object]
+) -> None:
     window = chat.sit_down()
-    before = settings(window)
     window.sees(typed="Alice·1❯")
-    assert settings(window) != before
+    assert settings(window) != as_found
     window.keys("half")
     window.sees(typed="Alice·1❯ half")
     window.signal(number)
     window.closes(-number)
     assert "half" not in window.rows()[-1]
     # A terminal that no one else has open is as its last user has left it.
-    assert settings(window) == before
+    assert settings(window) == as_found
 
 
-def test_crash_leaves_the_terminal_as_it_was(chat: Chat) -> None:
+def test_crash_leaves_the_terminal_as_it_was(chat: Chat, as_found: list[object]) -> None:
     crash = "from terminal.conversation import Conversation; Conversation.take_first_list = crash"
     window = chat.sit_down(patch=f"crash = lambda *_: sys.exit(7); {crash}")
-    before = settings(window)
     window.closes(7)
-    assert settings(window) == before
+    assert settings(window) == as_found
 
 
 def test_vanished_terminal_ends_the_client(chat: Chat) -> None:
