@@ -155,9 +155,11 @@ def end_members(parts: EndingParts, usernames: Iterable[str], how: str, why: str
     """Tell all members, these included, `how` their membership ends, and end it."""
     dispatcher, bus, room = parts
     for username in usernames:
+        member = room.members[username]
+        if member.has_left:
+            continue
         text = f"{username} was {how}: {why}" if why else f"{username} was {how}"
         bus.submit(dispatcher.announce(text))
-        member = room.members[username]
         bus.submit(dispatcher.leave(username))
         member.dismiss()
         room.note_end(how)

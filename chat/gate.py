@@ -36,7 +36,8 @@ POOL_CONNECTIONS: Annotated[
 SAFE_SECONDS: Annotated[
     float,
     "How long a guest over TLS, or of the page, is safe from newcomers, since it came and since a "
-    "guest got in: a handshake takes round trips, and its peer may be busy with others.",
+    "guest got in, three times that at most: a handshake takes round trips, and its peer may be "
+    "busy with others.",
 ] = 1.0
 
 BURST_ATTEMPTS: Annotated[
@@ -103,8 +104,10 @@ class Gate:
         """Whether a newcomer would end no guest that is safe from it."""
         if len(self._pool) < POOL_CONNECTIONS:
             return True
-        oldest_came_at = next(iter(self._pool.values()))
-        return self._reactor.now >= max(oldest_came_at, self._admitted_at) + SAFE_SECONDS
+        came_at = next(iter(self._pool.values()))
+        # Those who get in may be of one who keeps all others out.
+        moved_at = min(max(came_at, self._admitted_at), came_at + 2 * SAFE_SECONDS)
+        return self._reactor.now >= moved_at + SAFE_SECONDS
 
     def arrive(self, guest: Applicant) -> None:
         """A connection has been accepted."""

@@ -218,6 +218,8 @@ class Places:
     def resume(self, guest: Guest, request: Resume) -> None:
         """Answer a request for a place. Raises ProtocolError to refuse it."""
         member = self._find(guest, request.token)
+        if member.has_left:
+            raise ProtocolError(TOO_LATE)
         if self._room.bans:
             self._room.bans.check(member.username, guest.source)
         if member.cursor.find(request.received_bytes) is None:

@@ -348,6 +348,12 @@ class Member:
         """Take the lines that had to wait."""
         self.connection.call(lambda: self._resume(WAITING_PAGES))
 
+    @property
+    def has_left(self) -> bool:
+        """Whether its departure is submitted. Where the bus takes its time, it is still in the
+        room."""
+        return self._has_left
+
     def dismiss(self) -> None:
         """End the connection without a word to the others."""
         self._has_left = True

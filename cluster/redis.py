@@ -98,6 +98,7 @@ class Link:
         self._reader = hiredis.Reader()
         self._answers: deque[tuple[Answer, float]] = deque()  # and since when they are due
         self._pause_seconds = 0.0
+        self._up_since = 0.0
         self._timer: Timer | None = None
         self._watch: Timer | None = None
         self._is_closed = False
@@ -105,21 +106,12 @@ class Link:
 
     def connect(self) -> None:
         """Begin to connect."""
-        sock = socket.socket(self._address.family, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        if self._address.family != socket.AF_UNIX:
-            notice_vanished_peers(sock)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket = sock
         try:
-            sock.connect(self._address.sockaddr)
-        except BlockingIOError:
-            pass
-        except OSError as error:
+            self._dial()
+        except OSError as error:  # EMFILE and ENOMEM too: another attempt may find some
             self._fail(error.strerror or str(error))
-            return
-        self._reactor.set_interest(sock.fileno(), WRITE, self)
-        self._timer = self._reactor.call_later(ATTEMPT_SECONDS, lambda: self._fail("timed out"))
+        else:
+            self._timer = self._reactor.call_later(ATTEMPT_SECONDS, lambda: self._fail("timed out"))
 
     def call(self, answer: Answer, *words: str | int | bytes, is_timed: bool = True) -> None:
         """Send one command; `answer` is given what comes back, an Exception for an error."""
@@ -205,6 +197,16 @@ class Link:
 
     # Details.
 
+    def _dial(self) -> None:
+        sock = self._socket = socket.socket(self._address.family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        if self._address.family != socket.AF_UNIX:
+            notice_vanished_peers(sock)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(self._address.sockaddr)
+        self._reactor.set_interest(sock.fileno(), WRITE, self)
+
     def _note_auth(self, answer: Any) -> None:
         if isinstance(answer, Exception):
             self.reset(str(answer))
@@ -213,11 +215,13 @@ class Link:
         if answer != b"PONG":  # it may be loading its file; or a socket that has met itself
             self.reset(str(answer)[:MAX_REASON_CHARACTERS])
             return
-        self._pause_seconds = 0.0
+        self._up_since = self._reactor.now
         self.is_up = True
         self._on_up()
 
     def _note_down(self, reason: str) -> None:
+        if self.is_up and self._reactor.now >= self._up_since + MAX_PAUSE_SECONDS:
+            self._pause_seconds = 0.0  # one that is closed at once is not dialled without end
         self.is_up = self._is_silent = False
         self._answers.clear()
         if self._watch:

@@ -48,6 +48,10 @@ from terminal.session import ANSWER_SECONDS, GOODBYE_SECONDS, MAX_SERVER_LINE_BY
 REST_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """How long it rests before it dials again, after each loss in a row; the last one repeats."""
 
+PATIENT_LOSSES = 3
+"""So many losses in a row it dials the server that may keep its place, and no other: some seven
+seconds."""
+
 
 class LinkOwner(Protocol):
     """What a Link tells its owner."""
@@ -249,9 +253,11 @@ class Link:
     # Details.
 
     def _begin(self) -> None:
-        """Dial each address in turn."""
+        """Dial each address in turn; that of the server that may keep our place alone at first."""
         self._failures = {}
-        self._untried = [(room, address) for room in self._rooms for address in room.addresses]
+        is_patient = self._token and self._losses <= PATIENT_LOSSES
+        rooms = self._rooms[:1] if is_patient else self._rooms
+        self._untried = [(room, address) for room in rooms for address in room.addresses]
         self._dial_next()
 
     def _dial_next(self) -> None:
@@ -379,8 +385,13 @@ class Link:
     def _lose(self, reason: str, error: LinkError | None = None) -> None:
         if self.state is State.OVER:
             return
-        if not self._was_in:
-            error = error or LinkError(reason)
+        if not self._was_in and not error:
+            if self._untried and not self._is_leaving:
+                # This one takes connections and does not serve them.
+                self._drop_connection()
+                self._dial_failed(reason)
+                return
+            error = LinkError(reason)
         if error or self._is_leaving:
             self._drop_connection()
             self._end(None if self._is_leaving else error)

@@ -58,7 +58,8 @@ def test_member_reads_all_up_to_its_departure(house: LateHouse, end: str) -> Non
         bob.ends()
     house.loop.turn(2)
     if end == "is kicked":
-        end_members((house.dispatcher, house.bus, house.room), ["Bob"], "kicked")
+        for _ in range(2):  # by two operators
+            end_members((house.dispatcher, house.bus, house.room), ["Bob"], "kicked")
     bob.send(b"behind\n" * (end != "shuts its half"))
     house.apply()
     notice = b"* Bob was kicked\n" * (end == "is kicked")
@@ -66,6 +67,21 @@ def test_member_reads_all_up_to_its_departure(house: LateHouse, end: str) -> Non
     assert house.shown().endswith(
         b"Bob: searched up active users\n%sBob left the chatroom\n" % notice
     )
+
+
+def test_place_of_one_that_leaves_is_not_given_again(
+    house: LateHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.keep_places(monkeypatch)
+    token = b"1." + b"01" * 16
+    bob = house.ask(b"ENTER Bob abc12\n")
+    house.apply()
+    bob.reads(b"OK %s\nActive Users: Bob\n" % token)
+    bob.send(b":Exit\n")
+    house.loop.turn(2)
+    house.ask(b"RESUME %s 0\n" % token).reads_to_end(b"ERROR Too late\n")
+    house.apply()
+    assert house.shown().endswith(b"Bob left the chatroom\n")
 
 
 def test_join_is_answered_when_it_is_applied(house: LateHouse) -> None:

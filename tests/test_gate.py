@@ -116,6 +116,15 @@ def test_oldest_of_a_full_pool_is_safe_for_a_while(desk: Desk) -> None:
     assert desk.gate.has_room()
 
 
+def test_oldest_is_not_safe_for_ever_while_guests_get_in(desk: Desk) -> None:
+    guests = [desk.admit() for _ in range(POOL_CONNECTIONS)]
+    for has_room in (False, False, True):
+        desk.loop.pass_seconds(SAFE_SECONDS)
+        desk.gate.admit(guests.pop())
+        guests.append(desk.admit())
+        assert desk.gate.has_room() == has_room
+
+
 def test_room_is_made_by_the_oldest_and_by_each_once(desk: Desk) -> None:
     assert desk.gate.make_room() is False
     callers = [desk.admit() for _ in range(3)]

@@ -184,8 +184,8 @@ def change_clock(scene: Scene) -> None:
 
 
 ROWS = (
-    Row("kill -9 of Redis, 3 s, appendfsync everysec", kill, is_quick=True),
-    Row("kill -9 of Redis, 3 s, appendfsync always", kill, "always"),
+    Row("kill -9 of Redis, 3 s, appendfsync everysec", kill),
+    Row("kill -9 of Redis, 3 s, appendfsync always", kill, "always", is_quick=True),
     Row("25 times in 5 s all connections cut", cut, is_quick=True),
     Row("SIGSTOP of Redis for 5 s", stop_redis(5)),
     Row("SIGSTOP of Redis for 20 s", stop_redis(20)),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import select
 import selectors
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from unittest.mock import patch
 
 import pytest
 
@@ -37,6 +40,10 @@ class Line:
         assert self.loop.receive(sock, 14) == b"*1\r\n$4\r\nPING\r\n"
         return sock
 
+    def is_dialled(self) -> bool:
+        """Whether a connection can be accepted."""
+        return bool(select.select([self._door], [], [], 0)[0])
+
     def answer(self, sock: socket.socket, data: bytes, noted: list[object]) -> None:
         """Answer, and let the link note it."""
         count = len(noted)
@@ -57,6 +64,29 @@ def test_redis_that_does_not_serve_is_not_there(line: Line, answer: bytes) -> No
     line.loop.pass_seconds(1)
     line.answer(line.accept(), b"+PONG\r\n", line.told)
     assert line.told[1:] == ["up"]
+
+
+def test_attempt_that_has_no_descriptor_is_followed_by_another(line: Line) -> None:
+    line.accept().close()
+    with patch("socket.socket", side_effect=OSError(errno.EMFILE, "no descriptor")):
+        line.loop.turn_until(lambda: line.told)
+        line.loop.pass_seconds(3)
+    assert line.told.count("no descriptor") > 1
+    line.loop.pass_seconds(1)
+    line.answer(line.accept(), b"+PONG\r\n", line.told)
+    assert line.told[-1] == "up"
+
+
+def test_redis_that_hangs_up_at_once_is_dialled_ever_more_seldom(line: Line) -> None:
+    count = 0
+    for _ in range(40):  # two seconds
+        if line.is_dialled():
+            sock = line.accept()
+            line.answer(sock, b"+PONG\r\n", line.told)
+            sock.close()
+            count += 1
+        line.loop.pass_seconds(0.05)
+    assert 3 <= count < 10
 
 
 def test_late_answer_is_told_in_time_and_then_given_up(line: Line) -> None:

@@ -88,13 +88,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_file_has_private_text_or_a_passcode(folder: Path) -> None:
     (transcript,) = folder.glob("*.log")
     lines = [line[9:] for line in transcript.read_text().splitlines()]
-    assert [*dict.fromkeys(lines)] == [  # Cid asked until the signal had come
+    # Cid asked until the signal had come, perhaps not once.
+    assert [line for line in lines if line != "Cid: searched up active users"] == [
         "Ann joined the chatroom",
         "Bob joined the chatroom",
         "Ann: send message to Bob",
         "Ann: hello",
         "Cid joined the chatroom",
-        "Cid: searched up active users",
         "* Cid was kicked",
         "Cid left the chatroom",
     ]

@@ -41,8 +41,10 @@ class Redis:
     """A real redis-server in a folder of its own, which may be killed and started again."""
 
     def __init__(
-        self, *options: str, is_tls: bool = False, aof: str = "everysec", password: str = ""
+        self, *options: str, is_tls: bool = False, aof: str = "always", password: str = ""
     ) -> None:
+        """`aof` is its appendfsync. With "everysec" a killed one may lose what it has answered: it
+        does not write while its disk is busy with an fsync (two seconds at most)."""
         self._folder = tempfile.TemporaryDirectory()
         self.port = free_port()
         self.is_tls = is_tls
