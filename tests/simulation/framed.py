@@ -70,9 +70,8 @@ class Framed(WebSocketTransport):
             if error.strerror != NO_CLOSE_FRAME:
                 raise
             payload = b""  # FIN without a Close frame; the model knows FIN alone
-        witness, address = self._network.witness, self._simulated.address
         self._network.progress += 1
-        witness.received(address, payload) if payload else witness.ended(address)
+        self._simulated.tell_received(payload)
         return payload
 
     def send(self, pieces: list[Bytes]) -> int:

@@ -179,9 +179,13 @@ class SimulatedSocket:
         if data:
             self._network.progress += 1
         if not self.is_wrapped:
-            tell = self._network.witness
-            tell.received(self.address, data) if data else tell.ended(self.address)
+            self.tell_received(data)
         return data
+
+    def tell_received(self, payload: bytes) -> None:
+        """The witness learns what was read, or that the stream has ended."""
+        tell = self._network.witness
+        tell.received(self.address, payload) if payload else tell.ended(self.address)
 
     def send(self, data: bytes | memoryview) -> int:
         return self.sendmsg([data])

@@ -97,9 +97,8 @@ class Sealed(TlsTransport):
             if "close_notify" not in str(error.strerror):
                 raise
             payload = b""  # FIN alone; the model knows no other end
-        witness, address = self._network.witness, self._simulated.address
         self._network.progress += 1
-        witness.received(address, payload) if payload else witness.ended(address)
+        self._simulated.tell_received(payload)
         return payload
 
     def send(self, pieces: list[Bytes]) -> int:
