@@ -105,7 +105,7 @@ class Gate:
         if len(self._pool) < POOL_CONNECTIONS:
             return True
         came_at = next(iter(self._pool.values()))
-        # Those who get in may be of one who keeps all others out.
+        # Bounded: one user who joins again and again could keep all other newcomers waiting.
         moved_at = min(max(came_at, self._admitted_at), came_at + 2 * SAFE_SECONDS)
         return self._reactor.now >= moved_at + SAFE_SECONDS
 
