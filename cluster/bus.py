@@ -20,9 +20,8 @@ from chat.room import Room
 from cluster import engine as engines
 from cluster import records
 from cluster.engine import Engine
-from cluster.node import (
-    OVER,
-    Append,
+from cluster.node import Node
+from cluster.outputs import (
     Applied,
     Delete,
     Ended,
@@ -31,13 +30,14 @@ from cluster.node import (
     Item,
     Lost,
     Minute,
-    Node,
     Output,
     Past,
     Present,
     Refused,
     Superseded,
 )
+from cluster.participant import OVER
+from cluster.queue import Append
 from cluster.records import (
     Author,
     JoinRecord,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Annotated, Protocol
 
-from cluster.node import Append
+from cluster.queue import Append
 from cluster.records import Author
 from cluster.replica import Entry
 

@@ -30,48 +30,14 @@ from collections.abc import Iterable
 from cluster import records as words
 from cluster import snapshots
 from cluster.outputs import (
-    Applied,
-    Delete,
-    Ended,
-    Evicted,
-    Heard,
     Item,
-    Lost,
-    Minute,
     Output,
-    Past,
-    Present,
-    Refused,
-    Superseded,
 )
 from cluster.participant import ENTERING, IN, OVER, READING, Participant, Phase
 from cluster.queue import Append
 from cluster.records import Author, EnterRecord, Record, RecordError, parse_records
 from cluster.replica import FIRST_ID, Entry, Replica
 from cluster.snapshots import find_snapshot
-
-__all__ = [  # what a driver has to do with
-    "ENTERING",
-    "IN",
-    "OVER",
-    "READING",
-    "Append",
-    "Applied",
-    "Delete",
-    "Ended",
-    "Evicted",
-    "Heard",
-    "Item",
-    "Lost",
-    "Minute",
-    "Node",
-    "Output",
-    "Past",
-    "Phase",
-    "Present",
-    "Refused",
-    "Superseded",
-]
 
 
 class Node:

@@ -28,7 +28,7 @@ import hiredis
 
 from cluster import engine
 from cluster.engine import EngineUser
-from cluster.node import Append
+from cluster.queue import Append
 from cluster.records import Author, RecordError, parse_author, parse_sequence
 from cluster.replica import FIRST_ID, Entry
 from reactor import WRITE, Connection, Reactor, SocketTransport, Timer, Transport

@@ -12,7 +12,8 @@ import pytest
 from chat.room import Room
 from cluster.bus import CONNECTED_AGAIN, NOT_CONNECTED, TELL_SECONDS, ClusterBus
 from cluster.engine import EngineUser
-from cluster.node import Append, Node
+from cluster.node import Node
+from cluster.queue import Append
 from cluster.records import Author
 from cluster.replica import Entry
 from tests.reactor.conftest import Loop

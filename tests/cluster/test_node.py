@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from cluster.node import (
-    ENTERING,
-    IN,
-    OVER,
-    Append,
-    Applied,
-    Delete,
-    Heard,
-    Item,
-    Lost,
-    Minute,
-    Node,
-    Output,
-    Past,
-)
+from cluster.node import Node
+from cluster.outputs import Applied, Delete, Heard, Item, Lost, Minute, Output, Past
+from cluster.participant import ENTERING, IN, OVER
+from cluster.queue import Append
 from cluster.records import (
     Author,
     LinesRecord,

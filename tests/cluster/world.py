@@ -19,11 +19,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from random import Random
 
-from cluster.node import (
-    ENTERING,
-    IN,
-    OVER,
-    Append,
+from cluster.node import Node
+from cluster.outputs import (
     Applied,
     Delete,
     Ended,
@@ -31,13 +28,14 @@ from cluster.node import (
     Heard,
     Item,
     Lost,
-    Node,
     Output,
     Past,
     Present,
     Refused,
     Superseded,
 )
+from cluster.participant import ENTERING, IN, OVER
+from cluster.queue import Append
 from cluster.records import (
     Author,
     JoinRecord,
