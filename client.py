@@ -38,7 +38,16 @@ from collections.abc import Iterator
 
 from cli import trace
 from cli.addresses import is_path
-from cli.flags import FULL, PLAIN, ClientFlags, Place, Run, complain, parse_client_flags, say
+from cli.flags import (
+    FULL,
+    PLAIN,
+    ClientFlags,
+    Run,
+    ServerAddress,
+    complain,
+    parse_client_flags,
+    say,
+)
 from cli.tls import TlsSetupError, add_client_flags, make_client_transport
 from codec import Join, ProtocolError, format_join
 from reactor import LoopError, end_by_signal, format_exception, naming
@@ -80,19 +89,19 @@ def main() -> int:
 
 def run_plain(flags: ClientFlags, join_line: bytes, parts: trace.Parts) -> int:
     """Show what the room says as it is, and nothing else."""
-    connected = _connect(flags.places)
+    connected = _connect(flags.servers)
     if connected is None:
         return 1
-    place, sock = connected
+    server, sock = connected
     try:
-        transport = _transport_maker(flags, place, parts)(sock)
+        transport = _transport_maker(flags, server, parts)(sock)
     except TlsSetupError as error:
         complain(f"error: {error}")
         return 1
     reactor = parts.make_reactor(lambda: screen.complain(format_exception()))
     with naming("fstat"):
         screen = PlainScreen(reactor)
-    client = Client(reactor, screen, transport, join_line, *place)
+    client = Client(reactor, screen, transport, join_line, *server)
     has_started()
     try:
         status = client.run()
@@ -105,39 +114,41 @@ def run_plain(flags: ClientFlags, join_line: bytes, parts: trace.Parts) -> int:
     return status
 
 
-def _connect(places: list[Place]) -> tuple[Place, socket.socket] | None:
+def _connect(servers: list[ServerAddress]) -> tuple[ServerAddress, socket.socket] | None:
     """The first that takes a connection; None if there is none, and then it was told why."""
-    for place in places:
-        host, port = place
+    for server in servers:
+        host, port = server
         try:
-            return place, connect_unix(host) if is_path(host) else connect(host, port or 0)
+            return server, connect_unix(host) if is_path(host) else connect(host, port or 0)
         except (OSError, UnicodeError) as error:
             is_refused = isinstance(error, ConnectionRefusedError)
             question = " (is the server running?)" if is_refused else ""
-            word = "error" if place is places[-1] else "warning"
-            complain(f"{word}: cannot connect to {place.text}: {reason_of(error)}{question}")
+            word = "error" if server is servers[-1] else "warning"
+            complain(f"{word}: cannot connect to {server.text}: {reason_of(error)}{question}")
     return None
 
 
-def _transport_maker(flags: ClientFlags, place: Place, parts: trace.Parts) -> trace.MakeTransport:
-    make = functools.partial(make_client_transport, flags, place.host)
+def _transport_maker(
+    flags: ClientFlags, server: ServerAddress, parts: trace.Parts
+) -> trace.MakeTransport:
+    make = functools.partial(make_client_transport, flags, server.host)
     return parts.wrap(make, "server", is_to_server=True)
 
 
 def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
     """The same with -ui. What that needs is loaded here, so that nothing else pays for it."""
     try:
-        from terminal.drawn import Room, make_client
+        from terminal.drawn import Server, make_client
 
-        rooms = [
-            Room(addresses, *place, _transport_maker(flags, place, parts))
-            for place, addresses in _resolved(flags.places)
+        servers = [
+            Server(server.text, *server, addresses, _transport_maker(flags, server, parts))
+            for server, addresses in _resolved(flags.servers)
         ]
-        if not rooms:
+        if not servers:
             return 1
         reactor = parts.make_reactor(lambda: client.complain(format_exception()))
         join = Join(flags.username, flags.passcode)
-        client = make_client(reactor, rooms, join, is_full=flags.ui == FULL)
+        client = make_client(reactor, servers, join, is_full=flags.ui == FULL)
     except ImportError as error:
         complain(f"error: -ui {flags.ui} is not possible: {_lack(error)}")
         return 2
@@ -156,14 +167,14 @@ def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
     return status
 
 
-def _resolved(places: list[Place]) -> Iterator[tuple[Place, list[str]]]:
+def _resolved(servers: list[ServerAddress]) -> Iterator[tuple[ServerAddress, list[str]]]:
     """Those that have addresses, and these; of the others it is told why."""
-    for place in places:
+    for server in servers:
         try:
-            yield place, [place.host] if is_path(place.host) else resolve(place.host)
+            yield server, [server.host] if is_path(server.host) else resolve(server.host)
         except (OSError, UnicodeError) as error:
-            word = "error" if len(places) == 1 else "warning"
-            complain(f"{word}: cannot connect to {place.text}: {reason_of(error)}")
+            word = "error" if len(servers) == 1 else "warning"
+            complain(f"{word}: cannot connect to {server.text}: {reason_of(error)}")
 
 
 def _lack(error: ImportError) -> str:

@@ -72,9 +72,9 @@ class ServerFlags(argparse.Namespace):
     node: str | None
 
 
-class Place(NamedTuple):
-    """Where a room is. `host` is as typed: a name, an address, or the path of a UNIX socket, which
-    needs no `port`."""
+class ServerAddress(NamedTuple):
+    """Where a server of the room is. `host` is as typed: a name, an address, or the path of a UNIX
+    socket, which needs no `port`."""
 
     host: str
     port: int | None
@@ -86,10 +86,10 @@ class Place(NamedTuple):
 
 
 class ClientFlags(argparse.Namespace):
-    """What the client was asked to do. `places`: the servers of the room, in the order in which to
+    """What the client was asked to do. `servers`: the servers of the room, in the order in which to
     try them; `host` and `port` are those of the first."""
 
-    places: list[Place]
+    servers: list[ServerAddress]
     host: str
     port: int | None
     username: str
@@ -158,8 +158,8 @@ def parse_client_flags(
     """Read the client's command line, by default the process's own."""
     parser = client_parser(features)
     flags = parser.parse_args(argv, ClientFlags())
-    flags.places = _places(parser, vars(flags)["host"], vars(flags)["port"])
-    flags.host, flags.port = flags.places[0]
+    flags.servers = _servers(parser, vars(flags)["host"], vars(flags)["port"])
+    flags.host, flags.port = flags.servers[0]
     is_drawn = flags.ui != PLAIN
     if is_drawn and (lack := lack_of_terminal()):
         parser.error(f"-ui {flags.ui} needs a terminal, and {lack}")
@@ -385,17 +385,17 @@ def _client_port(text: str) -> int:
     return _port(text, lowest=1)
 
 
-def _places(parser: _FlagParser, hosts: list[str], ports: list[int]) -> list[Place]:
+def _servers(parser: _FlagParser, hosts: list[str], ports: list[int]) -> list[ServerAddress]:
     """One port is that of all, and several are those of the hosts in their order."""
     if len(ports) == 1:
-        return [Place(host, ports[0]) for host in hosts]
+        return [ServerAddress(host, ports[0]) for host in hosts]
     needing = [host for host in hosts if not is_path(host)]
     if needing and not ports:
         parser.error("the following arguments are required: -port/--port")
     if len(ports) != len(needing):
         parser.error("-port is to be given once, or once for each -host that is no path")
     rest = iter(ports)
-    return [Place(host, None if is_path(host) else next(rest)) for host in hosts]
+    return [ServerAddress(host, None if is_path(host) else next(rest)) for host in hosts]
 
 
 def _host(text: str) -> str:

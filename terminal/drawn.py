@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from codec import Join
 from reactor import Reactor
 from terminal.interactive import DrawnScreen, InteractiveClient
-from terminal.link import Room
+from terminal.link import Server
 
-__all__ = ["Room", "make_client"]
+__all__ = ["Server", "make_client"]
 
 
 def make_client(
-    reactor: Reactor, rooms: Sequence[Room], join: Join, is_full: bool
+    reactor: Reactor, servers: Sequence[Server], join: Join, is_full: bool
 ) -> InteractiveClient:
     """An InteractiveClient on standard input and output: on the whole window if `is_full`. Raises
     ImportError where what that needs cannot be had."""
@@ -26,10 +26,10 @@ def make_client(
         from terminal.full import FullScreen
 
         screen = FullScreen(
-            reactor, join.username, rooms[0].place, may_colour=may_colour, is_unicode=is_unicode
+            reactor, join.username, servers[0].name, may_colour=may_colour, is_unicode=is_unicode
         )
     else:
         from terminal.line import LineScreen
 
         screen = LineScreen(reactor, join.username, may_colour=may_colour, is_unicode=is_unicode)
-    return InteractiveClient(reactor, screen, rooms, join)
+    return InteractiveClient(reactor, screen, servers, join)

@@ -63,17 +63,17 @@ _NEWS = (RowKind.SAID, RowKind.MENTION, RowKind.PRIVATE)
 
 
 class FullScreen:
-    """A DrawnScreen on standard input and output, which are a terminal. `place` is the room's."""
+    """A DrawnScreen on standard input and output, which are a terminal. `server` is its name."""
 
     def __init__(
-        self, reactor: Reactor, username: str, place: str, *, may_colour: bool, is_unicode: bool
+        self, reactor: Reactor, username: str, server: str, *, may_colour: bool, is_unicode: bool
     ) -> None:
         self._reactor = reactor
         self._owner: DrawnScreenOwner
         self._palette = Palette(count_colours() if may_colour else 0)
         formatter = Formatter(self._palette, is_unicode)
         self._prompt = formatter.paint("❯ ")
-        self._page = Page(username, place, self._palette, formatter)
+        self._page = Page(username, server, self._palette, formatter)
         self._decoder = KeyDecoder()
         self._escape: Timer | None = None
         self._keyboard: Source | None = None
@@ -124,9 +124,9 @@ class FullScreen:
             write_now(_BELL)
         self._queue_draw()
 
-    def set_place(self, place: str) -> None:
-        if place != self._page.place:
-            self._page.place = place
+    def set_server(self, name: str) -> None:
+        if name != self._page.server:
+            self._page.server = name
             self._queue_draw()
 
     def set_state(self, members: list[str], is_online: bool) -> None:

@@ -20,7 +20,7 @@ from codec.text import decode_text, translate
 from reactor import Reactor, Signals, Timer, ending_signals
 from terminal.completer import completions
 from terminal.conversation import Conversation, Row, RowKind
-from terminal.link import Link, LinkError, Room
+from terminal.link import Link, LinkError, Server
 from terminal.questions import LOCAL_COMMANDS, help_lines, local_command, looks_mistyped
 
 SILENCE_SECONDS = 2.0
@@ -79,7 +79,7 @@ class DrawnScreen(Protocol):
     def show(self, rows: list[Row]) -> None:
         """Show these below all others."""
 
-    def set_place(self, place: str) -> None:
+    def set_server(self, name: str) -> None:
         """The server that we are at."""
 
     def set_state(self, members: list[str], is_online: bool) -> None:
@@ -109,7 +109,7 @@ class InteractiveClient:
         self,
         reactor: Reactor,
         screen: DrawnScreen,
-        rooms: Sequence[Room],
+        servers: Sequence[Server],
         join: Join,
         now: Callable[[str], str] = time.strftime,
     ) -> None:
@@ -128,7 +128,7 @@ class InteractiveClient:
         """Why it ended, unless the person ended it."""
         self.signal_received = 0
         """The number of the signal that asked to end, if one did."""
-        self._link = Link(reactor, rooms, join, self)
+        self._link = Link(reactor, servers, join, self)
 
     def run(self) -> int:
         """Stay until the person ends it. Returns the exit status of the process. The terminal is
@@ -198,9 +198,9 @@ class InteractiveClient:
     def link_up(self, has_echo: bool) -> None:
         self._has_echo = has_echo
         self._is_list_due = has_echo
-        self._screen.set_place(self._link.room.place)
+        self._screen.set_server(self._link.server.name)
         self._screen.set_state([], True)
-        self._tell(RowKind.GOOD, _connected(self._link.room))
+        self._tell(RowKind.GOOD, _connected(self._link.server))
         self._watch_silence()
 
     def link_resumed(self) -> None:
@@ -337,7 +337,7 @@ class InteractiveClient:
             self._silence = self._reactor.call_later(SILENCE_SECONDS, self._tell_waiting)
 
     def _tell_waiting(self) -> None:
-        self._tell(RowKind.NOTICE, f"waiting for {self._link.room.place} …")
+        self._tell(RowKind.NOTICE, f"waiting for {self._link.server.name} …")
 
     def _tell(self, kind: RowKind, text: str, label: str = "·") -> None:
         row = self._conversation.tell(kind, text, self._clock(), label)
@@ -347,9 +347,9 @@ class InteractiveClient:
         return self._now(CLOCK_FORMAT)
 
 
-def _connected(room: Room) -> str:
-    on_port = "" if room.port is None else f" on port {room.port}"
-    return f"Connected to {room.host}{on_port}"
+def _connected(server: Server) -> str:
+    on_port = "" if server.port is None else f" on port {server.port}"
+    return f"Connected to {server.host}{on_port}"
 
 
 def _asks_to_leave(line: str) -> bool:

@@ -75,7 +75,7 @@ class LineScreen:
         self._rows += rows
         self._queue_draw()
 
-    def set_place(self, place: str) -> None:
+    def set_server(self, name: str) -> None:
         """The line does not show it."""
 
     def set_state(self, members: list[str], is_online: bool) -> None:

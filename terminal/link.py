@@ -85,19 +85,16 @@ class LinkError(Exception):
         self.is_for_the_user = is_for_the_user
 
 
-class Room(NamedTuple):
-    """A server of the room: `port` of the first of `addresses` that answers, or a UNIX socket.
-    `host` is what the user typed; `make_transport` puts a Transport over a connected socket."""
+class Server(NamedTuple):
+    """One of the room: `port` of the first of `addresses` that answers, or a UNIX socket. `name` is
+    for messages, `host` is what the user typed; `make_transport` puts a Transport over a connected
+    socket."""
 
-    addresses: list[str]
+    name: str
     host: str
     port: int | None
+    addresses: list[str]
     make_transport: Callable[[socket.socket], Transport]
-
-    @property
-    def place(self) -> str:
-        """For messages."""
-        return self.host if self.port is None else f"{self.host} port {self.port}"
 
 
 class State(Enum):
@@ -111,19 +108,19 @@ class State(Enum):
 
 
 class Link:
-    """A member's connection to one of `rooms`, the servers of the room."""
+    """A member's connection to one of `servers`, all of the same room."""
 
     def __init__(
-        self, reactor: Reactor, rooms: Sequence[Room], join: Join, owner: LinkOwner
+        self, reactor: Reactor, servers: Sequence[Server], join: Join, owner: LinkOwner
     ) -> None:
-        self.room = rooms[0]
+        self.server = servers[0]
         """The server that is tried, or was last."""
         self._reactor = reactor
-        self._rooms = [*rooms]  # the one to begin with is the first
+        self._servers = [*servers]  # the one to begin with is the first
         self._join = join
         self._owner = owner
         self.state = State.RESTING
-        self._untried: list[tuple[Room, str]] = []
+        self._untried: list[tuple[Server, str]] = []
         self._sock: socket.socket | None = None  # while it is dialled
         self._connection: Connection | None = None
         self._answer = LineDecoder(MAX_SERVER_LINE_BYTES)  # to our request
@@ -211,8 +208,8 @@ class Link:
         notice_vanished_peers(sock)
         self.state = State.JOINING
         self._answer = LineDecoder(MAX_SERVER_LINE_BYTES)
-        self._set_timer(ANSWER_SECONDS, lambda: self._lose(f"no answer from {self.room.place}"))
-        self._connection = Connection(self._reactor, self.room.make_transport(sock), self)
+        self._set_timer(ANSWER_SECONDS, lambda: self._lose(f"no answer from {self.server.name}"))
+        self._connection = Connection(self._reactor, self.server.make_transport(sock), self)
 
     def handle_error(self) -> None:
         self._dial_failed("a bug")
@@ -256,20 +253,20 @@ class Link:
         """Dial each address in turn; that of the server that may keep our place alone at first."""
         self._failures = {}
         is_patient = self._token and self._losses <= PATIENT_LOSSES
-        rooms = self._rooms[:1] if is_patient else self._rooms
-        self._untried = [(room, address) for room in rooms for address in room.addresses]
+        servers = self._servers[:1] if is_patient else self._servers
+        self._untried = [(server, address) for server in servers for address in server.addresses]
         self._dial_next()
 
     def _dial_next(self) -> None:
         if not self._untried:
-            reasons = [f"{place}: {reason}" for place, reason in self._failures.items()]
-            self.room = self._rooms[0]
+            reasons = [f"{name}: {reason}" for name, reason in self._failures.items()]
+            self.server = self._servers[0]
             self._lose(f"cannot connect to {'; '.join(reasons)}")
             return
         self.state = State.DIALLING
-        self.room, address = self._untried.pop(0)
+        self.server, address = self._untried.pop(0)
         try:
-            self._sock = dial(address, self.room.port or 0)
+            self._sock = dial(address, self.server.port or 0)
             self._reactor.set_interest(self._sock.fileno(), WRITE, self)
         except OSError as error:
             self._dial_failed(error.strerror or str(error))
@@ -279,7 +276,7 @@ class Link:
     def _dial_failed(self, reason: str) -> None:
         self._stop_waiting()
         question = " (is the server running?)" if reason == os.strerror(errno.ECONNREFUSED) else ""
-        self._failures.setdefault(self.room.place, reason + question)
+        self._failures.setdefault(self.server.name, reason + question)
         self._dial_next()
 
     def _take_lines(self, data: bytes) -> None:
@@ -308,7 +305,7 @@ class Link:
         except RefusedError as refused:
             self._take_refusal(refused)
         except ProtocolError:
-            self._lose(f"{self.room.place} is not a chat server (is the port right?)")
+            self._lose(f"{self.server.name} is not a chat server (is the port right?)")
 
     def _take_refusal(self, refused: RefusedError) -> None:
         is_unknown = refused.code.startswith(EXPECTED_JOIN.partition(" <")[0])
@@ -320,7 +317,7 @@ class Link:
         elif refused.code == USERNAME_IN_USE:
             # The name may be our own: that of a client of ours that was killed, or of a place at a
             # server that is dead, which the others have not noticed yet.
-            self._begin_with(self.room)
+            self._begin_with(self.server)
             self._rest(str(refused))
         else:
             is_final = refused.code == INCORRECT_PASSCODE or not self._was_in
@@ -374,13 +371,13 @@ class Link:
 
     def _dial_again(self) -> None:
         self._drop_connection()
-        self._begin_with(self.room)
+        self._begin_with(self.server)
         self._begin()
 
-    def _begin_with(self, room: Room) -> None:
+    def _begin_with(self, server: Server) -> None:
         """Try this server first, and then those behind it."""
-        number = self._rooms.index(room)
-        self._rooms = self._rooms[number:] + self._rooms[:number]
+        number = self._servers.index(server)
+        self._servers = self._servers[number:] + self._servers[:number]
 
     def _lose(self, reason: str, error: LinkError | None = None) -> None:
         if self.state is State.OVER:
@@ -398,8 +395,8 @@ class Link:
             return
         if self.state is not State.DIALLING:
             has_place = self._token and self.state is State.TALKING
-            number = self._rooms.index(self.room) + (0 if has_place else 1)
-            self._begin_with(self._rooms[number % len(self._rooms)])
+            number = self._servers.index(self.server) + (0 if has_place else 1)
+            self._begin_with(self._servers[number % len(self._servers)])
         self._rest(reason)
 
     def _rest(self, reason: str) -> None:

@@ -39,8 +39,8 @@ _HELPS |= {":mytime": " becomes the time", ":+1hr": " becomes the time in an hou
 class Page:
     """What is to be drawn; each of these may be set at any time."""
 
-    def __init__(self, username: str, place: str, palette: Palette, formatter: Formatter) -> None:
-        self.place = place
+    def __init__(self, username: str, server: str, palette: Palette, formatter: Formatter) -> None:
+        self.server = server
         self.scrollback = Scrollback(formatter.format)
         self.members: list[str] = []
         self.state = "connecting"
@@ -124,13 +124,13 @@ class Page:
 
     def _rule(self, columns: int) -> str:
         """What does not fit is left out: the hint first, the state and what is new last."""
-        name, place = (self._username, _BOLD, ""), (self.place, "", "")
-        left = [name, place, (self.state, "", "" if self.is_online else self._palette.bad)]
+        name, server = (self._username, _BOLD, ""), (self.server, "", "")
+        left = [name, server, (self.state, "", "" if self.is_online else self._palette.bad)]
         hint, back = (self.hint, self._quiet, ""), ("scrolled back", "", "")
         new = (f"{self.new_rows:,} new", "", self._palette.bad)
         is_told = {hint: self.hint, back: not self.scrollback.follows, new: self.new_rows}
         right = [part for part, is_it in is_told.items() if is_it]
-        for part in (hint, back, place, name, new):
+        for part in (hint, back, server, name, new):
             if _width(left + right) + 2 * (part is hint) > columns:  # it has a dash before it
                 left = [x for x in left if x != part]
                 right = [x for x in right if x != part]

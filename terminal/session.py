@@ -81,7 +81,7 @@ class Client:
         self._screen = screen
         self._join_line = join_line
         self._place = host if port is None else f"{host} port {port}"
-        self._place_in_words = host if port is None else f"{host} on port {port}"
+        self._server_in_words = host if port is None else f"{host} on port {port}"
         self._phase = JOINING
         self._exit_status = 1
         self.signal_received = 0
@@ -220,7 +220,7 @@ class Client:
             self._fail(f"{self._place} is not a chat server (is the port right?)")
         else:
             self._phase = TALKING
-            self._screen.show(f"Connected to {self._place_in_words}")
+            self._screen.show(f"Connected to {self._server_in_words}")
             self._screen.start_typing()
 
     def _has_typed_exit(self) -> bool:

@@ -120,8 +120,8 @@ def test_hosts_have_one_port_or_one_each() -> None:
     hosts = ["-host", "a", "-host", "./b", "-host", "c"]
     for ports, expected in (([1], [1, 1, 1]), ([1, 2], [1, None, 2])):
         words = ["-join", "-username=A", "-passcode=p", *hosts, *(f"-port={x}" for x in ports)]
-        places = vars(CLIENT.parse(words))["places"]
-        assert places == [*zip(["a", "./b", "c"], expected, strict=True)]
+        servers = vars(CLIENT.parse(words))["servers"]
+        assert servers == [*zip(["a", "./b", "c"], expected, strict=True)]
 
 
 @pytest.mark.parametrize("passcode", ["a", "Z", "0", "abc12", "ABCDE", "00000"])

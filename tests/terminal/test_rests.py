@@ -6,7 +6,7 @@ import socket
 
 from codec import Join
 from reactor import SocketTransport
-from terminal.link import REST_SECONDS, Link, LinkError, Room
+from terminal.link import REST_SECONDS, Link, LinkError, Server
 from tests.reactor.conftest import Loop
 from tests.reactor.conftest import loop as loop
 
@@ -51,7 +51,7 @@ def test_rests_grow_to_half_a_minute_until_it_is_in(loop: Loop) -> None:
     owner = Owner()
     with socket.create_server(("127.0.0.1", 0)) as door:
         host, port = door.getsockname()
-        where = [Room([host], host, port, SocketTransport)]
+        where = [Server(f"{host} port {port}", host, port, [host], SocketTransport)]
         link = Link(loop.reactor, where, Join("Alice", b"abc12", True), owner)
         let_in_and_close(loop, door, link, owner)
     loop.pass_seconds(sum(REST_SECONDS) + 30)
