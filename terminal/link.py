@@ -49,8 +49,8 @@ REST_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """How long it rests before it dials again, after each loss in a row; the last one repeats."""
 
 PATIENT_LOSSES = 3
-"""So many losses in a row it dials the server that may keep its place, and no other: some seven
-seconds."""
+"""After so many losses in a row it dials the other servers too: before, the server that may keep its
+place, and no other. That is after some seven seconds."""
 
 
 class LinkOwner(Protocol):
@@ -252,7 +252,7 @@ class Link:
     def _begin(self) -> None:
         """Dial each address in turn; that of the server that may keep our place alone at first."""
         self._failures = {}
-        is_patient = self._token and self._losses <= PATIENT_LOSSES
+        is_patient = self._token and self._losses < PATIENT_LOSSES
         servers = self._servers[:1] if is_patient else self._servers
         self._untried = [(server, address) for server in servers for address in server.addresses]
         self._dial_next()
