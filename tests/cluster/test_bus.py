@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import selectors
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
 import pytest
 
+from chat.history import History
 from chat.room import Room
 from cluster.bus import CONNECTED_AGAIN, NOT_CONNECTED, TELL_SECONDS, ClusterBus
 from cluster.engine import EngineUser
@@ -19,6 +21,7 @@ from cluster.replica import Entry
 from tests.reactor.conftest import Loop
 from tests.support.house import House, numbered
 
+OTHER = Author("b", 1)
 LOST, AGAIN = (f"{text}\n".encode() for text in (NOT_CONNECTED, CONNECTED_AGAIN))
 
 
@@ -39,7 +42,8 @@ class ListEngine:
         answer(True)
 
     def put(self, author: Author, sequence: int, records: bytes) -> None:
-        self.log.append(Entry(f"{len(self.log) + 1}-0", author, sequence, records))
+        """Each in a minute of its own."""
+        self.log.append(Entry(f"{60_000 * (len(self.log) + 1)}-0", author, sequence, records))
         if self._waiting:
             self._waiting()
 
@@ -47,7 +51,7 @@ class ListEngine:
         self, after: str, waits: bool, answer: Callable[[Sequence[Entry] | None, bool], None]
     ) -> None:
         self._waiting = None
-        entries = self.log[int(after.partition("-")[0]) :]
+        entries = self.log[int(after.partition("-")[0]) // 60_000 :]
         if entries or not waits:
             answer(entries, True)
         else:
@@ -63,9 +67,13 @@ class ListEngine:
 
 
 class ClusterHouse(House):
-    def __init__(self) -> None:
+    """On an engine whose log begins with `log`, of another server."""
+
+    def __init__(self, log: Sequence[bytes] = ()) -> None:
         loop = Loop(selectors.DefaultSelector())
         self.engine = ListEngine()
+        for sequence, records in enumerate(log):
+            self.engine.put(OTHER, sequence, records)
         self.warnings: list[str] = []
         tell = self.warnings.append
         self.cluster = ClusterBus(loop.reactor, self.engine, Node("a", "0"), tell, tell)
@@ -118,12 +126,28 @@ def test_short_loss_is_not_told(house: ClusterHouse) -> None:
 
 def test_lines_beyond_one_turn_are_shown_in_the_next(house: ClusterHouse) -> None:
     """And no time passes."""
-    bob, other = house.join("Bob"), Author("b", 1)
-    house.engine.put(other, 0, b"U1\n")
+    bob = house.join("Bob")
+    house.engine.put(OTHER, 0, b"U1\n")
     lines = [b"".join(numbered(200, 1000)) for _ in range(24)]
     for sequence, data in enumerate(lines, 1):
-        house.engine.put(other, sequence, b"T%d\n%s" % (len(data), data))
+        house.engine.put(OTHER, sequence, b"T%d\n%s" % (len(data), data))
     expected = b"".join(lines)
     house.busy(lambda: len(bob.heard) >= len(expected) + len(b"OK\n"))
     assert bob.heard == b"OK\n" + expected
     assert house.seconds == 0
+
+
+def test_history_has_the_minutes_of_the_log() -> None:
+    """Of what was said before this server came, and since."""
+    log = [b"U1\n", b"T7\nAnn: a\n", b"T7\nAnn: b\n"]
+    with closing(ClusterHouse(log)) as house:
+        history = History(9, lambda seconds: [0, 0, 0, 0, (int(time.time()) + seconds) // 60])
+        house.cluster.add_history(history)
+        bob = house.join("Bob")
+        house.engine.put(OTHER, 3, b"T7\nAnn: c\n")
+        bob.reads(b"Ann: c\n")
+        entries = house.engine.log
+        last = [entry for entry in entries if entry.author == OTHER][1:]
+        lines = [b"* 00:%02d %s" % (x.minute, x.records[3:]) for x in last]
+        assert history.page == b"".join([b"* History\n", *lines, b"* End of history\n"])
+        house.cluster.close()
