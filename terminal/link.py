@@ -49,8 +49,8 @@ REST_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """How long it rests before it dials again, after each loss in a row; the last one repeats."""
 
 PATIENT_LOSSES = 3
-"""After so many losses in a row it dials the other servers too: before, the server that may keep its
-place, and no other. That is after some seven seconds."""
+"""After so many losses in a row, some seven seconds, it dials the other servers too. Until
+then it dials the one that may keep its place, and no other."""
 
 
 class LinkOwner(Protocol):
