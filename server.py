@@ -284,10 +284,10 @@ def _open(*doors: Doors) -> bool:
     return True
 
 
-def _warn_of_setting(flags: ServerFlags, server_tls: ServerTls | None) -> None:
-    is_page_open = is_page_exposed(flags)
-    warnings = server_tls.warnings() if server_tls else warn_of_network(flags.listen, is_page_open)
-    for warning in warnings:
+def _warn_of_setting(flags: ServerFlags, doors: Doors, server_tls: ServerTls | None) -> None:
+    has_tls = server_tls is not None
+    warnings = [*warn_of_network(doors.sockets, flags.passcode, has_tls, is_page_exposed(flags))]
+    for warning in warnings + (server_tls.warnings() if server_tls else []):
         complain(f"warning: {warning}")
     if 1 in CLOSED:
         complain("warning: standard output is closed")
@@ -306,7 +306,7 @@ def main() -> int:
     doors = Doors(flags.listen, flags.port, _inherited_sockets())
     if not _open(doors, *([site.doors] if site else [])):
         return 1
-    _warn_of_setting(flags, server_tls)
+    _warn_of_setting(flags, doors, server_tls)
     try:
         make_bus = cluster.make_bus_maker(flags, doors.port)
     except (OSError, ImportError) as error:

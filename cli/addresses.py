@@ -12,7 +12,7 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cli.start import reason_of
 from reactor import listen, listen_unix, naming
@@ -148,9 +148,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def warn_of_network(addresses: Sequence[Address], has_page: bool = False) -> Iterator[str]:
+def warn_of_network(
+    addresses: Iterable[Address], passcode: bytes, has_tls: bool, has_page: bool
+) -> Iterator[str]:
     """Warnings for the operator, a line each. `has_page`: browsers join there, too."""
-    if public := " and ".join(address.text for address in addresses if address.is_public):
+    public = " and ".join(address.text for address in addresses if address.is_public)
+    if public and len(os.fsdecode(passcode)) <= MAX_SHORT_PASSCODE_CHARACTERS:
+        short = f"a passcode of {MAX_SHORT_PASSCODE_CHARACTERS} characters or fewer"
+        yield f"{short} is soon guessed on a network"
+    if public and not has_tls:
         page = " and by the page" if has_page else ""
         yield (
             f"no TLS: the network can read what is said on {public}{page}, and the passcode "

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from cli.addresses import MAX_SHORT_PASSCODE_CHARACTERS, Address, is_path
+from cli.addresses import Address, is_path
 from cli.passcode import ask, read_first_line
 from codec import decode_text, handshake, has_control_or_line_end
 from reactor.descriptors import Writer, open_writer
@@ -139,17 +139,13 @@ def server_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
 
 
 def _judge_passcode(parser: _FlagParser, flags: ServerFlags) -> None:
-    """For a network the assignment's is too short, and a longer one is right."""
-    is_public = any(address.is_public for address in vars(flags).get("listen", ()))
+    """For a network the assignment's is too short (cli.addresses), and a longer one is right."""
     if not _ASSIGNMENT_PASSCODE.fullmatch(flags.passcode):
         complaint = "the passcode is not 1 to 5 letters or digits, as the assignment asks"
         if flags.strict:
             parser.error(complaint)
-        if not is_public:
+        if not any(address.is_public for address in vars(flags).get("listen", ())):
             complain(f"warning: {complaint}")
-    if is_public and len(os.fsdecode(flags.passcode)) <= MAX_SHORT_PASSCODE_CHARACTERS:
-        short = f"a passcode of {MAX_SHORT_PASSCODE_CHARACTERS} characters or fewer"
-        complain(f"warning: {short} is soon guessed on a network")
 
 
 def parse_client_flags(

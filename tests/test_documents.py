@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.flags import VERSION
+from cli.flags import VERSION, server_parser
 from cli.limits import limits
+from server import FEATURES
 from tests.support import faults
 from tests.support.house import House, Person
 from tests.support.protocol import NOW
@@ -105,6 +106,17 @@ def test_links_of_a_document_lead_somewhere(document: Path) -> None:
         path = document.parent / target if target else document
         assert path.exists(), target
         assert not anchor or anchor in headings_of(path), anchor
+
+
+def test_admin_reads_of_every_option() -> None:
+    options = re.findall(
+        r"^  .*?(-[a-z-]+)[ ,].*--", server_parser(FEATURES).format_help(), re.MULTILINE
+    )
+    told = re.findall(
+        r"`(-[a-z-]+)", (ROOT / "docs" / "ADMIN.md").read_text().split("## Every option")[1]
+    )
+    assert len(options) > 20
+    assert {*options} - {*told} == {"-h"}
 
 
 def test_documents_are_short_enough_to_be_read() -> None:

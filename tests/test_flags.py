@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from cli import flags
+from cli.addresses import warn_of_network
 from cli.flags import complain, parse_client_flags, parse_server_flags
 from cli.limits import format_limits
 from server import FEATURES
@@ -175,14 +176,17 @@ def test_listen_takes_addresses_and_paths(capfd: Capture) -> None:
 
 
 @pytest.mark.parametrize("address", ["::", "192.0.2.1", "127.0.0.1"])
-def test_passcode_for_a_network_had_better_be_long(address: str, capfd: Capture) -> None:
+def test_room_on_a_network_needs_tls_and_a_long_passcode(address: str, capfd: Capture) -> None:
+    is_public = address != "127.0.0.1"
     for passcode in ("abc12", "abc123"):
-        SERVER.parse([*SERVER.words(passcode=passcode), "-listen", address])
-        warning = capfd.readouterr().err
-        assert ("5 characters or fewer" in warning) == (
-            passcode == "abc12" and address != "127.0.0.1"
-        )
-        assert ("as the assignment" in warning) == (passcode == "abc123" and address == "127.0.0.1")
+        parsed = SERVER.parse([*SERVER.words(passcode=passcode), "-listen", address])
+        is_long = passcode == "abc123"
+        assert ("as the assignment" in capfd.readouterr().err) == (is_long and not is_public)
+        for has_tls in (False, True):
+            listen = vars(parsed)["listen"]
+            warnings = "".join(warn_of_network(listen, passcode.encode(), has_tls, False))
+            assert ("5 characters or fewer" in warnings) == (is_public and not is_long)
+            assert ("no TLS" in warnings) == (is_public and not has_tls)
 
 
 # What is refused.
