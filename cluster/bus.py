@@ -52,6 +52,7 @@ from cluster.replica import Entry, Joined, Left
 from codec import Dispatcher, Event, Kind, ProtocolError, Roster, encode_line
 from codec.handshake import USERNAME_IN_USE
 from reactor import Reactor, Timer
+from reactor.connection import READ_BYTES
 
 if TYPE_CHECKING:
     from chat.history import History
@@ -76,6 +77,18 @@ SECOND_LIFE_SECONDS: Annotated[
     float,
     "Time before it is asked again: it may just be connecting anew.",
 ] = 10.0
+
+SHOWN_BYTES: Annotated[
+    int,
+    "Most of the log that one turn shows: as much as a read brings. Sockets would take a part of a "
+    "whole entry, and each member would be sent the rest apart.",
+] = READ_BYTES
+
+QUEUED_BYTES: Annotated[
+    int,
+    "What members may have said here that was not read back: one entry that is under way, and "
+    "another that is full by then.",
+] = 2 * records.MAX_ENTRY_BYTES
 
 NOT_CONNECTED = "* connection to the other servers lost; what you type is kept"
 CONNECTED_AGAIN = "* connected again"
@@ -339,7 +352,8 @@ class ClusterBus(LocalBus):
         self._is_showing_later = False
         fanout = self._room.fanout
         while self._outputs:
-            free_bytes = fanout.free_bytes(session.ALL_PAGES)
+            shown_bytes = fanout.log.end - fanout.log.sealed_end
+            free_bytes = min(fanout.free_bytes(session.ALL_PAGES), SHOWN_BYTES - shown_bytes)
             if free_bytes <= 0:
                 self._is_showing_later = True
                 return
@@ -462,7 +476,7 @@ class ClusterRoom(Room):
 
     def free_bytes(self, max_pages: int) -> int:
         free_bytes = super().free_bytes(max_pages)
-        return min(free_bytes, records.MAX_ENTRY_BYTES - self.cluster_bus.queued_bytes)
+        return min(free_bytes, QUEUED_BYTES - self.cluster_bus.queued_bytes)
 
     def _let_waiting_talk(self) -> None:
         self.cluster_bus.note_turn_end()

@@ -46,8 +46,10 @@ class Engine(Protocol):
     def read(
         self, after: str, waits: bool, answer: Callable[[Sequence[Entry] | None, bool], None]
     ) -> None:
-        """Some entries behind that id, and whether the log ends there; None: the entry with that
-        id is not in the log. With `waits` the answer comes when there is an entry."""
+        """Some entries behind that id, and whether the log ends there. With `waits` the answer
+        comes when there is an entry. None: the entry with that id is not in the log; this is
+        looked for without `waits`, by the first read after `note_up`, and where the reader may be
+        late (cluster.snapshots)."""
 
     def ask(self, entry: Entry, answer: Callable[[bool], None]) -> None:
         """Whether this entry, by id, author and sequence, is in the log."""

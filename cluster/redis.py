@@ -5,8 +5,8 @@ appends and asks, one reads (it blocks in XREAD, so that a slow node fills no bu
 subscribes (a subscribed RESP2 connection takes no other command).
 
     append     XADD chat:<room> [NOMKSTREAM] * n <node>.<incarnation> s <sequence> b <records>
-    read       XRANGE chat:<room> <id> <id>, and in the same piece
-               XREAD COUNT n BLOCK 0 STREAMS chat:<room> <id>; or XRANGE chat:<room> (<id> +
+    read       XREAD COUNT n BLOCK 0 STREAMS chat:<room> <id>, at first and when late in the same
+               piece as XRANGE chat:<room> <id> <id>; or XRANGE chat:<room> <id> + COUNT n
     ask        XRANGE chat:<room> <id> <id>
     delete     XDEL chat:<room> <id> ...
     is alive   PUBSUB NUMSUB chat:<room>:<node>.<incarnation>
@@ -31,6 +31,7 @@ from cluster.engine import EngineUser
 from cluster.queue import Append
 from cluster.records import Author, RecordError, parse_author, parse_sequence
 from cluster.replica import FIRST_ID, Entry
+from cluster.snapshots import SNAPSHOT_BYTES, may_be_late
 from reactor import WRITE, Connection, Reactor, SocketTransport, Timer, Transport
 from reactor.listener import notice_vanished_peers
 
@@ -277,6 +278,7 @@ class RedisEngine:
         self._key = address.key
         self._user: EngineUser
         self._author: Author | None = None
+        self._has_looked = False  # since connections were made
         told = (self._note_up, self._note_down, self._note_silent)
         links = [Link(reactor, address, *told) for _ in range(3)]
         self._writer, self._reader, self._subscriber = links
@@ -302,17 +304,22 @@ class RedisEngine:
         self, after: str, waits: bool, answer: Callable[[Sequence[Entry] | None, bool], None]
     ) -> None:
         if waits:
-            self._read_on(after, answer)
+            self._read_on(after, answer, not self._has_looked)
+            self._has_looked = True
             return
 
         def take(reply: Any) -> None:
             if isinstance(reply, Exception):
                 self._read_again_later(reply)
+                return
+            is_end = len(reply) < READ_ENTRIES
+            entries = _entries(reply)
+            if after != FIRST_ID and (not entries or entries.pop(0).id != after):
+                answer(None, False)
             else:
-                answer(_entries(reply), len(reply) < READ_ENTRIES)
+                answer(entries, is_end)
 
-        start = "-" if after == FIRST_ID else f"({after}"
-        self._reader.call(take, "XRANGE", self._key, start, "+", "COUNT", READ_ENTRIES)
+        self._reader.call(take, "XRANGE", self._key, after, "+", "COUNT", READ_ENTRIES)
 
     def ask(self, entry: Entry, answer: Callable[[bool], None]) -> None:
         def take(reply: Any) -> None:
@@ -349,9 +356,11 @@ class RedisEngine:
 
     # Details.
 
-    def _read_on(self, after: str, answer: Callable[[Sequence[Entry] | None, bool], None]) -> None:
-        """That the last entry is there, and what is behind it, are asked in one piece, between
-        which nothing is deleted."""
+    def _read_on(
+        self, after: str, answer: Callable[[Sequence[Entry] | None, bool], None], looks: bool
+    ) -> None:
+        """If it `looks`, that the last entry is there, and what is behind it, are asked in one
+        piece, between which nothing is deleted. The first costs as much as the second."""
         is_missing = False
 
         def look(reply: Any) -> None:
@@ -364,15 +373,21 @@ class RedisEngine:
             if isinstance(reply, Exception):
                 self._read_again_later(reply)
             elif not is_missing and reply:
-                answer(_entries(reply[0][1]), False)
+                entries = _entries(reply[0][1])
+                is_end = len(entries) < READ_ENTRIES
+                if not looks and may_be_late(entries, is_end, SNAPSHOT_BYTES):
+                    self._read_on(after, answer, True)
+                else:
+                    answer(entries, False)
 
-        if after != FIRST_ID:
+        if looks and after != FIRST_ID:
             self._reader.call(look, "XRANGE", self._key, after, after)
         count = ("COUNT", READ_ENTRIES, "BLOCK", 0)
         self._reader.call(take, "XREAD", *count, "STREAMS", self._key, after, is_timed=False)
 
     def _note_up(self) -> None:
         if all(link.is_up for link in self._links):
+            self._has_looked = False
             self._subscribe()
             self._user.note_up()
 

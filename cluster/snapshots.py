@@ -3,12 +3,13 @@
 In: the entries of the log, as they are read. Out: whether this node owes a snapshot; ids to delete.
 
     upto      a snapshot counts only if the entry that it reaches up to is in this log
+    late      a place in the log may have been deleted only if more than SNAPSHOT_BYTES are behind
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from cluster.outputs import Delete, Output
@@ -55,12 +56,14 @@ class Trimming:
 
     def note_counted(self, records: list[Record], is_ours: bool, may_owe: bool) -> list[Output]:
         """An entry counts. Who writes past the bound owes a snapshot; what is older than the one
-        before is deleted, so that a node that is a little late finds all it needs."""
+        before is deleted, so that a node that is a little late finds all it needs: not even then,
+        if two were written at nearly the same time."""
         for record in records:
             if isinstance(record, SnapshotRecord) and self._reaches_further(record.upto):
+                is_long = self._log_bytes > self._snapshot_bytes
                 self._log_bytes, self.is_due = 0, False
                 before, self._anchor = self._anchor, record.upto
-                ids = self._forget_before(before)
+                ids = self._forget_before(before) if is_long else ()
                 return [Delete(ids)] if is_ours and ids else []
             if isinstance(record, SnapshotRecord) and is_ours:
                 self.is_due = False  # another has gone further
@@ -81,6 +84,13 @@ class Trimming:
             while self._ids[0] != id:
                 ids.append(self._ids.popleft())
         return tuple(ids)
+
+
+def may_be_late(entries: Sequence[Entry], is_end: bool, snapshot_bytes: int) -> bool:
+    """Rule late. Whether the entries before these may have been deleted, because a reader took its
+    time: `is_end` says that these are all that were there."""
+    log_bytes = sum(ENTRY_BYTES + len(entry.records) for entry in entries)
+    return not is_end or log_bytes > snapshot_bytes
 
 
 def find_snapshot(entries: list[tuple[Entry, list[Record]]]) -> tuple[int, State, str | None]:

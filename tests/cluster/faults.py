@@ -193,7 +193,7 @@ ROWS = (
     Row("memory full for 3 s, noeviction", fill_memory, is_quick=True),
     Row("kill -9 of a server", kill_node),
     Row("a network namespace cut off for 6 s", part, stage="namespace"),
-    Row("clocks a day apart: a server's, and Redis' set back", change_clock, stage="clock"),
+    Row("a server's clock and the log's last id a day ahead", change_clock, stage="clock"),
     Row("a replica promoted, 1 s behind", promote, forgets=True),
     Row("the log evicted (allkeys-lru)", evict, forgets=True),
     Row("the log deleted (DEL)", delete, forgets=True, is_quick=True),

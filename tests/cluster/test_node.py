@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from cluster.node import Node
-from cluster.outputs import Applied, Delete, Heard, Item, Lost, Minute, Output, Past
+from cluster.outputs import Applied, Delete, Heard, Item, Lost, Minute, Output, Past, Superseded
 from cluster.participant import ENTERING, IN, OVER
 from cluster.queue import Append
 from cluster.records import (
     Author,
     LinesRecord,
     OrderRecord,
+    Record,
     Said,
     SnapshotRecord,
     format_record,
@@ -17,6 +21,8 @@ from cluster.records import (
     parse_records,
 )
 from cluster.replica import Entry, Replica
+from cluster.snapshots import Trimming, may_be_late
+from tests.support.size import examples
 
 
 def entry_of(append: Append | None, number: int) -> Entry:
@@ -86,6 +92,22 @@ def test_own_u_needs_no_question() -> None:
     assert (node.phase, node.check, node.author) == (IN, None, Author("a", 2))
 
 
+def test_u_of_another_process_of_our_name_needs_a_question() -> None:
+    node = entered()
+    node.note_lost()
+    node.take([Entry("1-0", Author("a", 1), 0, b"U0\n")], is_end=True)
+    node.take([Entry("2-0", node.author, 0, b"U9\n")])
+    assert node.check
+
+
+def test_process_that_was_superseded_does_not_come_back() -> None:
+    node = entered()
+    node.note_lost()
+    output = node.take([Entry("1-0", Author("a", 2), 0, b"U9\n")], is_end=True)
+    assert output[-1] == Superseded()
+    assert node.phase is OVER
+
+
 def test_line_that_counted_before_a_burial_is_not_said_again() -> None:
     """Entry, burial and all are in the part of the log that a snapshot stands for."""
     node = entered()
@@ -146,6 +168,27 @@ def test_log_is_trimmed_behind_the_snapshot_before() -> None:
             node.submit(Item(LinesRecord(b"x\n")))
         output += node.take([entry_of(node.next_append(), number)])
     assert output[-1] == Delete(("1-0", "2-0"))
+
+
+@examples(100, 1000)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 400)), max_size=60))
+def test_reader_whose_place_was_deleted_finds_that_it_is_late(
+    log: list[tuple[bool, int]],
+) -> None:
+    """Also when snapshots follow each other closely. Each is of what comes before it."""
+    trimming = Trimming(snapshot_bytes=1000)
+    entries: dict[str, Entry] = {}
+    for number, (is_snapshot, size) in enumerate(log):
+        entry = Entry(f"{number}-0", Author("a", 1), number, b"x" * size)
+        entries[entry.id] = entry
+        trimming.add(entry)
+        snapshot = SnapshotRecord(f"{number - 1}-0", b"")
+        records: list[Record] = [snapshot] if is_snapshot else []
+        for delete in trimming.note_counted(records, True, True):
+            assert isinstance(delete, Delete)
+            for id in delete.ids:
+                del entries[id]
+            assert may_be_late([*entries.values()], True, 1000)
 
 
 def test_nothing_counts_behind_the_end_of_its_author() -> None:

@@ -47,6 +47,7 @@ from cluster.records import (
     Record,
 )
 from cluster.replica import FIRST_ID, Entry, Joined, Left
+from cluster.snapshots import may_be_late
 from tests.cluster.model import Outcome, outcome_of
 
 STEPS = 300
@@ -129,6 +130,7 @@ class Server:
         self.is_alive = True
         self.is_cut_off = False
         self.is_waiting = False  # its reader, at the end of the log
+        self.has_looked = False  # whether its place is there, since it was connected
         self.is_told = False
         self.late: list[Append] = []  # on their way
         self.sent: Append | None = None
@@ -271,11 +273,15 @@ class Server:
                 self.world.note_missing(self)
             self.show(node.note_checked(is_there))
             return
-        if not self.is_waiting and not engine.has(node.position):
+        entries = engine.read(node.position, count)
+        is_late = may_be_late(entries, len(entries) < count, SNAPSHOT_BYTES)
+        looks = is_late or node.is_reading or not self.has_looked
+        if looks and not engine.has(node.position):
             self.world.note_missing(self)
+            self.has_looked = False
             self.show(node.note_lost())
             return
-        entries = engine.read(node.position, count)
+        self.has_looked = True
         self.is_waiting = not entries and not node.is_reading
         if entries or node.is_reading:
             self.show(node.take(entries, is_end=len(entries) < count))
@@ -371,7 +377,7 @@ class World:
         deeds: list[tuple[float, Callable[[], object]]] = [
             (4, lambda: server.late and self.engine.append(chance.choice(server.late))),
             (2, lambda: setattr(server, "is_cut_off", not server.is_cut_off)),
-            (2, lambda: setattr(server, "is_waiting", False)),
+            (2, lambda: setattr(server, "has_looked", False)),
             (1, lambda: setattr(server, "is_alive", False)),
             (1, lambda: self.start(chance.choice(self.names))),
             (0.5, server.node.leave),
@@ -385,7 +391,7 @@ class World:
         self.engine.forget(self.chance)
         if had_log and self.engine.is_there:
             for server in self.servers:
-                server.is_waiting = False  # a promoted replica is another server
+                server.has_looked = False  # a promoted replica is another server
 
     def heal(self) -> None:
         """Nothing goes wrong any more, and each has something to say."""
