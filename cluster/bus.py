@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from chat import session
@@ -18,7 +19,6 @@ from chat.bus import Bus, LocalBus
 from chat.journal import Journal
 from chat.room import Room
 from cluster import engine as engines
-from cluster import records
 from cluster.engine import Engine
 from cluster.node import Node
 from cluster.outputs import (
@@ -36,7 +36,7 @@ from cluster.outputs import (
     Refused,
     Superseded,
 )
-from cluster.participant import OVER
+from cluster.participant import IN, OVER
 from cluster.queue import Append
 from cluster.records import (
     Author,
@@ -51,8 +51,7 @@ from cluster.records import (
 from cluster.replica import Entry, Joined, Left
 from codec import Dispatcher, Event, Kind, ProtocolError, Roster, encode_line
 from codec.handshake import USERNAME_IN_USE
-from reactor import Reactor, Timer
-from reactor.connection import READ_BYTES
+from reactor import Reactor, Timer, connection
 
 if TYPE_CHECKING:
     from chat.history import History
@@ -78,21 +77,33 @@ SECOND_LIFE_SECONDS: Annotated[
     "Time before it is asked again: it may just be connecting anew.",
 ] = 10.0
 
-SHOWN_BYTES: Annotated[
-    int,
-    "Most of the log that one turn shows: as much as a read brings. Sockets would take a part of a "
-    "whole entry, and each member would be sent the rest apart.",
-] = READ_BYTES
-
 QUEUED_BYTES: Annotated[
     int,
     "What members may have said here that was not read back: one entry that is under way, and "
     "another that is full by then.",
-] = 2 * records.MAX_ENTRY_BYTES
+] = 512 * 1024
+
+LATE_BYTES: Annotated[
+    int,
+    "Bytes of entries that came at once, from which on this server is late: talkers of others wait "
+    "for it. Its place in the log is deleted after eight times that.",
+] = 512 * 1024
+
+LATE_SECONDS: Annotated[
+    float,
+    "Longest time that talkers wait for a server that is late: it may have been stopped.",
+] = 5.0
+
+SHORT_BYTES: Annotated[
+    int,
+    "What may be said here meanwhile, and was not read back: a single line passes, a flood waits.",
+] = 1024
 
 NOT_CONNECTED = "* connection to the other servers lost; what you type is kept"
 CONNECTED_AGAIN = "* connected again"
 LINES_MISSING = "* the servers' log was lost; lines may be missing here"
+WAIT, GO_ON = "wait", "go"  # orders of a server that is late
+
 NAME_GONE = "* your name was given to another while this server was cut off"
 
 
@@ -137,6 +148,8 @@ class ClusterBus(LocalBus):
         self._is_told = False
         self._trouble = ""
         self._is_closed = False
+        self._is_late = False  # and the others were asked to wait
+        self._late_others: dict[str, Timer] = {}
         self._history: History | None = None
 
     def make_room(
@@ -185,6 +198,12 @@ class ClusterBus(LocalBus):
     def order(self, verb: str, text: str) -> bool:
         self._show(self._node.submit(Item(OrderRecord(verb, text.encode()))))
         return True
+
+    def free_bytes(self, is_new: bool) -> int:
+        """How much more members may say: lines that are new, or such as had to wait."""
+        if not self._late_others:
+            return QUEUED_BYTES - self.queued_bytes
+        return SHORT_BYTES - self.queued_bytes if is_new else 0
 
     def note_turn_end(self) -> None:
         """The room may take more, of what was read first."""
@@ -288,8 +307,16 @@ class ClusterBus(LocalBus):
         self._is_reading = False
         if entries is None:
             self._note_lost()
-        else:
-            self._show(self._node.take(entries, is_end))
+            return
+        if sum(len(entry.records) for entry in entries) > LATE_BYTES:
+            self._note_late()
+        self._show(self._node.take(entries, is_end))
+
+    def _note_late(self) -> None:
+        """The others say more than this server keeps up with."""
+        if self._node.phase is IN and not self._is_late:
+            self._is_late = True
+            self.order(WAIT, self._node.name)
 
     def _note_checked(self, check: Entry, is_there: bool) -> None:
         self._is_asking = False
@@ -352,8 +379,12 @@ class ClusterBus(LocalBus):
         self._is_showing_later = False
         fanout = self._room.fanout
         while self._outputs:
+            # As much as a read brings: sockets would take a part of a whole entry, and each member
+            # would be sent the rest apart.
             shown_bytes = fanout.log.end - fanout.log.sealed_end
-            free_bytes = min(fanout.free_bytes(session.ALL_PAGES), SHOWN_BYTES - shown_bytes)
+            free_bytes = min(
+                fanout.free_bytes(session.ALL_PAGES), connection.READ_BYTES - shown_bytes
+            )
             if free_bytes <= 0:
                 self._is_showing_later = True
                 return
@@ -407,6 +438,9 @@ class ClusterBus(LocalBus):
         self._forget(item)
         event = item.payload
         if isinstance(item.record, OrderRecord) and event is None:
+            if item.record.verb == WAIT:  # all that was before it is read
+                self._is_late = False
+                self.order(GO_ON, self._node.name)
             return  # obeyed here already
         if not isinstance(event, Event):  # the departure of a guest that was refused in between
             super().submit(self._dispatcher.leave(item.name))
@@ -443,6 +477,9 @@ class ClusterBus(LocalBus):
 
     def _obey(self, verb: str, text: str) -> None:
         """What the operator of another server said: to those who are here, and come here."""
+        if verb in (WAIT, GO_ON):
+            self._wait_for(text, verb == WAIT)
+            return
         from chat.admin import ban, end_members
 
         parts = self._dispatcher, self, self._room
@@ -455,6 +492,15 @@ class ClusterBus(LocalBus):
                 ban(parts, bans, who, float(rest))
             elif verb == "unban" and bans is not None:
                 bans.remove(who)
+
+    def _wait_for(self, node: str, is_late: bool) -> None:
+        """Another server is late, or is not any more."""
+        if timer := self._late_others.pop(node, None):
+            timer.cancel()
+        if is_late:
+            go_on = partial(self._wait_for, node, False)
+            self._late_others[node] = self._reactor.call_later(LATE_SECONDS, go_on)
+        self._room.fanout.queue_turn()
 
     def _tell_down(self, reason: str) -> None:
         if self._tell:
@@ -475,8 +521,8 @@ class ClusterRoom(Room):
     cluster_bus: ClusterBus
 
     def free_bytes(self, max_pages: int) -> int:
-        free_bytes = super().free_bytes(max_pages)
-        return min(free_bytes, QUEUED_BYTES - self.cluster_bus.queued_bytes)
+        is_new = max_pages > session.WAITING_PAGES
+        return min(super().free_bytes(max_pages), self.cluster_bus.free_bytes(is_new))
 
     def _let_waiting_talk(self) -> None:
         self.cluster_bus.note_turn_end()

@@ -26,12 +26,12 @@ from typing import Annotated, Any, NamedTuple
 
 import hiredis
 
-from cluster import engine
+from cluster import engine, snapshots
 from cluster.engine import EngineUser
 from cluster.queue import Append
 from cluster.records import Author, RecordError, parse_author, parse_sequence
 from cluster.replica import FIRST_ID, Entry
-from cluster.snapshots import SNAPSHOT_BYTES, may_be_late
+from cluster.snapshots import may_be_late
 from reactor import WRITE, Connection, Reactor, SocketTransport, Timer, Transport
 from reactor.listener import notice_vanished_peers
 
@@ -278,7 +278,7 @@ class RedisEngine:
         self._key = address.key
         self._user: EngineUser
         self._author: Author | None = None
-        self._has_looked = False  # since connections were made
+        self._looks = True  # whether the place in the log is there
         told = (self._note_up, self._note_down, self._note_silent)
         links = [Link(reactor, address, *told) for _ in range(3)]
         self._writer, self._reader, self._subscriber = links
@@ -304,8 +304,7 @@ class RedisEngine:
         self, after: str, waits: bool, answer: Callable[[Sequence[Entry] | None, bool], None]
     ) -> None:
         if waits:
-            self._read_on(after, answer, not self._has_looked)
-            self._has_looked = True
+            self._read_on(after, answer)
             return
 
         def take(reply: Any) -> None:
@@ -356,11 +355,10 @@ class RedisEngine:
 
     # Details.
 
-    def _read_on(
-        self, after: str, answer: Callable[[Sequence[Entry] | None, bool], None], looks: bool
-    ) -> None:
+    def _read_on(self, after: str, answer: Callable[[Sequence[Entry] | None, bool], None]) -> None:
         """If it `looks`, that the last entry is there, and what is behind it, are asked in one
         piece, between which nothing is deleted. The first costs as much as the second."""
+        looks = self._looks
         is_missing = False
 
         def look(reply: Any) -> None:
@@ -375,8 +373,9 @@ class RedisEngine:
             elif not is_missing and reply:
                 entries = _entries(reply[0][1])
                 is_end = len(entries) < READ_ENTRIES
-                if not looks and may_be_late(entries, is_end, SNAPSHOT_BYTES):
-                    self._read_on(after, answer, True)
+                self._looks = may_be_late(entries, is_end, snapshots.SNAPSHOT_BYTES)
+                if self._looks and not looks:
+                    self._read_on(after, answer)
                 else:
                     answer(entries, False)
 
@@ -387,7 +386,7 @@ class RedisEngine:
 
     def _note_up(self) -> None:
         if all(link.is_up for link in self._links):
-            self._has_looked = False
+            self._looks = True
             self._subscribe()
             self._user.note_up()
 

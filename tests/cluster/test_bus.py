@@ -12,7 +12,14 @@ import pytest
 
 from chat.history import History
 from chat.room import Room
-from cluster.bus import CONNECTED_AGAIN, NOT_CONNECTED, TELL_SECONDS, ClusterBus
+from cluster.bus import (
+    CONNECTED_AGAIN,
+    LATE_SECONDS,
+    NOT_CONNECTED,
+    SHORT_BYTES,
+    TELL_SECONDS,
+    ClusterBus,
+)
 from cluster.engine import EngineUser
 from cluster.node import Node
 from cluster.queue import Append
@@ -41,9 +48,10 @@ class ListEngine:
         self.put(*append[:3])
         answer(True)
 
-    def put(self, author: Author, sequence: int, records: bytes) -> None:
+    def put(self, author: Author, sequence: int, *entries: bytes) -> None:
         """Each in a minute of its own."""
-        self.log.append(Entry(f"{60_000 * (len(self.log) + 1)}-0", author, sequence, records))
+        for number, records in enumerate(entries, sequence):
+            self.log.append(Entry(f"{60_000 * (len(self.log) + 1)}-0", author, number, records))
         if self._waiting:
             self._waiting()
 
@@ -151,3 +159,38 @@ def test_history_has_the_minutes_of_the_log() -> None:
         lines = [b"* 00:%02d %s" % (x.minute, x.records[3:]) for x in last]
         assert history.page == b"".join([b"* History\n", *lines, b"* End of history\n"])
         house.cluster.close()
+
+
+def test_late_server_has_others_wait_until_it_has_caught_up(house: ClusterHouse) -> None:
+    house.engine.put(OTHER, 0, b"U1\n")
+    house.loop.turn(3)
+    data = b"".join(numbered(2000, 100))
+    house.engine.put(OTHER, 1, *[b"T%d\n%s" % (len(data), data)] * 4)
+    house.loop.turn(30)
+    own = [entry.records for entry in house.engine.log if entry.author != OTHER]
+    assert own[1:] == [b"Kwait 1\na", b"Kgo 1\na"]
+
+
+def test_floods_wait_for_a_late_server_and_single_lines_pass(house: ClusterHouse) -> None:
+    """Until it says so, or LATE_SECONDS have passed: it may have been stopped."""
+    ann, bob, cid = (house.join(name) for name in ("Ann", "Bob", "Cid"))
+    house.busy(lambda: b"Cid" in ann.heard)
+    house.engine.put(OTHER, 0, b"U1\n")
+    said = b"".join(b"Bob: " + line for line in numbered(1000, 100))
+    for number in (1, 3):
+        house.engine.put(OTHER, number, b"Kwait 1\nb")
+        house.loop.turn(3)
+        ann.heard = b""
+        bob.types(said.replace(b"Bob: ", b""))
+        house.busy(lambda: b"Bob" in ann.heard)
+        cid.types(b"Hello\n")
+        house.busy(lambda: b"Cid" in ann.heard)
+        house.loop.turn(20)
+        ann.act()
+        assert len(ann.heard) < SHORT_BYTES + 1000
+        if number == 1:
+            house.engine.put(OTHER, 2, b"Kgo 1\nb")
+        else:
+            house.loop.pass_seconds(LATE_SECONDS)
+        house.busy(lambda: len(ann.heard) >= len(said))
+        assert ann.heard.replace(b"Cid: Hello\n", b"") == said

@@ -101,9 +101,14 @@ def test_u_of_another_process_of_our_name_needs_a_question() -> None:
 
 
 def test_process_that_was_superseded_does_not_come_back() -> None:
-    node = entered()
+    """The newer one entered in the part of the log that a snapshot stands for."""
+    node, newer = entered(), Author("a", 2)
+    other = Replica()
+    log = [Entry("1-0", newer, 0, b"U9\n")]
+    other.apply(log[0], parse_records(log[0].records))
+    snapshot = format_record(SnapshotRecord("1-0", format_state(other.state)))
     node.note_lost()
-    output = node.take([Entry("1-0", Author("a", 2), 0, b"U9\n")], is_end=True)
+    output = node.take([*log, Entry("2-0", newer, 1, snapshot)], is_end=True)
     assert output[-1] == Superseded()
     assert node.phase is OVER
 
