@@ -70,6 +70,7 @@ def test_line_passes_while_one_who_pours_has_to_wait(house: House) -> None:
     _, ann, bob = hold(house, "Bob")
     house.busy(house.is_quiet)
     received_bytes = ann.spy.received_bytes
+    assert received_bytes < SEND_QUEUE_BYTES + sum(map(len, BLAST)) // 2
     bob.send(b"from Bob\n")
     house.busy(lambda: ann.heard.endswith(b"Bob: from Bob\n"))
     house.loop.turn(10)
