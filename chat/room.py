@@ -38,7 +38,7 @@ from codec import (
     parse_join,
     parse_request,
 )
-from reactor import Fanout, Reactor, SlowReaderError, Timer
+from reactor import Fanout, Reactor, SlowReaderError, Timer, fanout
 
 if TYPE_CHECKING:
     from chat.bans import Bans
@@ -205,8 +205,9 @@ class Room:
         self.gate.withdraw(guest)
         self._journal.note_refusal(guest.address, error)
 
-    def free_bytes(self, max_pages: int) -> int:
-        return self.fanout.free_bytes(max_pages)
+    def free_bytes(self, max_pages: int, pending_bytes: int) -> int:
+        floods = self.fanout.held_pages and pending_bytes > fanout.MIN_PAGE_BYTES
+        return 0 if floods else self.fanout.free_bytes(max_pages)
 
     def wait_to_talk(self, member: Member) -> None:
         self._waiting[member] = None
@@ -329,7 +330,7 @@ class Room:
 
     def _let_waiting_talk(self) -> None:
         for member in list(self._waiting):
-            if self.free_bytes(session.WAITING_PAGES) <= 0:
+            if self.free_bytes(session.WAITING_PAGES, 0) <= 0:
                 return
             if not member.cursor.has_private_backlog:
                 del self._waiting[member]

@@ -101,9 +101,10 @@ class Host(Protocol):
     def note_refusal(self, guest: Guest, error: ProtocolError) -> None:
         """A guest was told why it is not let in."""
 
-    def free_bytes(self, max_pages: int) -> int:
+    def free_bytes(self, max_pages: int, pending_bytes: int) -> int:
         """How many bytes of lines may still be taken in this turn, if the turn is to send at most
-        `max_pages`; fewer while the room is held."""
+        `max_pages`. While the room is held they are fewer, and none for one that floods: by what it
+        has to say now, `pending_bytes`."""
 
     def wait_to_talk(self, member: Member) -> None:
         """Call the member's `go_on` once it may talk, after those that wait already."""
@@ -340,6 +341,11 @@ class Member:
         """Whether it has lost its connection, and its place is kept."""
         return False
 
+    @property
+    def pending_bytes(self) -> int:
+        """What it has sent and was not heard."""
+        return self._decoder.pending_bytes
+
     def begin(self) -> None:
         """Take what came in one piece with the request to join."""
         self.connection.call(lambda: self._resume(ALL_PAGES))
@@ -370,7 +376,7 @@ class Member:
         singly = 0  # how many lines are known to be not all plain
         lines_left = LINES_PER_TURN
         while not (self._decoder.is_empty or self._has_left or self.connection.is_closing):
-            free_bytes = self._host.free_bytes(max_pages)
+            free_bytes = self._host.free_bytes(max_pages, self.pending_bytes)
             if not lines_left or free_bytes <= 0 or self.cursor.has_private_backlog:
                 self.connection.pause_reading()
                 self._host.wait_to_talk(self)

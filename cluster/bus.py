@@ -520,9 +520,10 @@ class ClusterRoom(Room):
 
     cluster_bus: ClusterBus
 
-    def free_bytes(self, max_pages: int) -> int:
+    def free_bytes(self, max_pages: int, pending_bytes: int) -> int:
         is_new = max_pages > session.WAITING_PAGES
-        return min(super().free_bytes(max_pages), self.cluster_bus.free_bytes(is_new))
+        free_bytes = super().free_bytes(max_pages, pending_bytes)
+        return min(free_bytes, self.cluster_bus.free_bytes(is_new))
 
     def _let_waiting_talk(self) -> None:
         self.cluster_bus.note_turn_end()

@@ -100,6 +100,11 @@ class LineDecoder:
         """Whether nothing is left that was fed."""
         return not self._buffer
 
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes were fed and not taken."""
+        return len(self._buffer)
+
     def _is_over(self, line: bytes | bytearray) -> bool:
         excess = len(line) - self.max_line_bytes
         return excess > 1 or (excess == 1 and not line.endswith(b"\r"))

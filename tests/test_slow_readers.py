@@ -77,6 +77,16 @@ def test_line_passes_while_one_who_pours_has_to_wait(house: House) -> None:
     assert ann.spy.received_bytes == received_bytes
 
 
+@fault(32)
+def test_flood_that_begins_in_a_hold_keeps_no_line_waiting(house: House) -> None:
+    _, ann, cid, bob = hold(house, "Cid", "Bob")
+    house.busy(house.is_quiet)
+    cid.types(b"".join(BLAST))
+    bob.types(b"from Bob\n")
+    house.busy(lambda: ann.heard.endswith(b"Bob: from Bob\n"))
+    assert b"Cid: " not in ann.heard
+
+
 @fault(23)
 @pytest.mark.parametrize("go", [Person.ends, Person.resets])
 def test_last_lines_of_one_that_waited_come_before_it_left(

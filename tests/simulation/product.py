@@ -161,7 +161,7 @@ class WatchedRoom(Room):
         super().apply(event)
 
     def wait_to_talk(self, member: Member) -> None:
-        is_full = self.fanout.free_bytes(ALL_PAGES) <= 0
+        is_full = self.free_bytes(ALL_PAGES, member.pending_bytes) <= 0
         self.model.has_to_wait(_as_address(member.address), is_full)
         super().wait_to_talk(member)
 
