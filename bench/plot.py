@@ -57,7 +57,7 @@ def draw(rows: list[Row], path: Path) -> None:
 
 def _draw_flood(axes: Any, rows: list[Row]) -> None:
     ends = {}
-    floods = [row for row in rows if row.work.letter in ("10", "a", "b")]
+    floods = [row for row in rows if row.work.letter in ("a", "b")]
     for name in SHOWN:
         points = [
             (row.work.members, figures["per_cpu_second"] / 1e6)
