@@ -107,6 +107,7 @@ class Server:
         self._room = self._make_room()
         self._listeners = [self._make_listener(doors, *door) for door in doors.sockets.items()]
         self._on_start: list[Callable[[], None]] = []
+        self._reloaders: list[Callable[[], None]] = [self._reload] if self._tls else []
         self._on_end = [listener.close for listener in self._listeners]
         self._exit_status = 0
         self._is_shutting_down = False
@@ -121,7 +122,7 @@ class Server:
     def run(self) -> int:
         """Serve until a signal asks to end, and then until everyone has been told. Returns the exit
         status of the process. Raises LoopError."""
-        reloaders = [*([self._reload] if self._tls else []), *self._upkeep.reloaders]
+        reloaders = [*self._reloaders, *self._upkeep.reloaders]
         signals = Signals(
             self._reactor, ending_signals(), lambda number: self._shut_down(), reloaders
         )
@@ -206,6 +207,7 @@ class Server:
         self._bus.add_listener(supervisor.note_event)
         self._on_start.append(supervisor.tell_ready)
         self._on_end.append(supervisor.tell_stopping)
+        self._reloaders.append(supervisor.note_reload)
 
     def _reload(self) -> None:
         if self._tls is None:

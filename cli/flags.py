@@ -144,7 +144,8 @@ def _judge_passcode(parser: _FlagParser, flags: ServerFlags) -> None:
         complaint = "the passcode is not 1 to 5 letters or digits, as the assignment asks"
         if flags.strict:
             parser.error(complaint)
-        if not any(address.is_public for address in vars(flags).get("listen", ())):
+        is_public = any(address.is_public for address in vars(flags).get("listen", ()))
+        if not is_public and "LISTEN_FDS" not in os.environ:  # systemd's address is not known yet
             complain(f"warning: {complaint}")
 
 

@@ -48,7 +48,7 @@ def read_first_line(path: str) -> tuple[str, bool]:
             os.close(descriptor)
     if not line:
         raise ValueError("its first line is empty")
-    return os.fsdecode(line), is_readable_by_others(status)
+    return os.fsdecode(line), is_readable_by_others(path, status)
 
 
 def ask(prompt: str) -> str:
@@ -120,9 +120,14 @@ class _Question:
             os.write(1, data)
 
 
-def is_readable_by_others(status: os.stat_result) -> bool:
-    """Whether it is a file, and its owner's group or everybody may read it."""
-    return stat.S_ISREG(status.st_mode) and bool(status.st_mode & _READABLE_BY_OTHERS)
+def is_readable_by_others(path: str, status: os.stat_result) -> bool:
+    """Whether it is a file, and its owner's group or everybody may read it. Of a credential of
+    systemd the mode does not tell: it may have an access list, and the mode shows the list's mask.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    is_credential = folder and os.path.dirname(path) == folder
+    is_open = stat.S_ISREG(status.st_mode) and bool(status.st_mode & _READABLE_BY_OTHERS)
+    return is_open and not is_credential
 
 
 def _read_line(descriptor: int) -> bytes:

@@ -91,6 +91,10 @@ class Supervisor:
         if event.kind in (Kind.JOINED, Kind.LEFT) and self._next_status is None:
             self._next_status = self._reactor.call_later(STATUS_SECONDS, self._tell_status)
 
+    def note_reload(self) -> None:
+        """SIGUSR1 came, as `systemctl reload` sends it: it must not end a server that has nothing
+        to read again."""
+
     def tell_stopping(self) -> None:
         """The server ends; this is the last message."""
         for timer in (self._watchdog, self._next_status):

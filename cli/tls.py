@@ -100,7 +100,7 @@ class ServerTls:
     def warnings(self) -> list[str]:
         """Warnings for the operator, a line each."""
         key = self._files[1]
-        is_open = is_readable_by_others(os.stat(key))
+        is_open = is_readable_by_others(key, os.stat(key))
         return [f"others may read {key}, the private key (chmod 600)"] if is_open else []
 
     @property

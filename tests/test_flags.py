@@ -155,7 +155,7 @@ def in_file(program: Program, path: Path) -> list[str]:
 
 @EACH
 def test_passcode_file_is_its_first_line_without_the_end(
-    program: Program, tmp_path: Path, capfd: Capture
+    program: Program, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "passcode"
     for text in ("abc12", "abc12\n", "abc12\r\n", "abc12\nmore\n"):
@@ -165,6 +165,9 @@ def test_passcode_file_is_its_first_line_without_the_end(
             assert vars(program.parse(in_file(program, path)))["passcode"] == b"abc12"
             stdout, stderr = capfd.readouterr()
             assert (stdout, stderr.startswith("warning: others may read")) == ("", mode == 0o644)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    program.parse(in_file(program, path))
+    assert capfd.readouterr().err == ""
 
 
 def test_listen_takes_addresses_and_paths(capfd: Capture) -> None:

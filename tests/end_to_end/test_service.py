@@ -104,6 +104,15 @@ def test_session_keeps_within_the_filter_of_the_unit(tmp_path: Path) -> None:
     assert used - allowed_calls() - REFUSED_IN_VAIN == set()
 
 
+def test_reload_with_nothing_to_read_again_ends_no_one(tmp_path: Path) -> None:
+    with Room(env={"NOTIFY_SOCKET": f"{tmp_path}/none"}) as room:
+        (alice,) = room.join("Alice")
+        room.server.signal(signal.SIGUSR1)
+        alice.types(":Users")
+        alice.shows("Active Users: Alice")
+        room.server.shows("Alice: searched up active users")
+
+
 @pytest.mark.skipif(not ACTIVATE, reason="systemd-socket-activate is not installed")
 def test_socket_of_systemd_is_served_without_a_port() -> None:
     port = free_port()
