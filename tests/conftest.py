@@ -10,15 +10,24 @@ from contextlib import closing
 import pytest
 
 from tests.support.house import House
+from tests.support.programs import Stage
 
 # A shell's background job, where Ctrl-C is ignored, would hand that down to all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+Stage.forks = True
 
 
 def pytest_collection_finish() -> None:
     """Half a million objects are there by now, and stay: no later collection looks at them."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def in_earnest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program is forked unless it asks for it."""
+    monkeypatch.setattr(Stage, "forks", False)
 
 
 @pytest.fixture
