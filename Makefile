@@ -60,6 +60,9 @@ chat:  ## join the room at a terminal: what you type stays whole, or plain where
 test: $(TOOLS)  ## run the tests, at a small size, but those in a browser (test-web); ARGS is passed on to pytest
 	@$(BIN)/python -m pytest -q -n auto --ignore tests/web/test_browser.py $(ARGS)
 
+# What was compiled is kept, whatever the environment says: to compile it takes each worker seconds.
+test test-long: export PYTHONDONTWRITEBYTECODE =
+
 test-long: $(TOOLS)  ## the same at full size: all seeds, many examples
 	@TEST_LONG=1 $(BIN)/python -m pytest -q -n auto -o timeout=600 $(ARGS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,15 +11,30 @@ from contextlib import closing
 import pytest
 
 from tests.support.house import House
+from tests.support.programs import Stage
 
 # A shell's background job, where Ctrl-C is ignored, would hand that down to all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+Stage.forks = True
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are cores: a quarter of a test's time goes by in waiting."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 def pytest_collection_finish() -> None:
     """Half a million objects are there by now, and stay: no later collection looks at them."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def in_earnest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program is forked unless it asks for it."""
+    monkeypatch.setattr(Stage, "forks", False)
 
 
 @pytest.fixture

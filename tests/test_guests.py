@@ -275,6 +275,7 @@ def test_name_in_use_keeps_its_seat_and_what_is_owed(house: House) -> None:
 
 
 @fault(48)
+@pytest.mark.usefixtures("in_earnest")
 def test_passcode_is_in_no_traceback_or_environment() -> None:
     """That it is in no other output is seen wherever outputs are compared in whole, in
     tests/test_journal.py and in tests/test_flags.py."""

@@ -12,6 +12,7 @@ TIME = r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|
 TIME += r"\d\d:\d\d:\d\d \d{4}"
 
 
+@pytest.mark.usefixtures("in_earnest")
 @pytest.mark.parametrize("on_terminal", [False, True], ids=["pipes", "terminals"])
 def test_assignment(on_terminal: bool) -> None:
     port = free_port()

@@ -100,6 +100,7 @@ def test_verbose_server_tells_refusals_without_the_passcode() -> None:
 
 
 @fault(47, 48)
+@pytest.mark.usefixtures("in_earnest")
 def test_passcode_of_a_file_shows_in_no_output_or_ps(tmp_path: Path) -> None:
     path = tmp_path / "typed"
     path.write_text("Secr3t!\nhello\n:Exit\n")

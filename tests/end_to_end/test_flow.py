@@ -32,9 +32,12 @@ from tests.support.programs import (
     Speaker,
 )
 
-pytestmark = pytest.mark.skipif(
-    not HAS_PROC, reason="NOT TESTED: the kernel does not tell what memory is used"
-)
+pytestmark = [
+    pytest.mark.usefixtures("in_earnest"),  # memory is measured, which a fork inherits
+    pytest.mark.skipif(
+        not HAS_PROC, reason="NOT TESTED: the kernel does not tell what memory is used"
+    ),
+]
 
 MIB = 1024 * 1024
 

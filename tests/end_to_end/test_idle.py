@@ -15,6 +15,7 @@ def switches_once_asleep(program: Program) -> list[str]:
 
 
 @fault(36)
+@pytest.mark.usefixtures("in_earnest")
 @pytest.mark.skipif(not HAS_PROC, reason="NOT TESTED: the kernel does not tell")
 @pytest.mark.parametrize("on_terminal", [False, True], ids=["pipes", "terminals"])
 def test_program_with_nothing_to_do_does_not_wake_up(on_terminal: bool) -> None:

@@ -29,6 +29,7 @@ MEMBERS = 200 if IS_LONG else 50
 INVALID = os.strerror(errno.EINVAL)
 BLIND = f"error: cannot wait for events: {os.strerror(errno.EBADF)}"
 
+pytestmark = pytest.mark.usefixtures("in_earnest")
 on_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="no other system limits a process that runs"
 )

@@ -98,14 +98,14 @@ class Patch(NamedTuple):
 
     def _find(self, root: Path) -> tuple[Path, ast.Module, ast.stmt]:
         module, _, symbol = self.symbol.rpartition(":")
-        name = re.escape(symbol.split(".")[0])
-        may_define = re.compile(rf"^(?:(?:async )?def |class )?{name}\b", re.MULTILINE)
+        name = symbol.split(".")[0]
+        may_define = re.compile(rf"^(?:(?:async )?def |class )?{re.escape(name)}\b", re.MULTILINE)
         found = []
         for path in product_files(root):
             dotted = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
             if path.suffix == ".py" and module in ("", dotted):
                 text = (root / path).read_text("utf-8")
-                if may_define.search(text):  # to parse takes long
+                if name in text and may_define.search(text):  # to search takes long, to parse longer
                     tree = ast.parse(text)
                     found += [(path, tree, node) for node in _definitions(tree, symbol)]
         if len(found) != 1:

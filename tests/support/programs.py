@@ -252,7 +252,7 @@ class Options(TypedDict, total=False):
     """Of that terminal: lines and columns."""
     forked: bool
     """Not started but forked (tests.support.zygote), and so no child, which `suspend` needs. Its
-    command is a Python, -c and a text."""
+    command is a Python, -c and a text. Without it, Stage.forks says."""
 
 
 class Program(Speaker):
@@ -442,6 +442,10 @@ class Stage:
     """All the programs of one test. What is still running at its end is killed; a test that
     succeeds has seen the end of each."""
 
+    forks = False
+    """Whether a program is forked that says nothing else, and whose options need no exec. What
+    measures or attacks a program starts it in earnest; tests/conftest.py asks for forks."""
+
     def __init__(self) -> None:
         self.pump = Pump()
         self._programs: list[Program] = []
@@ -487,7 +491,9 @@ class Stage:
     ) -> Program:
         """Run server.py or client.py, after `patch`, a few statements."""
         command = [script]
-        if patch or options.get("forked", False):
+        needs_exec = any(map(options.get, ("prefix", "redirect", "env")))
+        options.setdefault("forked", self.forks and not needs_exec)
+        if patch or options["forked"]:
             module = script.removesuffix(".py")
             command = ["-c", f"import sys, {module}; {patch or 'pass'}; sys.exit({module}.main())"]
         return self.run(Program, name or script, [sys.executable, *command, *flags], **options)
@@ -618,9 +624,8 @@ class FakeServer(Stage):
     """Accepts one client, and is what the test makes of it."""
 
     def __init__(self, *, patch: str = "", **options: Unpack[Options]) -> None:
-        """With these options for the client, which is forked unless a shell starts it."""
+        """With these options for the client."""
         super().__init__()
-        options.setdefault("forked", "redirect" not in options)
         self._listener = self._resources.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.port: int = self._listener.getsockname()[1]
         self.client = self.start_client(self.port, patch=patch, **options)

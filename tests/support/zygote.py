@@ -1,8 +1,9 @@
 """Starts of programs that cost a fork: a process that has loaded their modules becomes them.
 
-To load a client that draws takes a quarter of a second, which is most of what a test of it costs.
-So one process for each worker loads the modules once. For each start it forks a child, which is
-given what an exec would have left it: descriptors, session, terminal, environment, arguments.
+To load a program takes a tenth of a second, and a client that draws a quarter, which is most of
+what a test of it costs. So two processes for each worker load the modules once. For each start one
+of them forks a child, which is given what an exec would have left it: descriptors, session,
+terminal, environment, arguments.
 There `serve`, in `python -c "...; exec(serve(N))"`, returns the program's text, so that the
 interpreter runs it, ends and fails as with any script.
 
@@ -31,8 +32,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LOADED = ("server", "client", "terminal.full", "terminal.line")
-"""None of them asks for the environment, a terminal or the time before it is called."""
+LOADED = ("server", "client")
+DRAWING = (*LOADED, "terminal.full", "terminal.line")
+"""Where a client is to draw. None asks for the environment, a terminal or the time before it is
+called. All that is loaded is torn down at the end of each child, so others have less of it."""
 
 _PIECE_BYTES = 64 * 1024
 
@@ -52,7 +55,9 @@ class Forked:
         self.returncode: int | None = None
         self._told, telling = os.pipe()
         request = json.dumps([text, arguments, dict(env), on_terminal]) + "\n"
-        socket.send_fds(_zygote()[1], [request.encode()], [*descriptors, telling])
+        draws = any(word.startswith("-ui") for word in arguments)
+        zygote = _zygote(DRAWING if draws else LOADED)
+        socket.send_fds(zygote, [request.encode()], [*descriptors, telling])
         os.close(telling)
         self.pid = self._next_number()
 
@@ -87,22 +92,22 @@ def control_terminal() -> None:
 
 
 @functools.cache
-def _zygote() -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """It ends when its socket is closed, with this process at the latest."""
+def _zygote(modules: Sequence[str]) -> socket.socket:
+    """To the process that has loaded these. It ends when this is closed, with us at the latest."""
     ours, theirs = socket.socketpair()
     with theirs:
         number = theirs.fileno()
-        program = f"from tests.support.zygote import serve; exec(serve({number}))"
+        program = f"from tests.support.zygote import serve; exec(serve({number}, {modules}))"
         command = [sys.executable, "-c", program]
         process = subprocess.Popen(command, pass_fds=[number], cwd=ROOT)
     atexit.register(process.wait)
     atexit.register(ours.close)  # before that
-    return process, ours
+    return ours
 
 
-def serve(number: int) -> str:
+def serve(number: int, modules: Sequence[str]) -> str:
     """Answer requests, in the zygote. Returns in each child, with the text that it is to run."""
-    for module in LOADED:
+    for module in modules:
         importlib.import_module(module)
     gc.freeze()
     requests = socket.socket(fileno=number)

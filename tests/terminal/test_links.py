@@ -445,7 +445,7 @@ def test_drawn_client_with_nothing_to_do_does_not_wake_up(chat: Chat) -> None:
     window.sees(typed="Alice·2❯ half")
     before = switches_once_asleep(window)
     for _ in range(2):  # the while of it
-        passer_by = chat.start("client.py", "-version")
+        passer_by = chat.start("client.py", "-version", forked=False)
         passer_by.stdout.take_line()
         passer_by.exits(0)
     assert switches_once_asleep(window) == before
