@@ -50,6 +50,12 @@ PORTION_BYTES: Annotated[
     "member, where a page is shared by all.",
 ] = 4 * RECORD_BYTES
 
+LARGE_PORTION_BYTES: Annotated[
+    int,
+    "How much at a time for a peer of which the kernel took all last time: what the send buffer of "
+    "an accepted socket holds. Two sends for a page instead of one cost a sixth of the CPU.",
+] = 8 * RECORD_BYTES
+
 _HANDSHAKE_RECORD = b"\x16"  # how TLS begins (RFC 8446, 5.1); no letter of a plain text does
 _ALERT_RECORD = b"\x15"
 
@@ -95,7 +101,8 @@ class TlsTransport:
 
     __slots__ = (
         *("_check", "_early", "_failure", "_has_ended", "_is_open", "_is_server", "_is_shutting"),
-        *("_payload", "_received_bytes", "_session", "_socket", "_tls", "_unsent", "descriptor"),
+        *("_payload", "_portion_bytes", "_received_bytes", "_session", "_socket", "_tls"),
+        *("_unsent", "descriptor"),
     )
 
     plain_socket = None
@@ -118,6 +125,7 @@ class TlsTransport:
         self._received_bytes = 0  # of the handshake
         self._early = b""
         self._unsent = b""
+        self._portion_bytes = PORTION_BYTES
         self._payload = b""  # that `recv` has not given yet
         self._has_ended = False  # by close_notify, which `recv` has not told yet
         self._failure: TransportError | None = None  # the same
@@ -213,12 +221,14 @@ class TlsTransport:
             return self._keep_early(pieces)
         taken_bytes = 0
         outgoing, write, send = self._tls.outgoing, self._session.write, self._socket.send
-        for portion in portions_of(pieces):
+        for portion in portions_of(pieces, self._portion_bytes):
             taken_bytes += write(portion)
             data = outgoing.read()
             if (sent_bytes := send([data])) < len(data):
                 self._unsent = data[sent_bytes:]
-                break
+                self._portion_bytes = PORTION_BYTES
+                return taken_bytes
+        self._portion_bytes = LARGE_PORTION_BYTES
         return taken_bytes
 
     def _keep_early(self, pieces: list[Bytes]) -> int:
@@ -262,13 +272,13 @@ class TlsTransport:
         self._socket.close(is_reset)
 
 
-def portions_of(pieces: list[Bytes]) -> Iterator[Bytes]:
-    """All of `pieces`, in their order, PORTION_BYTES at a time and the rest at the end."""
-    if len(pieces) == 1 and len(pieces[0]) <= PORTION_BYTES:
+def portions_of(pieces: list[Bytes], portion_bytes: int) -> Iterator[Bytes]:
+    """All of `pieces`, in their order, `portion_bytes` at a time and the rest at the end."""
+    if len(pieces) == 1 and len(pieces[0]) <= portion_bytes:
         yield pieces[0]
         return
     portion: list[Bytes] = []
-    free_bytes = PORTION_BYTES
+    free_bytes = portion_bytes
     for piece in pieces:
         rest = memoryview(piece)
         while rest:
@@ -277,7 +287,7 @@ def portions_of(pieces: list[Bytes]) -> Iterator[Bytes]:
             free_bytes -= len(portion[-1])
             if not free_bytes:
                 yield portion[0] if len(portion) == 1 else b"".join(portion)
-                portion, free_bytes = [], PORTION_BYTES
+                portion, free_bytes = [], portion_bytes
     if portion:
         yield portion[0] if len(portion) == 1 else b"".join(portion)
 

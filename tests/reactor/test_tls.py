@@ -12,6 +12,7 @@ import pytest
 from reactor import WRITE, Connection, SlowReaderError, TransportError
 from reactor.tls import (
     HANDSHAKE_BYTES,
+    LARGE_PORTION_BYTES,
     PORTION_BYTES,
     RECORD_BYTES,
     Tls,
@@ -219,10 +220,24 @@ def test_portions_are_all_pieces_in_order(sizes: list[int]) -> None:
     data = PATTERN[: sum(sizes)]
     ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
     pieces: Any = [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-    portions = list(map(bytes, portions_of(pieces)))
+    portions = list(map(bytes, portions_of(pieces, PORTION_BYTES)))
     assert b"".join(portions) == data
     assert all(len(portion) == PORTION_BYTES for portion in portions[:-1])
     assert all(portions)
+
+
+def test_portion_is_large_until_the_kernel_is_full(loop: Loop) -> None:
+    ends = Ends(loop)
+    ends.shake_hands()
+    ends.connection.write(b"short")
+    ends.until(lambda: ends.peer.heard == b"short")
+    ends.connection.write(bytes(2 * LARGE_PORTION_BYTES))
+    loop.turn()
+    outbound = ends.connection.outbound
+    assert outbound.owed_bytes == LARGE_PORTION_BYTES
+    ends.until(lambda: outbound.owed_bytes < LARGE_PORTION_BYTES)
+    assert outbound.owed_bytes == LARGE_PORTION_BYTES - PORTION_BYTES
+    ends.close()
 
 
 def test_peer_that_asks_for_keys_and_reads_none_is_cut(loop: Loop) -> None:
