@@ -21,6 +21,7 @@ BENCH_VENV = $(VENV)-bench
 BENCH_TOOLS = $(BENCH_VENV)/.tools
 FUZZ_VENV = $(VENV)-fuzz
 FUZZ_TOOLS = $(FUZZ_VENV)/.tools
+ARM_USERLANDS = $(VENV)-arm
 TOOLS = $(VENV)/.tools
 MAKE_VENV = $(PYTHON) -m venv
 NO_VENV = { echo "error: $(PYTHON) makes no virtual environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
@@ -132,6 +133,9 @@ cluster-faults: $(TOOLS)  ## faults of Redis, network and a server under 8,000 l
 soak: $(TOOLS)  ## a siege for MINUTES, and a watch on what the server holds when all are gone; ARGS=--upkeep: with all flags of a term
 	@$(BIN)/python -m tests.fuzz.siege --watch --seconds $$(( 60 * $(MINUTES) )) $(ARGS)
 
+arm-session: $(TOOLS)  ## play a session on arm64 and armhf, the clock at 1970 (3 minutes; needs root, debootstrap, qemu-user-static)
+	@$(BIN)/python -m tools.arm_session $(ARM_USERLANDS)
+
 hand-in:  ## join each program with its modules: dist/server.py and dist/client.py, to hand in
 	@$(PYTHON) -m tools.flatten dist
 
@@ -192,6 +196,6 @@ $(FUZZ_TOOLS): requirements-dev.txt requirements-fuzz.txt
 	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
-.PHONY: man help page-picture run-web run-cluster test-web autobahn run-server run-client chat certificate test test-long test-all lint types coverage bench bench-quick bench-long \
+.PHONY: man help arm-session page-picture run-web run-cluster test-web autobahn run-server run-client chat certificate test test-long test-all lint types coverage bench bench-quick bench-long \
 	bench-flow cluster-bench cluster-faults simulate replay fuzz fuzz-wire siege faults fault-table soak hand-in grade test-grader test-grader-quick mutants habits grade-stability test-hand-in \
 	autograder picture architecture lessons clean
