@@ -1,9 +1,9 @@
 """Starts of programs that cost a fork: a process that has loaded their modules becomes them.
 
 To load a program takes a tenth of a second, and a client that draws a quarter: most of what a test
-of it costs. So two processes for each worker load the modules once, and fork a child for each
-start, which is given what an exec would have left it: descriptors, session, arguments and more.
-There `serve`, in `python -c "...; exec(serve(N))"`, returns the program's text, so that the
+of it costs. So two processes for each worker load the modules once, and fork a child for each start
+with what an exec would have left it: descriptors, session, terminal, environment, arguments. There
+`serve`, in `python -c "...; exec(serve(N, modules))"`, returns the program's text, so that the
 interpreter runs it, ends and fails as with any script.
 
 Only what is done once for all cannot be seen so: a test about what is loaded, or how long it takes,
