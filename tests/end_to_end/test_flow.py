@@ -34,9 +34,7 @@ from tests.support.programs import (
 
 pytestmark = [
     pytest.mark.usefixtures("in_earnest"),  # memory is measured, which a fork inherits
-    pytest.mark.skipif(
-        not HAS_PROC, reason="NOT TESTED: the kernel does not tell what memory is used"
-    ),
+    pytest.mark.skipif(not HAS_PROC, reason="NOT TESTED: the kernel tells of no memory"),
 ]
 
 MIB = 1024 * 1024

@@ -139,7 +139,7 @@ def test_server_that_goes_is_an_error(has_answered: bool, is_reset: bool) -> Non
 )
 def test_loss_while_leaving_is_an_error_unless_all_was_sent(events: str, status: int) -> None:
     """All of it happens while the client is stopped, so that it finds all of it in one turn."""
-    with FakeServer(forked=False) as fake:
+    with FakeServer() as fake:
         fake.lets_in()
         fake.client.suspend()
         happenings = {

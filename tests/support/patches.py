@@ -105,7 +105,7 @@ class Patch(NamedTuple):
             dotted = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
             if path.suffix == ".py" and module in ("", dotted):
                 text = (root / path).read_text("utf-8")
-                if name in text and may_define.search(text):  # a search is dear, a parse more
+                if name in text and may_define.search(text):  # either takes long
                     tree = ast.parse(text)
                     found += [(path, tree, node) for node in _definitions(tree, symbol)]
         if len(found) != 1:

@@ -251,8 +251,8 @@ class Options(TypedDict, total=False):
     size: tuple[int, int]
     """Of that terminal: lines and columns."""
     forked: bool
-    """Not started but forked (tests.support.zygote), and so no child, which `suspend` needs. Its
-    command is a Python, -c and a text. Without it, Stage.forks says."""
+    """Not started but forked (tests.support.zygote), and so no child of ours. Its command is a
+    Python, -c and a text. Without it, Stage.forks says."""
 
 
 class Program(Speaker):
@@ -336,11 +336,11 @@ class Program(Speaker):
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def rest(self) -> None:
-        """Until it has nothing to do, where the kernel tells."""
+    def rest(self, state: str = "S") -> None:
+        """Until it has nothing to do, or is in another state of proc(5), where the kernel tells."""
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while HAS_PROC and not self.status("State").startswith("S"):
-            assert time.monotonic() < deadline, f"{self.name} never sleeps"
+        while HAS_PROC and not self.status("State").startswith(state):
+            assert time.monotonic() < deadline, f"{self.name} never comes to {state}"
             os.sched_yield()
 
     def suspend(self) -> None:
@@ -348,7 +348,7 @@ class Program(Speaker):
         it finds in the order in which it came (epoll(7))."""
         self.rest()
         self.signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+        self.rest("T")
 
     def exits(self, status: int, *complaints: str) -> None:
         """It ends by itself, with nothing more to say but these lines on standard error."""

@@ -1,10 +1,9 @@
 """Starts of programs that cost a fork: a process that has loaded their modules becomes them.
 
-To load a program takes a tenth of a second, and a client that draws a quarter, which is most of
-what a test of it costs. So two processes for each worker load the modules once. For each start one
-of them forks a child, which is given what an exec would have left it: descriptors, session,
-terminal, environment, arguments.
-There `serve`, in `python -c "...; exec(serve(N))"`, returns the program's text, so that the
+To load a program takes a tenth of a second, and a client that draws a quarter: most of what a test
+of it costs. So two processes for each worker load the modules once, and fork a child for each start
+with what an exec would have left it: descriptors, session, terminal, environment, arguments. There
+`serve`, in `python -c "...; exec(serve(N, modules))"`, returns the program's text, so that the
 interpreter runs it, ends and fails as with any script.
 
 Only what is done once for all cannot be seen so: a test about what is loaded, or how long it takes,
@@ -34,8 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LOADED = ("server", "client")
 DRAWING = (*LOADED, "terminal.full", "terminal.line")
-"""Where a client is to draw. None asks for the environment, a terminal or the time before it is
-called. All that is loaded is torn down at the end of each child, so others have less of it."""
+"""For a client that is to draw; the end of a child costs more, the more it has loaded. None of
+them asks for the environment, a terminal or the time before it is called."""
 
 _PIECE_BYTES = 64 * 1024
 
@@ -55,9 +54,8 @@ class Forked:
         self.returncode: int | None = None
         self._told, telling = os.pipe()
         request = json.dumps([text, arguments, dict(env), on_terminal]) + "\n"
-        draws = any(word.startswith("-ui") for word in arguments)
-        zygote = _zygote(DRAWING if draws else LOADED)
-        socket.send_fds(zygote, [request.encode()], [*descriptors, telling])
+        modules = DRAWING if any(word.startswith("-ui") for word in arguments) else LOADED
+        socket.send_fds(_zygote(modules), [request.encode()], [*descriptors, telling])
         os.close(telling)
         self.pid = self._next_number()
 
