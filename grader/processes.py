@@ -297,6 +297,8 @@ class Session:
                 seconds = 0.0
         if self._rest.processes > MAX_PROCESSES:
             raise TooManyProcessesError(self._rest.processes)
+        if seconds and self._selector.select(0):
+            return 0.0  # it came to us while we looked
         return 0.0 if seconds and self._release() else seconds
 
     def _release(self) -> bool:
