@@ -53,7 +53,8 @@ PORTION_BYTES: Annotated[
 LARGE_PORTION_BYTES: Annotated[
     int,
     "How much at a time for a peer of which the kernel took all last time: what the send buffer of "
-    "an accepted socket holds. Two sends for a page instead of one cost a sixth of the CPU.",
+    "an accepted socket holds. Two sends for a page instead of one cost a sixth of the CPU. A peer "
+    "that stops reading may have so much kept for it, once.",
 ] = 8 * RECORD_BYTES
 
 _HANDSHAKE_RECORD = b"\x16"  # how TLS begins (RFC 8446, 5.1); no letter of a plain text does
