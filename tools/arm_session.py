@@ -7,7 +7,8 @@ qemu-user, so what is shown is ARM's, and what it takes in time is not.
 In each, plain and over TLS, a server, a client on pipes and a client with `-ui line` at a
 pseudo-terminal play a session. The clock stands at 1970, as on a small machine without a battery,
 and jumps to 2026 in the middle; the monotonic clock does not, as on a real machine. A guest that
-connected before has still its time to join. Then MEMBERS join, and the memory is measured.
+connected before has still its time to join. Then MEMBERS join, and the memory is measured. Not
+played: `client.py -find`, because qemu 7.2 does not know IP_MULTICAST_IF.
 
 Exit status 0 when all was played, 1 when a program did something else, 2 when it cannot run here.
 """
