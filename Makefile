@@ -88,7 +88,7 @@ coverage: $(TOOLS)  ## codec and chat 100 %, the pure part of cluster 99 %, reac
 	@$(BIN)/python -m pytest -q tests/cluster --cov=cluster.records --cov=cluster.replica --cov=cluster.outputs --cov=cluster.queue --cov=cluster.snapshots --cov=cluster.view --cov=cluster.participant --cov=cluster.node --cov-branch --cov-report=term-missing --cov-fail-under=99
 	@$(BIN)/python -m pytest -q tests/test_*.py --cov=chat --cov-branch --cov-report=term-missing --cov-fail-under=100
 
-bench: $(BENCH_TOOLS)  ## measure beside other servers (8 minutes); rewrites docs/bench.*
+bench: $(BENCH_TOOLS)  ## measure beside other servers (5 minutes); rewrites docs/bench.*
 	@$(BENCH_VENV)/bin/python -m bench --json docs/bench.json --plot docs/bench.svg --table docs/bench.md
 
 bench-quick: $(BENCH_TOOLS)  ## a taste of it (30 seconds), on the screen alone
