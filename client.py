@@ -94,7 +94,7 @@ def run_plain(flags: ClientFlags, join_line: bytes, parts: trace.Parts) -> int:
         return 1
     server, sock = connected
     try:
-        transport = _transport_maker(flags, server, parts)(sock)
+        transport = _transport_maker(flags, server.host, parts)(sock)
     except TlsSetupError as error:
         complain(f"error: {error}")
         return 1
@@ -128,10 +128,8 @@ def _connect(servers: list[ServerAddress]) -> tuple[ServerAddress, socket.socket
     return None
 
 
-def _transport_maker(
-    flags: ClientFlags, server: ServerAddress, parts: trace.Parts
-) -> trace.MakeTransport:
-    make = functools.partial(make_client_transport, flags, server.host)
+def _transport_maker(flags: ClientFlags, host: str, parts: trace.Parts) -> trace.MakeTransport:
+    make = functools.partial(make_client_transport, flags, host)
     return parts.wrap(make, "server", is_to_server=True)
 
 
@@ -141,7 +139,7 @@ def run_drawn(flags: ClientFlags, parts: trace.Parts) -> int:
         from terminal.drawn import Server, make_client
 
         servers = [
-            Server(server.text, *server, addresses, _transport_maker(flags, server, parts))
+            Server(server.text, *server, addresses, _transport_maker(flags, server.host, parts))
             for server, addresses in _resolved(flags.servers)
         ]
         if not servers:

@@ -21,6 +21,7 @@ NO_AOF = "appendonly is off: what was said is lost when Redis ends"
 
 TOLD_OF_A_LOSS = (
     "warning: cluster: Redis has closed the connection",
+    "warning: cluster: its end without a close_notify",  # the same over TLS
     "warning: cluster: connected again",
 )
 """If Redis is away for 2 seconds."""
