@@ -38,7 +38,7 @@ from codec import (
     parse_join,
     parse_request,
 )
-from reactor import Fanout, Reactor, SlowReaderError, Timer, fanout
+from reactor import Fanout, Reactor, SlowReaderError, Timer
 
 if TYPE_CHECKING:
     from chat.bans import Bans
@@ -206,7 +206,7 @@ class Room:
         self._journal.note_refusal(guest.address, error)
 
     def free_bytes(self, max_pages: int, pending_bytes: int) -> int:
-        floods = self.fanout.held_pages and pending_bytes > fanout.MIN_PAGE_BYTES
+        floods = self.fanout.held_pages and pending_bytes > session.FLOOD_BYTES
         return 0 if floods else self.fanout.free_bytes(max_pages)
 
     def wait_to_talk(self, member: Member) -> None:
@@ -330,8 +330,10 @@ class Room:
 
     def _let_waiting_talk(self) -> None:
         for member in list(self._waiting):
-            if self.free_bytes(session.WAITING_PAGES, 0) <= 0:
+            if self.fanout.free_bytes(session.WAITING_PAGES) <= 0:
                 return
+            if self.free_bytes(session.WAITING_PAGES, member.pending_bytes) <= 0:
+                continue
             if not member.cursor.has_private_backlog:
                 del self._waiting[member]
                 member.go_on()

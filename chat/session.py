@@ -54,6 +54,12 @@ ALL_PAGES: Annotated[
     "does not wait for floods that came before it, nor a flood for lines without end.",
 ] = 2
 
+FLOOD_BYTES: Annotated[
+    int,
+    "Who has more than this to say at once floods, and has to wait while the room is held: a paste "
+    "is less.",
+] = 16 * 1024
+
 LINES_PER_TURN: Annotated[
     int,
     "Most lines of one member that are taken one by one before the others have their turn. "

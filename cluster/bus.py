@@ -85,14 +85,19 @@ QUEUED_BYTES: Annotated[
 
 LATE_BYTES: Annotated[
     int,
-    "Bytes of entries that came at once, from which on this server is late: talkers of others wait "
-    "for it. Its place in the log is deleted after eight times that.",
+    "Bytes of entries, for each other server, from which on this one is late, if they come at once "
+    "or before it has read to the end: talkers of others wait for it.",
 ] = 512 * 1024
+
+MAX_LATE_BYTES: Annotated[
+    int,
+    "The most of that: its place in the log is deleted after twice as much.",
+] = 2 * 1024 * 1024
 
 LATE_SECONDS: Annotated[
     float,
     "Longest time that talkers wait for a server that is late: it may have been stopped.",
-] = 5.0
+] = 20.0
 
 SHORT_BYTES: Annotated[
     int,
@@ -148,6 +153,7 @@ class ClusterBus(LocalBus):
         self._is_told = False
         self._trouble = ""
         self._is_closed = False
+        self._behind_bytes = 0  # that came since the end of the log was reached
         self._is_late = False  # and the others were asked to wait
         self._late_others: dict[str, Timer] = {}
         self._history: History | None = None
@@ -199,11 +205,11 @@ class ClusterBus(LocalBus):
         self._show(self._node.submit(Item(OrderRecord(verb, text.encode()))))
         return True
 
-    def free_bytes(self, is_new: bool) -> int:
-        """How much more members may say: lines that are new, or such as had to wait."""
+    def free_bytes(self, pending_bytes: int) -> int:
+        """How much more a member may say that has so much to say now."""
         if not self._late_others:
             return QUEUED_BYTES - self.queued_bytes
-        return SHORT_BYTES - self.queued_bytes if is_new else 0
+        return SHORT_BYTES - self.queued_bytes if pending_bytes <= SHORT_BYTES else 0
 
     def note_turn_end(self) -> None:
         """The room may take more, of what was read first."""
@@ -308,8 +314,12 @@ class ClusterBus(LocalBus):
         if entries is None:
             self._note_lost()
             return
-        if sum(len(entry.records) for entry in entries) > LATE_BYTES:
+        self._behind_bytes += sum(len(entry.records) for entry in entries)
+        others = max(1, len(self._node.replica.seats) - 1)
+        if self._behind_bytes > min(MAX_LATE_BYTES, LATE_BYTES * others):
             self._note_late()
+        if is_end:
+            self._behind_bytes = 0
         self._show(self._node.take(entries, is_end))
 
     def _note_late(self) -> None:
@@ -396,6 +406,9 @@ class ClusterBus(LocalBus):
                     self._outputs.appendleft(Heard(LinesRecord(lines[end:])))
                     output = Heard(LinesRecord(lines[:end]))
             self._show_one(output)
+        if self.queued_bytes and self._node.is_quiet:  # what an evicted member said is dropped
+            self.queued_bytes = 0
+            fanout.queue_turn()
         self._queue_drive()
 
     def _show_one(self, output: Output) -> None:
@@ -456,8 +469,6 @@ class ClusterBus(LocalBus):
     def _forget(self, item: Item) -> None:
         if isinstance(item.payload, Event):
             self.queued_bytes -= _cost(item.payload)
-        if self._node.is_quiet:
-            self.queued_bytes = 0
         self._room.fanout.queue_turn()  # members may wait for room in the batch
 
     def _event_of(self, record: Record) -> Event | None:
@@ -521,9 +532,8 @@ class ClusterRoom(Room):
     cluster_bus: ClusterBus
 
     def free_bytes(self, max_pages: int, pending_bytes: int) -> int:
-        is_new = max_pages > session.WAITING_PAGES
         free_bytes = super().free_bytes(max_pages, pending_bytes)
-        return min(free_bytes, self.cluster_bus.free_bytes(is_new))
+        return min(free_bytes, self.cluster_bus.free_bytes(pending_bytes))
 
     def _let_waiting_talk(self) -> None:
         self.cluster_bus.note_turn_end()

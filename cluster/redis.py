@@ -377,7 +377,7 @@ class RedisEngine:
                 if self._looks and not looks:
                     self._read_on(after, answer)
                 else:
-                    answer(entries, False)
+                    answer(entries, is_end)
 
         if looks and after != FIRST_ID:
             self._reader.call(look, "XRANGE", self._key, after, after)

@@ -426,8 +426,6 @@ class Fanout:
 
     @property
     def _page_bytes(self) -> int:
-        if self.held_pages:  # single lines pass, and a flood that fills no page does not
-            return MIN_PAGE_BYTES
         return max(MIN_PAGE_BYTES, min(PAGE_BYTES, self._turn_bytes // max(1, len(self._live))))
 
     def _judge(self) -> None:

@@ -6,10 +6,9 @@ held for it, whether it is to be cut, and when to ask again. The rules:
 - A reader with more than SEND_QUEUE_BYTES unsent is *behind*. What the log holds from its position
   on counts whole, its own lines too: all of it is kept because of this reader.
 - Who is behind pays for time with bytes: what it takes buys time at DRAIN_BYTES_PER_SECOND, up to
-  PATIENCE_SECONDS ahead. As long as it has time left the room is *held* for it: pages are as small
-  as they may be, and talkers who have more to say than one holds wait, so live readers lose
-  nothing and talkers feel TCP's back-pressure; a line of another talker passes. From
-  MAX_SEND_QUEUE_BYTES on all talkers wait.
+  PATIENCE_SECONDS ahead. As long as it has time left the room is *held* for it: talkers who fill a
+  page or flood (chat.room) wait, so live readers lose nothing and talkers feel TCP's
+  back-pressure; a line of another talker passes. From MAX_SEND_QUEUE_BYTES on all wait.
 - Who has run out of time holds no one up. It is cut when it owes BEHIND_SECONDS of it, or at once
   with MAX_SEND_QUEUE_BYTES unsent, or MAX_UNREAD_BYTES if it may never have read.
 - One who is owed anything and takes no byte for STALL_SECONDS is cut, behind or not.

@@ -87,6 +87,16 @@ def test_flood_that_begins_in_a_hold_keeps_no_line_waiting(house: House) -> None
     assert b"Cid: " not in ann.heard
 
 
+@fault(32)
+def test_many_lines_of_one_turn_pass_a_hold(house: House) -> None:
+    names = [f"P{number}" for number in range(60)]
+    _, ann, *others = hold(house, *names)
+    house.busy(house.is_quiet)
+    for other in others:
+        other.types(b"x" * 100 + b"\n")
+    house.busy(lambda: all(b"%s: x" % name.encode() in ann.heard for name in names))
+
+
 @fault(23)
 @pytest.mark.parametrize("go", [Person.ends, Person.resets])
 def test_last_lines_of_one_that_waited_come_before_it_left(

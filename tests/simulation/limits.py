@@ -26,6 +26,7 @@ _TABLE = (
     ("reactor.connection.READ_BYTES", 1024, 100),
     ("reactor.connection.LINGER_BYTES", 8192, 400),
     ("reactor.listener.ACCEPTS_PER_TURN", 8, 2),
+    ("chat.session.FLOOD_BYTES", 512, 64),
     ("chat.session.BLOCK_BYTES", 512, 48),
     ("chat.session.LINES_PER_TURN", 16, 4),
     ("chat.gate.POOL_CONNECTIONS", 6, 3),

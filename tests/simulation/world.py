@@ -322,8 +322,6 @@ class World:
         least = min(limits.page_bytes, limits.min_turn_bytes // max(1, most))
         largest = min(limits.page_bytes, limits.max_turn_bytes // max(1, fewest))
         floor = limits.min_page_bytes
-        if self.product.room.fanout.held_pages:
-            least = largest = floor
         if not max(floor, least) <= page_bytes <= max(floor, largest):
             self.model.blame(f"a page has {page_bytes} bytes, with {most} members")
 
