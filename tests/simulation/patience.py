@@ -42,8 +42,11 @@ class Patience:
         self._limits = limits
         self._owing_since = math.inf
         self._last_taken = 0.0
-        self._is_behind = False
+        self._was_behind = False
         """Whatever is kept for it beside what it is owed."""
+        self._is_behind = False
+        """At two turns in a row: it may have fallen behind in the first after it was judged, and
+        is not known to be until the second."""
         self._strict = _Account(DOUBT_SECONDS)
         """As if all were kept for it that may be, at its first turn with so much."""
         self._lenient = _Account(PATIENCE_SECONDS)
@@ -58,7 +61,8 @@ class Patience:
     def note_turn(self, owed_bytes: int, kept_bytes: int, now: float) -> None:
         """A turn has ended: it is owed so much, and that much is kept because of it at most."""
         limit = self._limits.send_queue_bytes
-        self._is_behind = owed_bytes > limit
+        self._is_behind = self._was_behind and owed_bytes > limit
+        self._was_behind = owed_bytes > limit
         self._strict.note_turn(kept_bytes > limit, now)
         self._lenient.note_turn(owed_bytes > limit, now)
         if not owed_bytes:
