@@ -332,9 +332,8 @@ class Room:
         for member in list(self._waiting):
             if self.fanout.free_bytes(session.WAITING_PAGES) <= 0:
                 return
-            if self.free_bytes(session.WAITING_PAGES, member.pending_bytes) <= 0:
-                continue
-            if not member.cursor.has_private_backlog:
+            is_free = self.free_bytes(session.WAITING_PAGES, member.pending_bytes) > 0
+            if is_free and not member.cursor.has_private_backlog:
                 del self._waiting[member]
                 member.go_on()
 
