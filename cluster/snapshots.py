@@ -56,8 +56,8 @@ class Trimming:
 
     def note_counted(self, records: list[Record], is_ours: bool, may_owe: bool) -> list[Output]:
         """An entry counts. Who writes past the bound owes a snapshot; what is older than the one
-        before is deleted, so that a node that is a little late finds all it needs: not even then,
-        if two were written at nearly the same time."""
+        before is deleted, so that a node that is a little late finds all it needs. Nothing is
+        deleted if two snapshots were written at nearly the same time."""
         for record in records:
             if isinstance(record, SnapshotRecord) and self._reaches_further(record.upto):
                 is_long = self._log_bytes > self._snapshot_bytes

@@ -7,7 +7,7 @@ held for it, whether it is to be cut, and when to ask again. The rules:
   on counts whole, its own lines too: all of it is kept because of this reader.
 - Who is behind pays for time with bytes: what it takes buys time at DRAIN_BYTES_PER_SECOND, up to
   PATIENCE_SECONDS ahead. As long as it has time left the room is *held* for it: talkers who fill a
-  page or flood (chat.room) wait, so live readers lose nothing and talkers feel TCP's
+  page or flood (chat.session) wait, so live readers lose nothing and talkers feel TCP's
   back-pressure; a line of another talker passes. From MAX_SEND_QUEUE_BYTES on all wait.
 - Who has run out of time holds no one up. It is cut when it owes BEHIND_SECONDS of it, or at once
   with MAX_SEND_QUEUE_BYTES unsent, or MAX_UNREAD_BYTES if it may never have read.

@@ -16,7 +16,6 @@ Exit status 0 when all was played, 1 when a program did something else, 2 when i
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -27,6 +26,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from reactor.tls import fingerprint_of, first_certificate
 from tests.support.programs import DEADLINE_SECONDS, PASSCODE, Program, Room
 from tests.support.tls import CERTIFICATE
 from tests.support.window import LineWindow
@@ -95,7 +95,11 @@ class ArmRoom(Room):
     def join_as(self, username: str, *flags: str) -> Program:
         """Start a client. Who sees it is for the caller to look at."""
         words = ["-join", "-host", "127.0.0.1", "-port", str(self.port), "-username", username]
-        tls = ["-tls-fingerprint", _fingerprint()] if self._tls else []
+        tls = (
+            ["-tls-fingerprint", fingerprint_of(first_certificate(Path(CERTIFICATE).read_text()))]
+            if self._tls
+            else []
+        )
         return self.start("client.py", *words, "-passcode", PASSCODE, *tls, *flags, name=username)
 
     def dial(self) -> socket.socket:
@@ -174,11 +178,6 @@ def _crowd(room: ArmRoom) -> str:
     left = sorted(room.server.stdout.take_line() for _ in names)
     assert left == sorted(f"{name} left the chatroom" for name in names), left
     return held
-
-
-def _fingerprint() -> str:
-    der = ssl.PEM_cert_to_DER_cert(Path(CERTIFICATE).read_text().partition("-----BEGIN P")[0])
-    return f"sha256:{hashlib.sha256(der).hexdigest()}"
 
 
 def make_userland(machine: Machine, folder: Path) -> None:
