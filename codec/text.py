@@ -39,8 +39,9 @@ _CONTROL_OR_LINE_END = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 _PLAIN_ASCII = bytes(byte for byte in range(0x20, 0x7F)) + b"\n"
 
 _BETWEEN_WORDS = r"([ \t]+)"
-# An empty line, one that may be blank, and words that begin like a command or a shortcut.
-_SPECIAL_STARTS = (b"\n\n", b"\n ", b"\n:", b" :", b"\n\\", b" \\")
+# An empty line, one that may be blank, and a first word like a command, a shortcut or protected.
+_SPECIAL_LINE = rb"\n[\n :\\]"
+_SPECIAL_MARKS = (b":", b"\\")
 _FACES = {":)": "[feeling happy]", ":(": "[feeling sad]"}
 _TIMES = {":mytime": 0, ":+1hr": 3600}
 SHORTCUTS = _FACES | {":mytime": "the server's time", ":+1hr": "the time an hour later"}
@@ -98,8 +99,11 @@ def are_plain(lines: bytes) -> bool:
     it is unsafe, and it has no command, no shortcut and no protected word. May be False for
     lines that are: this looks at all of them at once, and costs a tenth of looking at each."""
     lines = b"\n" + lines
-    for start in _SPECIAL_STARTS:
-        if start in lines:
+    # Two bytes are sought ten times as slowly as a pattern that begins with one, or as one byte.
+    if re.search(_SPECIAL_LINE, lines):
+        return False
+    for mark in _SPECIAL_MARKS:
+        if mark in lines and b" " + mark in lines:
             return False
     if not lines.translate(None, _PLAIN_ASCII):
         return True
