@@ -163,7 +163,7 @@ def format_record(record: Record) -> bytes:
         case LeaveRecord(name):
             return b"L%s\n" % name.encode()
         case LinesRecord(lines):
-            return b"T%d\n%s" % (len(lines), lines)
+            return b"T%d\n" % len(lines) + lines
         case PrivateRecord(origin, to, line):
             return b"M%s %s %d\n%s" % (origin.encode(), to.encode(), len(line), line)
         case ListRecord(name):

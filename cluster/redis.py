@@ -12,7 +12,7 @@ subscribes (a subscribed RESP2 connection takes no other command).
     is alive   PUBSUB NUMSUB chat:<room>:<node>.<incarnation>
     live       SUBSCRIBE chat:<room>:<node>.<incarnation>
 
-hiredis (extra `cluster`) makes commands and reads answers; sockets and time are the reactor's.
+hiredis (extra `cluster`) reads answers; sockets and time are the reactor's.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Link:
             return
         due_since = self._reactor.now if is_timed else float("inf")
         self._answers.append((answer, due_since))
-        self._connection.write(hiredis.pack_command(words))  # type: ignore[arg-type]
+        self._connection.write(_format_command(words))
         if is_timed and self._watch is None:
             self._watch = self._reactor.call_later(SILENT_SECONDS, self._look)
 
@@ -410,6 +410,16 @@ class RedisEngine:
 
     def _channel(self, author: Author) -> str:
         return f"{self._key}:{author}"
+
+
+def _format_command(words: Sequence[str | int | bytes]) -> bytes:
+    """A command as Redis reads it: an array of bulk strings (RESP2). hiredis copies a long word
+    several times; here it is copied once."""
+    pieces = [b"*%d\r\n" % len(words)]
+    for word in words:
+        data = word if isinstance(word, bytes) else str(word).encode()
+        pieces += b"$%d\r\n" % len(data), data, b"\r\n"
+    return b"".join(pieces)
 
 
 def _ignore(reply: Any) -> None:
