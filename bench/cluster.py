@@ -26,6 +26,9 @@ from tests.support.redis import Redis
 
 LISTEN_SECONDS = 5
 LINES_PER_SECOND = 100
+BURST_LINES = 1000
+"""So few that a member's socket takes them at once, even where it shares its core with a server."""
+
 QUESTION_WAKEUPS = 3
 """Of a question whether another is alive: the deadline, the answer, and that none is late."""
 
@@ -126,20 +129,23 @@ def from_elsewhere(redis: Redis, size: Size) -> float:
     return fanned.deliveries / fanned.cpu_seconds
 
 
-def on_two(redis: Redis, size: Size) -> float:
-    """All deliveries of two servers, per CPU second of the busier one."""
-    with nodes_of(redis, 2) as (first, second), contextlib.ExitStack() as stack:
-        crowd = Crowd(ALONE, first.port, size.members + 1)
+def on_some(redis: Redis, size: Size, count: int, lines: int) -> float:
+    """All deliveries of `count` servers, with as many members on each, per CPU second of the
+    busiest one; so many lines at once, each time when all have heard those before."""
+    with nodes_of(redis, count) as nodes, contextlib.ExitStack() as stack:
+        crowd = Crowd(ALONE, nodes[0].port, size.members + 1)
         stack.callback(crowd.close)
-        other = stack.enter_context(
-            contextlib.closing(OtherCrowd(ALONE, second.port, size.members))
-        )
-        crowd.members += other.members
-        before = [first.cpu_seconds(), second.cpu_seconds()]
-        fanned = say(crowd, first, size)
-        after = [first.cpu_seconds(), second.cpu_seconds()]
+        for node in nodes[1:]:
+            other = stack.enter_context(
+                contextlib.closing(OtherCrowd(ALONE, node.port, size.members))
+            )
+            crowd.members += other.members
+        before = [node.cpu_seconds() for node in nodes]
+        part = size._replace(lines=lines)
+        deliveries = sum(say(crowd, nodes[0], part).deliveries for _ in range(size.lines // lines))
+        seconds = [node.cpu_seconds() - start for node, start in zip(nodes, before, strict=True)]
         crowd.members = crowd.members[: size.members + 1]
-    return fanned.deliveries / max(b - a for a, b in zip(before, after, strict=True))
+    return deliveries / max(seconds)
 
 
 def latency(redis: Redis) -> tuple[float, float]:
@@ -189,15 +195,20 @@ def measure(size: Size) -> Iterator[Figure]:
         for _ in range(size.rounds):
             base = alone(size)
             here, share = from_here(redis, size)
-            there, both = from_elsewhere(redis, size), on_two(redis, size)
-            rounds.append((base, here / base, there / base, both / here, share))
-        base, here, there, both, share = map(statistics.median, zip(*rounds, strict=True))
+            there = from_elsewhere(redis, size)
+            flood = on_some(redis, size, 2, size.lines)
+            bursts = [on_some(redis, size, count, BURST_LINES) for count in (1, 2)]
+            both = bursts[1] / bursts[0]
+            rounds.append((base, here / base, there / base, both, flood / here, share))
+        base, here, there, both, flood, share = map(statistics.median, zip(*rounds, strict=True))
         yield Figure(
             "deliveries per CPU second of one server alone", "", f"{base / 1e6:.1f} M", True
         )
         yield _ratio("of that, a node with lines from here", here, 0.85)
         yield _ratio("of that, a node with lines from elsewhere", there, 0.85)
         yield _ratio("two nodes' deliveries, of one node's, in the same time", both, 1.7)
+        title = "the same in a flood, where members share the second node's core"
+        yield Figure(title, "", f"{flood:.2f}", True)
         title = "Redis' CPU time, of the node's"
         yield Figure(title, "under 5 %", f"{100 * share:.1f} %", share < 0.05)
         yield _latency(redis)
@@ -232,7 +243,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.cluster", description=__doc__)
     parser.add_argument("--members", type=int, default=100, help="on each node")
     parser.add_argument("--lines", type=int, default=200_000, help="of 50 bytes, of one talker")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--idle", type=float, default=30.0, help="seconds of it; 0: not measured")
     flags = parser.parse_args()
     pin_to_last_core()
