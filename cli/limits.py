@@ -59,6 +59,7 @@ LIMITED: tuple[ModuleType | str, ...] = (
     "cluster.snapshots",
     "cluster.engine",
     "cluster.bus",
+    "cluster.lateness",
     "cluster.redis",
     "cluster.start",
 )

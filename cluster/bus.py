@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from chat import session
@@ -20,6 +19,7 @@ from chat.journal import Journal
 from chat.room import Room
 from cluster import engine as engines
 from cluster.engine import Engine
+from cluster.lateness import GO_ON, WAIT, Lateness
 from cluster.node import Node
 from cluster.outputs import (
     Applied,
@@ -83,31 +83,9 @@ QUEUED_BYTES: Annotated[
     "another that is full by then.",
 ] = 512 * 1024
 
-LATE_BYTES: Annotated[
-    int,
-    "Bytes of entries, for each other server, from which on this one is late, if they come at once "
-    "or before it has read to the end: talkers of others wait for it.",
-] = 512 * 1024
-
-MAX_LATE_BYTES: Annotated[
-    int,
-    "The most of that: its place in the log is deleted after twice as much.",
-] = 2 * 1024 * 1024
-
-LATE_SECONDS: Annotated[
-    float,
-    "Longest time that talkers wait for a server that is late: it may have been stopped.",
-] = 20.0
-
-SHORT_BYTES: Annotated[
-    int,
-    "What may be said here meanwhile, and was not read back: a single line passes, a flood waits.",
-] = 1024
-
 NOT_CONNECTED = "* connection to the other servers lost; what you type is kept"
 CONNECTED_AGAIN = "* connected again"
 LINES_MISSING = "* the servers' log was lost; lines may be missing here"
-WAIT, GO_ON = "wait", "go"  # orders of a server that is late
 
 NAME_GONE = "* your name was given to another while this server was cut off"
 
@@ -153,9 +131,7 @@ class ClusterBus(LocalBus):
         self._is_told = False
         self._trouble = ""
         self._is_closed = False
-        self._behind_bytes = 0  # that came since the end of the log was reached
-        self._is_late = False  # and the others were asked to wait
-        self._late_others: dict[str, Timer] = {}
+        self._lateness = Lateness(reactor, lambda verb: self.order(verb, node.name), self._let_talk)
         self._history: History | None = None
 
     def make_room(
@@ -207,9 +183,8 @@ class ClusterBus(LocalBus):
 
     def free_bytes(self, pending_bytes: int) -> int:
         """How much more a member may say that has so much to say now."""
-        if not self._late_others:
-            return QUEUED_BYTES - self.queued_bytes
-        return SHORT_BYTES - self.queued_bytes if pending_bytes <= SHORT_BYTES else 0
+        free_bytes = QUEUED_BYTES - self.queued_bytes
+        return self._lateness.limit(free_bytes, self.queued_bytes, pending_bytes)
 
     def note_turn_end(self) -> None:
         """The room may take more, of what was read first."""
@@ -314,19 +289,10 @@ class ClusterBus(LocalBus):
         if entries is None:
             self._note_lost()
             return
-        self._behind_bytes += sum(len(entry.records) for entry in entries)
-        others = max(1, len(self._node.replica.seats) - 1)
-        if self._behind_bytes > min(MAX_LATE_BYTES, LATE_BYTES * others):
-            self._note_late()
-        if is_end:
-            self._behind_bytes = 0
+        if self._node.phase is IN:
+            read_bytes = sum(len(entry.records) for entry in entries)
+            self._lateness.note_read(read_bytes, is_end, len(self._node.replica.seats) - 1)
         self._show(self._node.take(entries, is_end))
-
-    def _note_late(self) -> None:
-        """The others say more than this server keeps up with."""
-        if self._node.phase is IN and not self._is_late:
-            self._is_late = True
-            self.order(WAIT, self._node.name)
 
     def _note_checked(self, check: Entry, is_there: bool) -> None:
         self._is_asking = False
@@ -408,7 +374,7 @@ class ClusterBus(LocalBus):
             self._show_one(output)
         if self.queued_bytes and self._node.is_quiet:  # what an evicted member said is dropped
             self.queued_bytes = 0
-            fanout.queue_turn()
+            self._let_talk()
         self._queue_drive()
 
     def _show_one(self, output: Output) -> None:
@@ -451,9 +417,8 @@ class ClusterBus(LocalBus):
         self._forget(item)
         event = item.payload
         if isinstance(item.record, OrderRecord) and event is None:
-            if item.record.verb == WAIT:  # all that was before it is read
-                self._is_late = False
-                self.order(GO_ON, self._node.name)
+            if item.record.verb == WAIT:
+                self._lateness.note_own_wait()
             return  # obeyed here already
         if not isinstance(event, Event):  # the departure of a guest that was refused in between
             super().submit(self._dispatcher.leave(item.name))
@@ -469,6 +434,9 @@ class ClusterBus(LocalBus):
     def _forget(self, item: Item) -> None:
         if isinstance(item.payload, Event):
             self.queued_bytes -= _cost(item.payload)
+        self._let_talk()
+
+    def _let_talk(self) -> None:
         self._room.fanout.queue_turn()  # members may wait for room in the batch
 
     def _event_of(self, record: Record) -> Event | None:
@@ -489,7 +457,8 @@ class ClusterBus(LocalBus):
     def _obey(self, verb: str, text: str) -> None:
         """What the operator of another server said: to those who are here, and come here."""
         if verb in (WAIT, GO_ON):
-            self._wait_for(text, verb == WAIT)
+            if text in self._node.replica.seats:
+                self._lateness.note_other(text, verb)
             return
         from chat.admin import ban, end_members
 
@@ -503,15 +472,6 @@ class ClusterBus(LocalBus):
                 ban(parts, bans, who, float(rest))
             elif verb == "unban" and bans is not None:
                 bans.remove(who)
-
-    def _wait_for(self, node: str, is_late: bool) -> None:
-        """Another server is late, or is not any more."""
-        if timer := self._late_others.pop(node, None):
-            timer.cancel()
-        if is_late:
-            go_on = partial(self._wait_for, node, False)
-            self._late_others[node] = self._reactor.call_later(LATE_SECONDS, go_on)
-        self._room.fanout.queue_turn()
 
     def _tell_down(self, reason: str) -> None:
         if self._tell:

@@ -13,15 +13,9 @@ import pytest
 
 from chat.history import History
 from chat.room import Room
-from cluster.bus import (
-    CONNECTED_AGAIN,
-    LATE_SECONDS,
-    NOT_CONNECTED,
-    QUEUED_BYTES,
-    TELL_SECONDS,
-    ClusterBus,
-)
+from cluster.bus import CONNECTED_AGAIN, NOT_CONNECTED, QUEUED_BYTES, TELL_SECONDS, ClusterBus
 from cluster.engine import EngineUser
+from cluster.lateness import LATE_SECONDS
 from cluster.node import Node
 from cluster.queue import Append
 from cluster.records import Author
@@ -199,6 +193,14 @@ def test_floods_wait_for_a_late_server_and_single_lines_pass(house: ClusterHouse
             house.loop.pass_seconds(LATE_SECONDS)
         house.busy(lambda: len(ann.heard) >= len(said))
         assert ann.heard.replace(b"Cid: Hello\n", b"") == said
+
+
+def test_word_to_wait_for_a_server_that_is_not_there_is_ignored(house: ClusterHouse) -> None:
+    ann, bob = house.join("Ann"), house.join("Bob")
+    house.engine.put(OTHER, 0, b"U1\nKwait 1\nz")
+    house.loop.turn(3)
+    bob.types(b"".join(numbered(1000, 100)))
+    house.busy(lambda: len(ann.heard) > 100 * 1000)
 
 
 def test_what_an_evicted_member_said_keeps_no_one_waiting(house: ClusterHouse) -> None:
