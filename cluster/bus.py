@@ -131,7 +131,12 @@ class ClusterBus(LocalBus):
         self._is_told = False
         self._trouble = ""
         self._is_closed = False
-        self._lateness = Lateness(reactor, lambda verb: self.order(verb, node.name), self._let_talk)
+        self._lateness = Lateness(
+            reactor,
+            lambda verb: self.order(verb, node.name),
+            lambda other: other in node.replica.seats,
+            self._let_talk,
+        )
         self._history: History | None = None
 
     def make_room(
@@ -289,10 +294,11 @@ class ClusterBus(LocalBus):
         if entries is None:
             self._note_lost()
             return
-        if self._node.phase is IN:
-            read_bytes = sum(len(entry.records) for entry in entries)
-            self._lateness.note_read(read_bytes, is_end, len(self._node.replica.seats) - 1)
+        read_bytes = sum(len(entry.records) for entry in entries)
+        others, is_in = len(self._node.replica.seats) - 1, self._node.phase is IN
+        self._lateness.note_read(read_bytes, is_end, others, is_in)
         self._show(self._node.take(entries, is_end))
+        self._lateness.drop_gone()
 
     def _note_checked(self, check: Entry, is_there: bool) -> None:
         self._is_asking = False
@@ -457,8 +463,7 @@ class ClusterBus(LocalBus):
     def _obey(self, verb: str, text: str) -> None:
         """What the operator of another server said: to those who are here, and come here."""
         if verb in (WAIT, GO_ON):
-            if text in self._node.replica.seats:
-                self._lateness.note_other(text, verb)
+            self._lateness.note_other(text, verb)
             return
         from chat.admin import ban, end_members
 

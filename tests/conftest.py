@@ -21,7 +21,8 @@ Stage.forks = True
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each core: a test waits for programs and timers for a third of its time."""
+    """Two for each core: tests wait for programs and timers, and three on two cores left an eighth
+    of them idle."""
     return 2 * (os.cpu_count() or 1)
 
 

@@ -195,11 +195,14 @@ def test_floods_wait_for_a_late_server_and_single_lines_pass(house: ClusterHouse
         assert ann.heard.replace(b"Cid: Hello\n", b"") == said
 
 
-def test_word_to_wait_for_a_server_that_is_not_there_is_ignored(house: ClusterHouse) -> None:
+def test_late_server_that_leaves_is_not_waited_for(house: ClusterHouse) -> None:
     ann, bob = house.join("Ann"), house.join("Bob")
-    house.engine.put(OTHER, 0, b"U1\nKwait 1\nz")
+    house.engine.put(OTHER, 0, b"U1\nKwait 1\nb")
     house.loop.turn(3)
     bob.types(b"".join(numbered(1000, 100)))
+    house.loop.turn(20)
+    assert b"Bob" not in ann.heard
+    house.engine.put(OTHER, 1, b"Db.1\n")
     house.busy(lambda: len(ann.heard) > 100 * 1000)
 
 

@@ -66,6 +66,14 @@ def test_redis_that_does_not_serve_is_not_there(line: Line, answer: bytes) -> No
     assert line.told[1:] == ["up"]
 
 
+def test_words_of_a_command_are_bytes_numbers_or_text(line: Line) -> None:
+    redis = line.accept()
+    line.answer(redis, b"+PONG\r\n", line.told)
+    line.link.call(line.answers.append, "SET", "\xe4", 3, b"\r\n", "")
+    wanted = b"*5\r\n$3\r\nSET\r\n$2\r\n\xc3\xa4\r\n$1\r\n3\r\n$2\r\n\r\n\r\n$0\r\n\r\n"
+    assert line.loop.receive(redis, len(wanted)) == wanted
+
+
 def test_attempt_that_has_no_descriptor_is_followed_by_another(line: Line) -> None:
     line.accept().close()
     with patch("socket.socket", side_effect=OSError(errno.EMFILE, "no descriptor")):
