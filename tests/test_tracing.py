@@ -97,6 +97,13 @@ def test_trace_tells_turns_segments_lines_and_states(tmp_path: Path) -> None:
     assert "cut in 2, 2 lines" in picture
 
 
+def test_trace_of_a_stranger_in_which_nothing_was_received_is_drawn() -> None:
+    begin = {"event": "begin", "t": 0.0, "program": "p", "middle": "m"}
+    nothing = {"event": "recv", "t": 0.0, "peer": 1, "bytes": 0, "data": "", "lines": 0, "rest": 0}
+    trace = "".join(f"{json.dumps(event)}\n" for event in (begin, nothing))
+    assert "0 bytes" in draw(Builder(read_events(trace)).ladder)
+
+
 def test_flood_of_events_is_counted_and_not_recorded() -> None:
     lines: list[bytes] = []
     recorder = Recorder(lines.append, lambda: 0.0)

@@ -202,7 +202,8 @@ class Builder:
 
     def _segment(self, event: Event, by_peer: bool) -> Row:
         key = event["peer"], event["event"]
-        text = event["data"] if event["bytes"] else f"none of {event['of']:,} bytes taken"
+        is_refused = not (by_peer or event["bytes"])
+        text = f"none of {event['of']:,} bytes taken" if is_refused else event["data"]
         row = Row(event["event"], self._column_of[event["peer"]], text, by_peer=by_peer)
         row.tone = "data" if event["bytes"] else "bad"
         row.size, row.count = event["bytes"], event["lines"]
