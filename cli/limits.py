@@ -60,8 +60,7 @@ LIMITED: tuple[ModuleType | str, ...] = (
     "cluster.engine",
     "cluster.bus",
     "cluster.lateness",
-    "cluster.redis",
-    "cluster.start",
+    "cluster.limits",
 )
 """The modules that have limits, in the order in which a member meets them; by its name, one that is
 imported only when asked."""
@@ -100,7 +99,7 @@ def format_limits() -> str:
 
 
 def _loaded(module: ModuleType | str) -> Iterator[ModuleType]:
-    """The module, unless this Python lacks what it needs."""
+    """The module, unless its folder is not here."""
     with contextlib.suppress(ImportError):
         yield import_module(module) if isinstance(module, str) else module
 

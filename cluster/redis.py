@@ -22,11 +22,11 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import hiredis
 
-from cluster import engine, snapshots
+from cluster import engine, limits, snapshots
 from cluster.engine import EngineUser
 from cluster.queue import Append
 from cluster.records import Author, RecordError, parse_author, parse_sequence
@@ -34,32 +34,6 @@ from cluster.replica import FIRST_ID, Entry
 from cluster.snapshots import may_be_late
 from reactor import WRITE, Connection, Reactor, SocketTransport, Timer, Transport
 from reactor.listener import notice_vanished_peers
-
-ATTEMPT_SECONDS: Annotated[float, "Longest time for one attempt to connect."] = 5.0
-
-FIRST_PAUSE_SECONDS: Annotated[float, "Time before the second attempt; then it doubles."] = 0.05
-
-MAX_PAUSE_SECONDS: Annotated[
-    float,
-    "Longest time between two attempts: an engine that is back is found soon.",
-] = 1.0
-
-SILENT_SECONDS: Annotated[float, "How long an answer may take before members are told."] = 2.0
-
-LOST_SECONDS: Annotated[
-    float,
-    "How long it may take before the connection is given up: a stopped engine may go on.",
-] = 30.0
-
-MAX_REASON_CHARACTERS: Annotated[
-    int,
-    "Most of an answer that is told to the operator: it may be anything but an answer of Redis.",
-] = 200
-
-READ_ENTRIES: Annotated[
-    int,
-    "Most entries in one answer, of 256 KiB at most each.",
-] = 16
 
 Answer = Callable[[Any], None]
 
@@ -112,7 +86,9 @@ class Link:
         except OSError as error:  # EMFILE and ENOMEM too: another attempt may find some
             self._fail(error.strerror or str(error))
         else:
-            self._timer = self._reactor.call_later(ATTEMPT_SECONDS, lambda: self._fail("timed out"))
+            self._timer = self._reactor.call_later(
+                limits.ATTEMPT_SECONDS, lambda: self._fail("timed out")
+            )
 
     def call(self, answer: Answer, *words: str | int | bytes, is_timed: bool = True) -> None:
         """Send one command; `answer` is given what comes back, an Exception for an error."""
@@ -122,7 +98,7 @@ class Link:
         self._answers.append((answer, due_since))
         self._connection.write(_format_command(words))
         if is_timed and self._watch is None:
-            self._watch = self._reactor.call_later(SILENT_SECONDS, self._look)
+            self._watch = self._reactor.call_later(limits.SILENT_SECONDS, self._look)
 
     def reset(self, reason: str = "") -> None:
         """Drop this connection and make another."""
@@ -214,14 +190,14 @@ class Link:
 
     def _note_hello(self, answer: Any) -> None:
         if answer != b"PONG":  # it may be loading its file; or a socket that has met itself
-            self.reset(str(answer)[:MAX_REASON_CHARACTERS])
+            self.reset(str(answer)[: limits.MAX_REASON_CHARACTERS])
             return
         self._up_since = self._reactor.now
         self.is_up = True
         self._on_up()
 
     def _note_down(self, reason: str) -> None:
-        if self.is_up and self._reactor.now >= self._up_since + MAX_PAUSE_SECONDS:
+        if self.is_up and self._reactor.now >= self._up_since + limits.MAX_PAUSE_SECONDS:
             self._pause_seconds = 0.0  # one that is closed at once is not dialled without end
         self.is_up = self._is_silent = False
         self._answers.clear()
@@ -248,8 +224,8 @@ class Link:
     def _connect_later(self) -> None:
         if not self._is_closed:
             self._timer = self._reactor.call_later(self._pause_seconds, self.connect)
-            pause = max(FIRST_PAUSE_SECONDS, 2 * self._pause_seconds)
-            self._pause_seconds = min(MAX_PAUSE_SECONDS, pause)
+            pause = max(limits.FIRST_PAUSE_SECONDS, 2 * self._pause_seconds)
+            self._pause_seconds = min(limits.MAX_PAUSE_SECONDS, pause)
 
     def _look(self) -> None:
         """Whether an answer is late."""
@@ -258,13 +234,13 @@ class Link:
         if not due:
             return
         late_seconds = self._reactor.now - due[0]
-        if late_seconds >= LOST_SECONDS:
+        if late_seconds >= limits.LOST_SECONDS:
             self.reset("no answer")
             return
-        if late_seconds < SILENT_SECONDS:
-            self._watch = self._reactor.call_at(due[0] + SILENT_SECONDS, self._look)
+        if late_seconds < limits.SILENT_SECONDS:
+            self._watch = self._reactor.call_at(due[0] + limits.SILENT_SECONDS, self._look)
             return
-        self._watch = self._reactor.call_later(SILENT_SECONDS, self._look)
+        self._watch = self._reactor.call_later(limits.SILENT_SECONDS, self._look)
         if not self._is_silent:
             self._is_silent = True
             self._on_silent(True)
@@ -311,14 +287,14 @@ class RedisEngine:
             if isinstance(reply, Exception):
                 self._read_again_later(reply)
                 return
-            is_end = len(reply) < READ_ENTRIES
+            is_end = len(reply) < limits.READ_ENTRIES
             entries = _entries(reply)
             if after != FIRST_ID and (not entries or entries.pop(0).id != after):
                 answer(None, False)
             else:
                 answer(entries, is_end)
 
-        self._reader.call(take, "XRANGE", self._key, after, "+", "COUNT", READ_ENTRIES)
+        self._reader.call(take, "XRANGE", self._key, after, "+", "COUNT", limits.READ_ENTRIES)
 
     def ask(self, entry: Entry, answer: Callable[[bool], None]) -> None:
         def take(reply: Any) -> None:
@@ -372,7 +348,7 @@ class RedisEngine:
                 self._read_again_later(reply)
             elif not is_missing and reply:
                 entries = _entries(reply[0][1])
-                is_end = len(entries) < READ_ENTRIES
+                is_end = len(entries) < limits.READ_ENTRIES
                 self._looks = may_be_late(entries, is_end, snapshots.SNAPSHOT_BYTES)
                 if self._looks and not looks:
                     self._read_on(after, answer)
@@ -381,7 +357,7 @@ class RedisEngine:
 
         if looks and after != FIRST_ID:
             self._reader.call(look, "XRANGE", self._key, after, after)
-        count = ("COUNT", READ_ENTRIES, "BLOCK", 0)
+        count = ("COUNT", limits.READ_ENTRIES, "BLOCK", 0)
         self._reader.call(take, "XREAD", *count, "STREAMS", self._key, after, is_timed=False)
 
     def _note_up(self) -> None:

@@ -11,21 +11,14 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import hiredis
 
+from cluster import limits
 from cluster.redis import RedisAddress
 from reactor import SocketTransport, Transport
-
-START_SECONDS: Annotated[float, "Longest time for an answer of Redis at the start."] = 5.0
-
-MAX_KEEPALIVE_SECONDS: Annotated[
-    int,
-    "How long Redis may take to notice that a host has vanished, for its members to leave in time; "
-    "above it, a warning.",
-] = 15
 
 _URL = re.compile(
     r"(rediss?)://(?:([^:@/]*):([^@/]*)@)?(\[[0-9a-fA-F:.%]+\]|[^:@/\[\]]+)(?::([0-9]{1,5}))?"
@@ -72,7 +65,7 @@ def find_redis(url: RedisUrl) -> tuple[RedisAddress, list[str]]:
         ]
         make_transport, wrap = _transports(url)
         with socket.socket(family, socket.SOCK_STREAM) as sock:
-            sock.settimeout(START_SECONDS)
+            sock.settimeout(limits.START_SECONDS)
             sock.connect(sockaddr)
             info, keepalive = _ask(wrap(sock), url)
     except (OSError, hiredis.HiredisError) as error:
@@ -143,9 +136,9 @@ def _judge(url: RedisUrl, info: dict[str, str], keepalive: int) -> list[str]:
     warnings = []
     if info.get("aof_enabled") != "1":
         warnings.append("appendonly is off: what was said is lost when Redis ends")
-    if keepalive > MAX_KEEPALIVE_SECONDS:
+    if keepalive > limits.MAX_KEEPALIVE_SECONDS:
         warnings.append(
             f"tcp-keepalive is {keepalive}: members of a vanished server leave after "
-            f"{2 * keepalive + 25} s; set it to {MAX_KEEPALIVE_SECONDS}"
+            f"{2 * keepalive + 25} s; set it to {limits.MAX_KEEPALIVE_SECONDS}"
         )
     return warnings

@@ -12,7 +12,8 @@ from unittest.mock import patch
 
 import pytest
 
-from cluster.redis import LOST_SECONDS, SILENT_SECONDS, Link, RedisAddress
+from cluster.limits import LOST_SECONDS, SILENT_SECONDS
+from cluster.redis import Link, RedisAddress
 from tests.reactor.conftest import Loop
 
 
