@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from chat.bus import Bus
@@ -188,17 +189,7 @@ class Upkeep:
             parts.reactor,
             Admin(parts.dispatcher, parts.roster, parts.bus, parts.room, metrics, bans),
         )
-
-        def open_anew() -> socket.socket:
-            umask = os.umask(0o177)  # from the first moment on: the file is made by bind(2)
-            try:
-                return address.listen(0)
-            except OSError as error:  # unix(7): a path that is too long has no number
-                number = error.errno or errno.ENAMETOOLONG
-                raise OSError(number, os.strerror(number), path) from error
-            finally:
-                os.umask(umask)
-
+        open_anew = partial(_listen_for_owner, address, path)
         listener = Listener(
             parts.reactor,
             open_anew(),
@@ -217,3 +208,15 @@ class Upkeep:
         parts.bus.add_listener(metrics.apply)
         parts.reactor.on_turn = metrics.note_turn
         self._closers += [listener.close, door.close, address.remove]
+
+
+def _listen_for_owner(address: Address, path: str) -> socket.socket:
+    """Listen at `address`, where this user alone may connect. Raises OSError, with `path`."""
+    umask = os.umask(0o177)  # from the first moment on: the file is made by bind(2)
+    try:
+        return address.listen(0)
+    except OSError as error:  # unix(7): a path that is too long has no number
+        number = error.errno or errno.ENAMETOOLONG
+        raise OSError(number, os.strerror(number), path) from error
+    finally:
+        os.umask(umask)
