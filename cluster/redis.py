@@ -96,7 +96,7 @@ class Link:
             return
         due_since = self._reactor.now if is_timed else float("inf")
         self._answers.append((answer, due_since))
-        self._connection.write(_format_command(words))
+        self._connection.write(format_command(words))
         if is_timed and self._watch is None:
             self._watch = self._reactor.call_later(limits.SILENT_SECONDS, self._look)
 
@@ -388,7 +388,7 @@ class RedisEngine:
         return f"{self._key}:{author}"
 
 
-def _format_command(words: Sequence[str | int | bytes]) -> bytes:
+def format_command(words: Sequence[str | int | bytes]) -> bytes:
     """A command as Redis reads it: an array of bulk strings (RESP2). hiredis copies a long word
     several times; here it is copied once."""
     pieces = [b"*%d\r\n" % len(words)]

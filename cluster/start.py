@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import hiredis
 
 from cluster import limits
-from cluster.redis import RedisAddress
+from cluster.redis import RedisAddress, format_command
 from reactor import SocketTransport, Transport
 
 _URL = re.compile(
@@ -99,7 +99,7 @@ def _ask(sock: socket.socket, url: RedisUrl) -> tuple[dict[str, str], int]:
     reader = hiredis.Reader()
 
     def call(*words: str) -> Any:
-        sock.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]
+        sock.sendall(format_command(words))
         while (answer := reader.gets()) is False:
             if not (data := sock.recv(65536)):
                 raise ConnectionError("the connection was closed")

@@ -97,9 +97,9 @@ def decode_text(line: bytes) -> str:
 def are_plain(lines: bytes) -> bool:
     """Whether each of `lines`, ended by LF, is shown as it was typed: it is not blank, nothing in
     it is unsafe, and it has no command, no shortcut and no protected word. May be False for
-    lines that are: this looks at all of them at once, and costs a tenth of looking at each."""
+    lines that are: this looks at all of them at once, at a small part of the cost of each."""
     lines = b"\n" + lines
-    # Two bytes are sought ten times as slowly as a pattern that begins with one, or as one byte.
+    # To seek two bytes takes a look at nearly each place; the pattern stops at line ends alone.
     if re.search(_SPECIAL_LINE, lines):
         return False
     for mark in _SPECIAL_MARKS:
