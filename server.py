@@ -40,7 +40,7 @@ from chat.clock import LocalClock
 from chat.journal import Journal
 from chat.room import Room
 from cli import addresses, cluster, limits, tls, trace, upkeep, web
-from cli.addresses import Address, Doors, warn_of_network
+from cli.addresses import Address, Doors, inherited_descriptors, warn_of_network
 from cli.flags import ServerFlags, complain, parse_server_flags
 from cli.tls import ServerTls, TlsSetupError, make_server_tls
 from cli.upkeep import Parts, Upkeep, style_of
@@ -266,7 +266,7 @@ class Server:
 
 
 def _inherited_sockets() -> list[socket.socket]:
-    if "LISTEN_FDS" not in os.environ:
+    if not inherited_descriptors():
         return []
     from cli.supervisor import inherited_sockets
 

@@ -12,13 +12,16 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cli.start import reason_of
 from reactor import listen, listen_unix, naming
 
 MAX_SHORT_PASSCODE_CHARACTERS = 5
 """The assignment's longest: letters of one case and digits make 60 million, soon tried."""
+
+FIRST_INHERITED_DESCRIPTOR = 3
+"""SD_LISTEN_FDS_START (sd_listen_fds(3))."""
 
 _BRACKETS_OR_PORT = re.compile(r"\[(.+)\](?::([0-9]+))?|([0-9.]+):([0-9]+)")
 
@@ -162,6 +165,15 @@ def warn_of_network(
             f"no TLS: the network can read what is said on {public}{page}, and the passcode "
             "(-tls-cert)"
         )
+
+
+def inherited_descriptors(environ: Mapping[str, str] = os.environ) -> range:
+    """Sockets that systemd opened for this process (sd_listen_fds(3)); none if they are for another
+    process, whose environment this one has."""
+    count = environ.get("LISTEN_FDS", "")
+    if not count.isdecimal() or environ.get("LISTEN_PID") != str(os.getpid()):
+        return range(0)
+    return range(FIRST_INHERITED_DESCRIPTOR, FIRST_INHERITED_DESCRIPTOR + int(count))
 
 
 def is_path(host: str) -> bool:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from cli.addresses import Address, is_path
+from cli.addresses import Address, inherited_descriptors, is_path
 from cli.passcode import ask, read_first_line
 from codec import decode_text, handshake, has_control_or_line_end
 from reactor.descriptors import Writer, open_writer
@@ -121,7 +121,7 @@ def server_parser(features: Iterable[AddFlags] = ()) -> _FlagParser:
     parser.add_flag(
         "port",
         type=_port,
-        required="LISTEN_FDS" not in os.environ,  # where systemd listens for it
+        required=not inherited_descriptors(),  # where systemd listens for it
         default=0,
         help="0 to 65535; 0 takes a free one",
     )
@@ -145,7 +145,7 @@ def _judge_passcode(parser: _FlagParser, flags: ServerFlags) -> None:
         if flags.strict:
             parser.error(complaint)
         is_public = any(address.is_public for address in vars(flags).get("listen", ()))
-        if not is_public and "LISTEN_FDS" not in os.environ:  # systemd's address is not known yet
+        if not is_public and not inherited_descriptors():  # systemd's address is not known yet
             complain(f"warning: {complaint}")
 
 

@@ -18,11 +18,9 @@ import socket
 from collections.abc import Mapping
 from typing import Annotated
 
+from cli.addresses import inherited_descriptors
 from codec import Event, Kind, Roster
 from reactor import Reactor, Timer
-
-FIRST_DESCRIPTOR = 3
-"""SD_LISTEN_FDS_START."""
 
 STATUS_SECONDS: Annotated[
     float,
@@ -36,12 +34,7 @@ def inherited_sockets(environ: Mapping[str, str] = os.environ) -> list[socket.so
 
     Raises OSError if one of them is not a stream socket that listens.
     """
-    if environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
-    count = environ.get("LISTEN_FDS", "")
-    if not count.isdecimal():
-        return []
-    return [_take(FIRST_DESCRIPTOR + index) for index in range(int(count))]
+    return [_take(descriptor) for descriptor in inherited_descriptors(environ)]
 
 
 def _take(descriptor: int) -> socket.socket:

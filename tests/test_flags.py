@@ -218,6 +218,20 @@ def test_each_flag_is_needed_and_with_its_value(program: Program, capfd: Capture
         assert words[at] in refused(capfd, program, [first, *words[: at + 1], *words[at + 2 :]])
 
 
+def test_what_systemd_listens_on_counts_for_this_process_alone(
+    capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["-start", "-passcode", "a-long-one"]
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    assert SERVER.parse(words).port == 0
+    assert capfd.readouterr() == ("", "")  # its address may be public
+    monkeypatch.setenv("LISTEN_PID", str(os.getppid()))
+    assert "-port" in refused(capfd, SERVER, words)
+    SERVER.parse(SERVER.words(passcode="a-long-one"))
+    assert capfd.readouterr().err.startswith("warning: ")
+
+
 OUT_OF_RANGE = ["65536", "99999999999999999999", "-1"]
 NOT_DIGITS = ["", " ", "x", "80x", "+1", "1.0", "1e3", "0x50", "1_000", " 80", "80 ", "80\n", "8 0"]
 OTHER_DIGITS = ["٨٠", "８０", "²"]

@@ -19,7 +19,7 @@ from cli.limits import format_limits, limits
 from tests.test_layers import ROOT, layer_of, program_files
 
 NOT_IN_THE_TABLE = {
-    "cli.addresses": "MAX_SHORT_PASSCODE_CHARACTERS",
+    "cli.addresses": "FIRST_INHERITED_DESCRIPTOR MAX_SHORT_PASSCODE_CHARACTERS",
     "cli.passcode": "MAX_PASSCODE_LINE_BYTES",
     "codec.presence": "PORT REQUEST_BYTES",
     "reactor.outbound": "MAX_PIECES",  # the kernel's
@@ -33,7 +33,7 @@ NOT_IN_THE_TABLE = {
     "cli.upkeep": "MAX_RESUME_SECONDS",
     "cli.web": "RESUME_SECONDS",
     "cluster.view": "NEVER",
-    "cli.supervisor": "FIRST_DESCRIPTOR STATUS_SECONDS",
+    "cli.supervisor": "STATUS_SECONDS",
     "reactor.loop": "READ WRITE",
     "reactor.tls": "RECORD_BYTES",
 }
