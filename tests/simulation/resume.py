@@ -50,7 +50,8 @@ BUFFER_BYTES = 300
 """Of each of the four socket buffers on the way."""
 
 RELAY_BYTES = 150
-MOST_TURNS = 20_000
+MOST_TURNS = 1_000
+"""Four times what the longest wait of 300 sound seeds takes."""
 MOST_UNSAID = 2_500
 """Bytes that all together may add while somebody is absent, so that no one is for too many; but
 more than are kept for those who are there."""

@@ -22,9 +22,13 @@ stands for them in later lines with `let` and `also`. `// words` is a comment.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from collections.abc import Iterable, Iterator
+from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 NOT_PRODUCT = frozenset({"tests", "tools", "bench", "grader", "docs"})
@@ -74,6 +78,23 @@ class Patch(NamedTuple):
         """Change the file itself."""
         path, text = self.apply(root)
         (root / path).write_text(text, "utf-8")
+
+    @contextlib.contextmanager
+    def planted(self, root: Path) -> Iterator[None]:
+        """While it lasts, `symbol`, a function or a property of a module of `root` that this
+        process imports, runs the changed code, whoever calls it."""
+        path, text = self.apply(root)
+        module = import_module(".".join(path.with_suffix("").parts))
+        wrong = ModuleType(module.__name__)
+        exec(text, vars(wrong))  # noqa: S102  our own text
+        find = attrgetter(self.symbol.rpartition(":")[2])
+        changed, other = (getattr(find(each), "fget", find(each)) for each in (module, wrong))
+        code = changed.__code__
+        changed.__code__ = other.__code__
+        try:
+            yield
+        finally:
+            changed.__code__ = code
 
     def _change_file(self, root: Path) -> tuple[Path, str, int]:
         text = (root / self.symbol).read_text("utf-8")
