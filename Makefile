@@ -85,7 +85,7 @@ types: $(TOOLS)  ## check types, strictly, as Python 3.10
 coverage: $(TOOLS)  ## codec and chat 100 %, the pure part of cluster 99 %, reactor 97 % by branches, each from its own tests
 	@$(BIN)/python -m pytest -q tests/codec --cov=codec --cov-branch --cov-report=term-missing --cov-fail-under=100
 	@$(BIN)/python -m pytest -q tests/reactor --cov=reactor --cov-branch --cov-report=term-missing --cov-fail-under=97
-	@$(BIN)/python -m pytest -q tests/cluster --cov=cluster.records --cov=cluster.replica --cov=cluster.outputs --cov=cluster.queue --cov=cluster.snapshots --cov=cluster.view --cov=cluster.participant --cov=cluster.node --cov-branch --cov-report=term-missing --cov-fail-under=99
+	@$(BIN)/python -m pytest -q tests/cluster --cov=cluster.records --cov=cluster.replica --cov=cluster.outputs --cov=cluster.queue --cov=cluster.snapshots --cov=cluster.view --cov=cluster.lateness --cov=cluster.participant --cov=cluster.node --cov-branch --cov-report=term-missing --cov-fail-under=99
 	@$(BIN)/python -m pytest -q tests/test_*.py --cov=chat --cov-branch --cov-report=term-missing --cov-fail-under=100
 
 bench: $(BENCH_TOOLS)  ## measure beside other servers (5 minutes); rewrites docs/bench.*
