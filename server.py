@@ -27,7 +27,7 @@ if MISSING:
 if sys.path[:1] != [HERE]:
     sys.path.insert(0, HERE)  # -I, -P and PYTHONSAFEPATH leave it out
 
-from cli.start import has_started, load_for_later, put_right
+from cli.start import has_started, load_for_later, needs, put_right
 
 CLOSED = put_right() if __name__ == "__main__" else frozenset()
 
@@ -192,7 +192,8 @@ class Server:
         )
 
     def _announce(self, doors: Doors) -> None:
-        from chat.presence import announce  # which takes time, and is seldom asked for
+        with needs("chat/", "-announce"):
+            from chat.presence import announce  # which takes time, and is seldom asked for
 
         def tell(error: OSError) -> None:
             self._log(f"warning: -announce: {error.strerror}; it is off")
@@ -201,7 +202,10 @@ class Server:
         self._on_end.append(announce(self._reactor, self._roster, addresses, self.port, tell).close)
 
     def _supervise(self) -> None:
-        from cli.supervisor import Supervisor  # which systemd alone asks for
+        try:
+            from cli.supervisor import Supervisor  # which systemd alone asks for
+        except ModuleNotFoundError:
+            return  # a joined program has none, and its parent's variable is no reason to fail
 
         supervisor = Supervisor(self._reactor, self.port, self._roster)
         self._bus.add_listener(supervisor.note_event)
@@ -268,7 +272,8 @@ class Server:
 def _inherited_sockets() -> list[socket.socket]:
     if not inherited_descriptors():
         return []
-    from cli.supervisor import inherited_sockets
+    with needs("cli/", "a socket of systemd"):
+        from cli.supervisor import inherited_sockets
 
     return inherited_sockets()
 

@@ -56,6 +56,16 @@ def reason_of(error: BaseException) -> str:
     return " ".join((f"{name}: {reason}" if name else reason).split("\n"))
 
 
+@contextlib.contextmanager
+def needs(folder: str, what: str) -> Iterator[None]:
+    """Raises ImportError, with the way out, where an import for `what` finds nothing: a joined
+    program (`make hand-in`) holds only the modules that it always needs."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{what} needs the folder {folder} beside server.py") from error
+
+
 # Signals.
 
 

@@ -7,11 +7,10 @@ bus; what the server must drain at its end, and reload. Nothing else is loaded.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from chat.journal import PLAIN, Journal, Style
 from chat.room import Room
 from cli.addresses import Address, is_path
 from cli.flags import ServerFlags
-from cli.start import reason_of
+from cli.start import needs, reason_of
 from codec import Dispatcher, Roster
 from codec.text import LocalTime
 from reactor import Listener, Reactor
@@ -28,6 +27,8 @@ from reactor.stdio import Owing
 
 MAX_RESUME_SECONDS = 3600
 """Most that -resume takes: a member that is away for longer has left."""
+
+_OPTIONAL = "-transcript, -history, -motd, -resume, -admin or -log json"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -68,20 +69,10 @@ def style_of(log: str | None) -> Style:
     """How lines of the log are formatted, by the value of -log."""
     if log != "json":
         return PLAIN
-    with _telling_what_is_missing():
+    with needs("chat/", _OPTIONAL):
         from chat.json_log import JSON
 
     return JSON
-
-
-@contextlib.contextmanager
-def _telling_what_is_missing() -> Iterator[None]:
-    """Explain an ImportError: a joined program holds only the modules that it always needs."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        names = "-transcript, -history, -motd, -resume, -admin and -log json"
-        raise ImportError(f"{names} need the folder chat/ beside server.py") from error
 
 
 def _lines(text: str) -> int:
@@ -121,7 +112,7 @@ class Upkeep:
         """What reads its file again when it is asked to."""
         self._closers: list[Callable[[], None]] = []
         self._parts = parts
-        with _telling_what_is_missing():
+        with needs("chat/", _OPTIONAL):
             if flags.transcript:
                 self._keep_transcript(flags.transcript)
             if flags.motd or flags.history:

@@ -153,6 +153,26 @@ def test_hand_in_tells_the_same_of_itself(flag: str, dist: Path) -> None:
     assert told == run(sys.executable, ROOT / "server.py", flag)
 
 
+def test_hand_in_starts_where_systemd_waits_for_its_parent(dist: Path) -> None:
+    command = [sys.executable, str(dist / "server.py"), "-start", "-port=0", "-passcode=abc12"]
+    with Stage() as stage:
+        server = stage.run(Program, "joined", command, env={"NOTIFY_SOCKET": "@of-its-parent"})
+        assert server.stdout.take_line().startswith("Server started on port ")
+        assert server.terminate() == 0
+
+
+@pytest.mark.parametrize("flag", ["-announce", "-history=5"])
+def test_hand_in_tells_which_folder_a_flag_needs(flag: str, dist: Path) -> None:
+    command = [sys.executable, str(dist / "server.py"), "-start", "-port=0", "-passcode=abc12"]
+    with Stage() as stage:
+        server = stage.run(Program, "joined", [*command, flag])
+        complaint = server.stderr.take_line()
+        assert complaint.startswith("error: cannot start: ")
+        assert complaint.endswith(" needs the folder chat/ beside server.py")
+        assert flag.partition("=")[0] in complaint
+        server.exits(1)
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program_without_its_packages_says_so(program: str, tmp_path: Path) -> None:
     shutil.copy(ROOT / program, tmp_path)
