@@ -81,14 +81,17 @@ class Patch(NamedTuple):
 
     @contextlib.contextmanager
     def planted(self, root: Path) -> Iterator[None]:
-        """While it lasts, `symbol`, a function or a property of a module of `root` that this
-        process imports, runs the changed code, whoever calls it."""
+        """While it lasts, `symbol`, a function or a property of a module that this process imports
+        from `root`, runs the changed code, whoever calls it. Its decorators and default values stay
+        as they are. Raises ValueError where a decorator hides its code."""
         path, text = self.apply(root)
-        module = import_module(".".join(path.with_suffix("").parts))
+        module = import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
         wrong = ModuleType(module.__name__)
         exec(text, vars(wrong))  # noqa: S102  our own text
         find = attrgetter(self.symbol.rpartition(":")[2])
         changed, other = (getattr(find(each), "fget", find(each)) for each in (module, wrong))
+        if changed.__globals__ is not vars(module):
+            raise ValueError(f"{self.where}: {self.name}: {self.symbol} is decorated")
         code = changed.__code__
         changed.__code__ = other.__code__
         try:
