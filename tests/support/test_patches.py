@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chat.gate import network_of
 from tests.support.patches import Entry, Patch, product_files, read_table
 
 SERVER = '''
@@ -24,6 +25,8 @@ def main(): pass
 '''
 ROOM = "class Room:\n    size: int = 3\n"
 CLIENT = "def main():\n    return 1\n"
+
+OURS = Path(__file__).parents[2]
 
 EXAMPLE = Path(__file__).with_name("example.txt")
 EXAMPLES = read_table(EXAMPLE)
@@ -63,6 +66,20 @@ def test_patch_that_fits_no_place_or_several_is_refused(root: Path, entry: Entry
     complaint = " ".join([f"{entry.where}: {entry.name}:", *entry.facts["fails"]])
     with pytest.raises(ValueError, match=f"^{re.escape(complaint)}$"):
         entry.patch.apply(root)
+
+
+def test_patch_is_planted_for_a_while() -> None:
+    with Patch("", "chat.gate:network_of", "", "return 'elsewhere'", "").planted(OURS):
+        assert network_of("10.0.0.1") == "elsewhere"
+    assert network_of("10.0.0.1") == "10.0.0.1"
+
+
+def test_patch_is_not_planted_behind_a_decorator() -> None:
+    with (
+        pytest.raises(ValueError, match="naming is decorated"),
+        Patch("", "naming", "", "return", "").planted(OURS),
+    ):
+        pass
 
 
 def test_table_is_read() -> None:
