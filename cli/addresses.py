@@ -12,7 +12,7 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cli.start import reason_of
 from reactor import listen, listen_unix, naming
@@ -167,11 +167,11 @@ def warn_of_network(
         )
 
 
-def inherited_descriptors(environ: Mapping[str, str] = os.environ) -> range:
+def inherited_descriptors() -> range:
     """Sockets that systemd opened for this process (sd_listen_fds(3)); none if they are for another
     process, whose environment this one has."""
-    count = environ.get("LISTEN_FDS", "")
-    if not count.isdecimal() or environ.get("LISTEN_PID") != str(os.getpid()):
+    count = os.environ.get("LISTEN_FDS", "")
+    if not count.isdecimal() or os.environ.get("LISTEN_PID") != str(os.getpid()):
         return range(0)
     return range(FIRST_INHERITED_DESCRIPTOR, FIRST_INHERITED_DESCRIPTOR + int(count))
 

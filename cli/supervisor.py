@@ -28,13 +28,13 @@ STATUS_SECONDS: Annotated[
 ] = 1.0
 
 
-def inherited_sockets(environ: Mapping[str, str] = os.environ) -> list[socket.socket]:
+def inherited_sockets() -> list[socket.socket]:
     """The sockets that the supervisor opened for this process; none if they are for another
     process. They are non-blocking, and our children do not inherit them.
 
     Raises OSError if one of them is not a stream socket that listens.
     """
-    return [_take(descriptor) for descriptor in inherited_descriptors(environ)]
+    return [_take(descriptor) for descriptor in inherited_descriptors()]
 
 
 def _take(descriptor: int) -> socket.socket:
